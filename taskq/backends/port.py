@@ -1,0 +1,78 @@
+"""The port: all that the client and the worker know of a broker.
+
+A backend carries the requests of `taskq.engine.commands` to an engine and brings the replies back.
+`memory` hands them to an engine in this process, `embedded` to a broker process over a socket.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from taskq.engine.commands import R, Request
+
+
+class Connection(Protocol):
+    """One conversation with a broker. Not thread-safe: each thread has its own.
+
+    A lost connection is re-opened, and the requests in flight are sent again, for as long as the
+    reconnect budget lasts; every request of the vocabulary may safely arrive twice. An exception in
+    the middle of a call closes the connection, so the next call can never read a stale reply.
+    """
+
+    def call(self, request: Request[R], *, timeout: float | None = None) -> R:
+        """Send `request` and wait for its reply.
+
+        Args:
+            timeout: seconds to wait for the reply; default: 30 s more than the request may park.
+
+        Raises:
+            TaskqError: the class that a `Failed` reply names.
+            BrokerUnavailable: no broker answered within the reconnect budget.
+            BrokerTimeout: the broker was reached and did not answer in time.
+        """
+        ...
+
+    def pipeline(self, first: Request[R], second: Request[Any]) -> R:
+        """Send both in one write and return the reply of the first; `receive` gives the second's."""
+        ...
+
+    def receive(self, request: Request[R]) -> R:
+        """Wait for the reply of a request that `pipeline` sent as its second."""
+        ...
+
+    def fileno(self) -> int:
+        """The descriptor to wait on for the reply that `receive` will read."""
+        ...
+
+    def close(self) -> None:
+        """Close the conversation; parked requests are forgotten by the broker."""
+        ...
+
+
+class Broker(Protocol):
+    """A place that keeps messages. Thread-safe, and safe to use on both sides of a fork.
+
+    `payload_key` signs calls and results (see docs/security.md); `max_payload` is the limit of one
+    call or result in bytes.
+    """
+
+    url: str
+    payload_key: bytes
+    max_payload: int
+
+    def call(self, request: Request[R], *, timeout: float | None = None) -> R:
+        """`Connection.call` on this thread's own connection, which is opened on first use."""
+        ...
+
+    def connect(self, greeting: Callable[[], Request[Any]] | None = None) -> Connection:
+        """Open a connection of the caller's own.
+
+        Args:
+            greeting: makes the request that begins the conversation, after every reconnect too.
+        """
+        ...
+
+    def close(self) -> None:
+        """Close this thread's connection, and the broker itself where it lives in this process."""
+        ...
