@@ -33,9 +33,13 @@ class Backoff(Struct, array_like=True, frozen=True):
         for name in ("base", "factor", "max"):
             value = getattr(self, name)
             if not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
-                raise ValueError(f"Backoff({name}=…) must be a number that is not negative: {value!r}")
+                raise ValueError(
+                    f"Backoff({name}=…) must be a number that is not negative: {value!r}"
+                )
         if any(not (math.isfinite(step) and step >= 0) for step in self.steps):
-            raise ValueError(f"Backoff(steps=…) must hold numbers that are not negative: {self.steps!r}")
+            raise ValueError(
+                f"Backoff(steps=…) must hold numbers that are not negative: {self.steps!r}"
+            )
 
     def delay(self, failures: int, draw: float) -> float:
         """Seconds to wait after that many failures (from 1), with `draw` uniform in [0, 1)."""

@@ -1,0 +1,193 @@
+"""The in-process broker, `memory:`. It is the engine itself, without a journal or a socket.
+
+Its threads drive the engine: whoever calls applies its request and delivers all replies; whoever
+waits for a parked one sleeps until the engine's next deadline and then advances the clock for all.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from typing import Any, cast
+
+from taskq import errors
+from taskq.engine.commands import Failed, Ping, Pong, R, Reply, Request
+from taskq.engine.engine import Engine
+from taskq.version import __version__
+
+REPLY_TIMEOUT = 30.0  # seconds beyond the time that a request may park
+
+
+class MemoryBroker:
+    """A broker in this process, for tests and for programs that need no durability.
+
+    Args:
+        now: the clock of the engine, Unix time. A test passes its own, moves it, and calls `tick`.
+    """
+
+    url = "memory:"
+    max_payload = 64 * 2**20
+
+    def __init__(self, now: Callable[[], float] = time.time) -> None:
+        self.payload_key = os.urandom(32)
+        self.now = now
+        self._engine = Engine()
+        self._changed = threading.Condition()
+        self._connections: dict[int, MemoryConnection] = {}
+        self._numbers = 0
+        self._local = threading.local()
+        self._started = now()
+        os.register_at_fork(after_in_child=self._forked)
+
+    def call(self, request: Request[R], *, timeout: float | None = None) -> R:
+        """See `port.Broker.call`."""
+        connection = getattr(self._local, "connection", None)
+        if connection is None:
+            connection = self._local.connection = self.connect()
+        return cast("MemoryConnection", connection).call(request, timeout=timeout)
+
+    def connect(self, greeting: Callable[[], Request[Any]] | None = None) -> MemoryConnection:
+        """See `port.Broker.connect`."""
+        with self._changed:
+            self._numbers += 1
+            connection = self._connections[self._numbers] = MemoryConnection(self, self._numbers)
+        if greeting is not None:
+            connection.call(greeting())
+        return connection
+
+    def close(self) -> None:
+        """Close this thread's connection; the messages stay for as long as the object."""
+        connection = getattr(self._local, "connection", None)
+        if connection is not None:
+            connection.close()
+            self._local.connection = None
+
+    def tick(self) -> None:
+        """Let the engine do what is due, as a broker does when its clock reaches a deadline."""
+        with self._changed:
+            self._settle_tick()
+
+    # --- for the connections ----------------------------------------------------------------
+
+    def apply(self, number: int, request: Request[Any]) -> None:
+        """Hand one request to the engine and deliver whatever it answers, to anybody."""
+        with self._changed:
+            if isinstance(request, Ping):
+                pong = Pong(__version__, os.getpid(), "", "none", self.now() - self._started)
+                pong.rid = request.rid
+                self._connections[number].deliver(pong)
+            else:
+                self._engine.apply(number, request, self.now(), random.random())
+            self._settle_tick()
+
+    def wait_for(self, connection: MemoryConnection, rid: int, deadline: float) -> Reply:
+        """Sleep until that reply is there. Raises `BrokerTimeout`."""
+        with self._changed:
+            while (reply := connection.replies.pop(rid, None)) is None:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    raise errors.BrokerTimeout("the in-memory broker did not answer in time")
+                due = self._engine.next_deadline()
+                ahead = left if due is None else min(left, max(due - self.now(), 0.0))
+                self._changed.wait(ahead)
+                self._settle_tick()
+            return reply
+
+    def disconnect(self, number: int) -> None:
+        """The connection has closed."""
+        with self._changed:
+            self._connections.pop(number, None)
+            self._engine.disconnect(number, self.now())
+            self._settle_tick()
+
+    def _settle_tick(self) -> None:
+        self._engine.advance(self.now())
+        self._engine.take_changes()
+        replies = self._engine.take_replies()
+        for number, reply in replies:
+            connection = self._connections.get(number)
+            if connection is not None:
+                connection.deliver(reply)
+        if replies:
+            self._changed.notify_all()
+
+    def _forked(self) -> None:
+        # the engine of the parent is not ours to change, and its lock may be held for ever
+        self.__dict__["call"] = self.__dict__["connect"] = _refuse_after_fork
+
+
+def _refuse_after_fork(*_: object, **__: object) -> Any:
+    raise errors.BrokerUnavailable(
+        "a memory: broker lives in the process that made it and does not cross a fork; "
+        "use the embedded broker"
+    )
+
+
+class MemoryConnection:
+    """See `port.Connection`."""
+
+    def __init__(self, broker: MemoryBroker, number: int) -> None:
+        self.replies: dict[int, Reply] = {}
+        self._broker = broker
+        self._number = number
+        self._rid = 0
+        self._bell: tuple[int, int] | None = None
+        self._closed = False
+
+    def call(self, request: Request[R], *, timeout: float | None = None) -> R:
+        """Hand the request over and wait for its reply."""
+        self._send(request)
+        return self._receive(request, timeout)
+
+    def pipeline(self, first: Request[R], second: Request[Any]) -> R:
+        """Hand both over; wait for the first reply."""
+        self._send(first)
+        self._send(second)
+        return self._receive(first, None)
+
+    def receive(self, request: Request[R]) -> R:
+        """Wait for the reply of the second request of a pipeline."""
+        if self._bell is not None:
+            os.read(self._bell[0], 1)
+        return self._receive(request, None)
+
+    def fileno(self) -> int:
+        """A pipe that becomes readable with the next reply."""
+        if self._bell is None:
+            self._bell = os.pipe()
+            for _ in self.replies:
+                os.write(self._bell[1], b"!")
+        return self._bell[0]
+
+    def close(self) -> None:
+        """Forget the connection."""
+        if not self._closed:
+            self._closed = True
+            self._broker.disconnect(self._number)
+            if self._bell is not None:
+                for end in self._bell:
+                    os.close(end)
+                self._bell = None
+
+    def deliver(self, reply: Reply) -> None:
+        """Called by the broker, with its lock held."""
+        self.replies[reply.rid] = reply
+        if self._bell is not None:
+            os.write(self._bell[1], b"!")
+
+    def _send(self, request: Request[Any]) -> None:
+        if self._closed:
+            raise errors.BrokerUnavailable("this connection was closed")
+        self._rid += 1
+        request.rid = self._rid
+        self._broker.apply(self._number, request)
+
+    def _receive(self, request: Request[R], timeout: float | None) -> R:
+        patience = getattr(request, "wait", 0.0) + REPLY_TIMEOUT if timeout is None else timeout
+        reply = self._broker.wait_for(self, request.rid, time.monotonic() + patience)
+        if isinstance(reply, Failed):
+            raise errors.by_name(reply.error)(reply.text)
+        return cast("R", reply)

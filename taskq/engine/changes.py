@@ -1,0 +1,49 @@
+"""What one tick has changed: the engine fills it, the journal writes it in one transaction."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+
+if TYPE_CHECKING:
+    from taskq.engine.group import Group
+    from taskq.engine.message import Message
+    from taskq.engine.results import Result
+
+
+class Marks(msgspec.Struct, array_like=True):
+    """Numbers that must never be given twice, and the engine's clock, as of the last commit."""
+
+    seq: int = 0
+    fence: int = 0
+    now: float = 0.0
+
+
+class Changes:
+    """The difference between two commits.
+
+    A message may be in several of these: `added` and `touched` and `removed` within one tick. A
+    removed message has no deliveries left, which is how the journal tells.
+    """
+
+    __slots__ = ("added", "forgotten", "groups", "marks", "removed", "results", "touched")
+
+    def __init__(self) -> None:
+        self.added: list[Message] = []
+        self.touched: dict[Message, None] = {}
+        self.removed: list[Message] = []
+        self.results: list[Result] = []
+        self.forgotten: list[Result] = []
+        self.groups: dict[Group, None] = {}
+        self.marks = Marks()
+
+    def __bool__(self) -> bool:
+        return bool(
+            self.added
+            or self.touched
+            or self.removed
+            or self.results
+            or self.forgotten
+            or self.groups
+        )

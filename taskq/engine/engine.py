@@ -1,0 +1,175 @@
+"""The engine: requests in, replies and changes out. No I/O, no threads, no clock, no randomness.
+
+The host hands every request to `apply`, calls `advance` once a tick, writes what `take_changes`
+gives, and only then sends what `take_replies` gives. `now` and the random `draw` are arguments, so
+a run can be repeated to the letter.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from math import inf
+from typing import Any
+
+from taskq.engine import commands as c
+from taskq.engine import consume, operate, produce
+from taskq.engine.changes import Changes, Marks
+from taskq.engine.consumers import Session
+from taskq.engine.ledger import Ledger
+from taskq.engine.timers import Alarm
+from taskq.errors import TaskqError
+
+Handler = Callable[[Ledger, Session, Any, float, float], c.Reply | None]
+
+HANDLERS: dict[type[c.Request[Any]], Handler] = {
+    c.Enqueue: produce.enqueue,
+    c.Cancel: produce.cancel,
+    c.Wait: produce.wait,
+    c.Unwatch: produce.unwatch,
+    c.Inspect: produce.inspect,
+    c.Register: consume.register,
+    c.Claim: consume.claim,
+    c.Settle: consume.settle,
+    c.Heartbeat: consume.heartbeat,
+    c.Reap: consume.reap,
+    c.Leave: consume.leave,
+    c.Extend: consume.extend,
+    c.Report: consume.report,
+    c.Control: operate.control,
+    c.Peek: operate.peek,
+    c.ListDead: operate.list_dead,
+    c.Replay: operate.replay,
+    c.PurgeDead: operate.purge_dead,
+    c.GetStats: operate.stats,
+}
+
+
+class Engine:
+    """All queues of one broker."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+        self._sessions: dict[int, Session] = {}
+        self._replies: list[tuple[int, c.Reply]] = []
+        self._now = 0.0
+
+    # --- what a host calls ------------------------------------------------------------------
+
+    def apply(self, session: int, request: c.Request[Any], now: float, draw: float) -> None:
+        """Carry out one request of a session; a session begins with its first request.
+
+        A refusal is a `Failed` reply, never an exception. A request that parks is answered by a
+        later `advance`.
+        """
+        try:
+            reply = HANDLERS[type(request)](self.ledger, self._session(session), request, now, draw)
+        except TaskqError as error:
+            reply = c.Failed(type(error).__name__, str(error))
+        if reply is not None:
+            reply.rid = request.rid
+            self._replies.append((session, reply))
+
+    def advance(self, now: float) -> None:
+        """Do what is due, and answer the parked requests that can be answered."""
+        self._now = now
+        ledger = self.ledger
+        ledger.timers.fire(now)
+        while ledger.awake:
+            group, _ = ledger.awake.popitem()
+            for parked, claimed in consume.serve_parked(ledger, group, now):
+                claimed.rid = parked.rid
+                self._replies.append((parked.session.number, claimed))
+        if ledger.watchers.answerable:
+            self._answer_watches(now)
+        while ledger.newsworthy:
+            worker, _ = ledger.newsworthy.popitem()
+            if worker.heartbeat is not None:
+                number = worker.heartbeat.session.number
+                self._replies.append((number, consume.attend(worker)))
+
+    def disconnect(self, session: int, now: float) -> None:
+        """The session's connection has closed."""
+        closed = self._sessions.pop(session, None)
+        if closed is None:
+            return
+        for watch in closed.watches.values():
+            self.ledger.watchers.drop(watch)
+        closed.watches.clear()
+        consume.disconnect(closed, now)
+        closed.alarm.when = inf
+
+    def next_deadline(self) -> float | None:
+        """Engine time at which `advance` has something to do; `None`: not before a request."""
+        return self.ledger.timers.next()
+
+    def take_replies(self) -> list[tuple[int, c.Reply]]:
+        """The replies made since the last call, in order: (session, reply)."""
+        replies, self._replies = self._replies, []
+        return replies
+
+    def take_changes(self) -> Changes | None:
+        """What has changed since the last call, or `None`."""
+        ledger = self.ledger
+        changes = ledger.changes
+        if not changes:
+            return None
+        changes.marks = Marks(ledger.seq, ledger.fence, self._now)
+        ledger.changes = Changes()
+        ledger.results.use(ledger.changes)
+        return changes
+
+    def forgive(self, seconds: float) -> None:
+        """The host did not listen for that long: leases are longer by as much.
+
+        Renewals may wait in the sockets; nobody shall lose a lease because the broker was stopped.
+        """
+        for worker in self.ledger.workers.values():
+            worker.seen_at += seconds
+            worker.gone_at += seconds
+
+    def empty(self) -> bool:
+        """Whether there is nothing that a restart would lose."""
+        return not self.ledger.messages and not len(self.ledger.results)
+
+    # --- parked requests --------------------------------------------------------------------
+
+    def _session(self, number: int) -> Session:
+        session = self._sessions.get(number)
+        if session is None:
+            session = self._sessions[number] = Session(number, self.ledger.timers)
+            session.alarm = Alarm(self.ledger.timers, partial(self._overdue, session))
+        return session
+
+    def _overdue(self, session: Session, now: float) -> None:
+        """Answer what the session has parked for too long; its alarm rings here."""
+        ledger = self.ledger
+        parked, again = consume.overdue(session, now)
+        if parked is not None:
+            drained = all(group.is_drained for group in parked.groups)
+            self._replies.append((session.number, c.Claimed([], drained, rid=parked.rid)))
+        worker = session.worker
+        if worker is not None and worker.heartbeat is not None:
+            if worker.heartbeat.deadline <= now:
+                ledger.newsworthy[worker] = None
+            else:
+                again = min(again, worker.heartbeat.deadline)
+        for watch in session.watches.values():
+            if watch.rid and watch.deadline <= now:
+                ledger.watchers.answerable.append(watch)
+            elif watch.rid:
+                again = min(again, watch.deadline)
+        if again < inf:
+            session.alarm.set(again)
+
+    def _answer_watches(self, now: float) -> None:
+        watchers = self.ledger.watchers
+        answerable, watchers.answerable = watchers.answerable, []
+        for watch in answerable:
+            if not watch.rid:
+                continue  # dropped, or answered a moment ago
+            self._replies.append(
+                (watch.session.number, produce.answer_watch(self.ledger, watch, now))
+            )
+            if not watch.pending:
+                watch.session.watches.pop(watch.number, None)

@@ -1,0 +1,152 @@
+"""How a lease ends: settled by its consumer, lost with it, or run out."""
+
+from __future__ import annotations
+
+from functools import partial
+from math import inf
+
+from taskq.engine.commands import Abandon, Ack, ErrorInfo, Fail, Outcome, Release
+from taskq.engine.consumers import GRACE, Consumer, Worker
+from taskq.engine.ledger import Ledger
+from taskq.engine.message import Delivery
+from taskq.engine.states import Event
+from taskq.engine.timers import Alarm
+
+
+def worker_named(ledger: Ledger, name: str, now: float) -> Worker:
+    """The worker of that name, made where it is new."""
+    worker = ledger.workers.get(name)
+    if worker is None:
+        worker = ledger.workers[name] = Worker(name, now)
+        worker.alarm = Alarm(ledger.timers, partial(_look_after, ledger, worker))
+    return worker
+
+
+def consumer_named(worker: Worker, name: str) -> Consumer:
+    """The consumer of that name, made where it is new."""
+    consumer = worker.consumers.get(name)
+    if consumer is None:
+        consumer = worker.consumers[name] = Consumer(name, worker)
+    return consumer
+
+
+def settle(ledger: Ledger, outcome: Outcome, now: float, draw: float) -> bool:
+    """Carry out one outcome; False when its receipt is stale, and then nothing is changed.
+
+    The same outcome sent twice, because the first reply was lost, is accepted twice.
+    """
+    delivery = ledger.leases.get(outcome.receipt)
+    if delivery is None or delivery.message.id != outcome.id:
+        known = ledger.results.get(outcome.id)
+        return known is not None and known.receipt == outcome.receipt
+    ledger.end_lease(delivery)
+    if isinstance(outcome, Ack):
+        ledger.finish(delivery, Event.ACK, now, value=outcome.value)
+    elif isinstance(outcome, Fail):
+        fail(ledger, delivery, outcome.error, now, draw, outcome.final, outcome.delay)
+    elif isinstance(outcome, Release):
+        hand_back(ledger, delivery, now, Event.PARK if outcome.unknown else Event.RELEASE)
+    elif isinstance(outcome, Abandon):
+        ledger.finish(delivery, Event.CANCEL, now)
+    return True
+
+
+def fail(
+    ledger: Ledger,
+    delivery: Delivery,
+    error: ErrorInfo,
+    now: float,
+    draw: float,
+    final: bool = False,
+    delay: float | None = None,
+) -> None:
+    """An attempt has failed: another one later, or the dead letters."""
+    options = delivery.message.spec.options
+    delivery.failures += 1
+    delivery.group.failed += 1
+    error.attempt = delivery.claims
+    error.at = now
+    delivery.add_error(error)
+    if delivery.cancelling:
+        ledger.finish(delivery, Event.CANCEL, now, error=error)
+    elif final or delivery.failures > options.retries:
+        ledger.bury(delivery)
+    else:
+        wait = options.backoff.delay(delivery.failures, draw) if delay is None else max(delay, 0.0)
+        ledger.schedule(delivery, Event.RETRY, now + wait)
+
+
+def hand_back(ledger: Ledger, delivery: Delivery, now: float, event: Event) -> None:
+    """A delivery comes back unspent (RELEASE, PARK): as if it had never been handed out."""
+    if delivery.cancelling:
+        ledger.finish(delivery, Event.CANCEL, now)
+        return
+    delivery.claims -= 1
+    ledger.move(delivery, event)
+    ledger.place(delivery)
+
+
+def lose(ledger: Ledger, delivery: Delivery, reason: str, now: float) -> None:
+    """The consumer was lost with the delivery in hand: again, or, the last time, the dead letters."""
+    delivery.group.failed += 1
+    worker = delivery.consumer.worker.name if delivery.consumer else ""
+    error = ErrorInfo("WorkerLost", reason, attempt=delivery.claims, at=now, worker=worker)
+    delivery.add_error(error)
+    lost = delivery.claims - delivery.failures
+    if delivery.cancelling:
+        ledger.finish(delivery, Event.CANCEL, now, error=error)
+    elif lost >= delivery.message.spec.options.max_deliveries:
+        ledger.bury(delivery)
+    else:
+        ledger.move(delivery, Event.LAPSE)
+        ledger.place(delivery)
+
+
+def disconnected(worker: Worker, now: float) -> None:
+    """The worker's last connection has closed: unless it returns, its leases end after a grace."""
+    worker.gone_at = now
+    if now + GRACE < worker.alarm.when:
+        worker.alarm.set(now + GRACE)
+
+
+def returned(worker: Worker) -> None:
+    """The worker is connected (again)."""
+    worker.gone_at = inf
+
+
+def dismiss(ledger: Ledger, worker: Worker) -> None:
+    """Forget a worker that holds nothing and is not connected."""
+    for consumer in worker.consumers.values():
+        unsubscribe(consumer)
+    ledger.workers.pop(worker.name, None)
+    worker.alarm.set(inf)
+
+
+def unsubscribe(consumer: Consumer) -> None:
+    """The consumer no longer counts as one of its groups."""
+    for group in consumer.queues:
+        group.consumers.discard(consumer)
+    consumer.queues = ()
+
+
+def _look_after(ledger: Ledger, worker: Worker, now: float) -> None:
+    """End the leases of a worker that have run out; the worker's alarm rings here."""
+    again = inf
+    gone = worker.gone_at + GRACE <= now
+    reason = "its connections were closed" if gone else "its lease ran out"
+    for consumer in list(worker.consumers.values()):
+        for delivery in list(consumer.leases.values()):
+            ends = worker.lease_ends(delivery)
+            if ends <= now:
+                ledger.end_lease(delivery)
+                lose(ledger, delivery, f"worker {worker.name} was lost: {reason}", now)
+            else:
+                again = min(again, ends)
+    if gone:
+        dismiss(ledger, worker)
+    elif again < inf:
+        worker.alarm.set(again)
+    elif not worker.sessions and worker.gone_at == inf:
+        dismiss(ledger, worker)  # the journal remembered it, and it has never come back
+    elif worker.gone_at < inf:
+        worker.alarm.set(worker.gone_at + GRACE)

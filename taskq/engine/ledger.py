@@ -1,0 +1,264 @@
+"""The books of the broker: every live message, and the only steps that change one.
+
+The operations (`produce`, `consume`, `operate`) decide *what* happens to a message; how its state,
+its counters, its lease, its result and the journal follow is decided here, once.
+
+Theory of operation. A message lives in `messages` from its acceptance until each of its deliveries
+has ended in a state other than DEAD. `move` takes a delivery along the transition table and notes
+the message in `changes`. The first group's end is the result of the message: it goes to `results`
+and wakes whoever watches the id. What is READY lies in the group's ready queue, what is SCHEDULED
+in the timers, what is HELD in the group's parked lanes, what is LEASED in `leases` by its receipt,
+what is DEAD in the group's dead letters: exactly one entry each, but for those that were cancelled
+while they waited, which are skipped when their turn comes.
+"""
+
+from __future__ import annotations
+
+from taskq.engine.changes import Changes
+from taskq.engine.commands import ErrorInfo, Options
+from taskq.engine.consumers import Consumer, Worker
+from taskq.engine.group import DEFAULT_GROUP, Group, Queue
+from taskq.engine.message import Delivery, Message, Spec
+from taskq.engine.results import Result, Results
+from taskq.engine.states import TRANSITIONS, WAITING, Event, State, after
+from taskq.engine.timers import Timers
+from taskq.engine.watches import Watchers
+
+
+class Ledger:
+    """State of the engine. `seq` and `fence` are the last numbers given."""
+
+    def __init__(self) -> None:
+        self.seq = 0
+        self.fence = 0
+        self.messages: dict[str, Message] = {}
+        self.queues: dict[str, Queue] = {}
+        self.leases: dict[int, Delivery] = {}
+        self.workers: dict[str, Worker] = {}
+        self.timers = Timers()
+        self.changes = Changes()
+        self.results = Results(self.timers, self.changes)
+        self.watchers = Watchers()
+        self.awake: dict[Group, None] = {}  # groups in which a parked claim may find something
+        self.newsworthy: dict[Worker, None] = {}  # workers whose heartbeat shall be answered
+        self._specs: dict[tuple[str, str, Options], Spec] = {}
+
+    # --- names ----------------------------------------------------------------------------
+
+    def queue(self, name: str) -> Queue:
+        """The queue of that name, made with its default group where it is new."""
+        queue = self.queues.get(name)
+        if queue is None:
+            queue = self.queues[name] = Queue(name)
+            self.group(name, DEFAULT_GROUP)
+        return queue
+
+    def group(self, queue_name: str, name: str) -> Group:
+        """A consumer group of a queue; a new one is given every message that is alive."""
+        queue = self.queue(queue_name)
+        group = queue.groups.get(name)
+        if group is None:
+            group = queue.groups[name] = Group(queue, name, self.seq)
+            self.changes.groups[group] = None
+            self._copy_live_messages(queue, group)
+        return group
+
+    def _copy_live_messages(self, queue: Queue, group: Group) -> None:
+        for message in self.messages.values():
+            if message.spec.queue != queue.name:
+                continue
+            if any(
+                entry.state in WAITING or entry.state is State.LEASED
+                for entry in message.deliveries
+            ):
+                self.deliver(message, group)
+                self.changes.touched[message] = None
+
+    def spec(self, queue: str, task: str, options: Options) -> Spec:
+        """The one object that stands for these three."""
+        key = (queue, task, options)
+        spec = self._specs.get(key)
+        if spec is None:
+            spec = self._specs[key] = Spec(queue, task, options)
+        return spec
+
+    # --- the life of a message ------------------------------------------------------------
+
+    def accept(self, message: Message, now: float) -> None:
+        """Take a new message in and make a delivery for each group of its queue."""
+        self.messages[message.id] = message
+        message.spec.uses += 1
+        self.changes.added.append(message)
+        for group in self.queue(message.spec.queue).groups.values():
+            self.deliver(message, group)
+        if message.expires_at is not None:
+            self.timers.at(message.expires_at, self._expire, message)
+
+    def deliver(self, message: Message, group: Group) -> None:
+        """Begin the life of a message in one group."""
+        state = State.SCHEDULED if message.due_at > message.created_at else State.READY
+        delivery = Delivery(message, group, state, message.due_at)
+        message.deliveries = (*message.deliveries, delivery)
+        group.counts[state] += 1
+        group.bytes += len(message.payload)
+        self.changes.groups[group] = None
+        self.place(delivery)
+
+    def place(self, delivery: Delivery) -> None:
+        """Put a waiting delivery where its state belongs."""
+        group = delivery.group
+        if delivery.state is State.READY:
+            group.ready.push(delivery)
+            if group.claims:
+                self.awake[group] = None
+        elif delivery.state is State.SCHEDULED:
+            self.timers.at(delivery.due_at, self._due, delivery)
+        elif delivery.state is State.HELD:
+            group.park(delivery)
+            if group.claims:
+                self.awake[group] = None
+
+    def move(self, delivery: Delivery, event: Event) -> None:
+        """Take one step of the transition table. Raises `IllegalTransition`."""
+        old = delivery.state
+        new = TRANSITIONS[old].get(event)
+        if new is None:
+            after(old, event)  # raises, with a sentence
+            return
+        group = delivery.group
+        counts = group.counts
+        counts[old] -= 1
+        counts[new] += 1
+        delivery.state = new
+        if new is State.HELD or old is State.HELD:
+            group.count_unknown(delivery.message.spec.task, 1 if new is State.HELD else -1)
+        if event is not Event.DUE:  # follows from the clock, after a restart too
+            self.changes.touched[delivery.message] = None
+            self.changes.groups[group] = None
+
+    def lease(self, delivery: Delivery, consumer: Consumer, now: float) -> None:
+        """Hand a delivery to a consumer, under a new receipt."""
+        self.move(delivery, Event.CLAIM)
+        self.fence += 1
+        delivery.receipt = self.fence
+        delivery.claims += 1
+        delivery.consumer = consumer
+        delivery.leased_at = now
+        delivery.progress = None
+        consumer.leases[self.fence] = self.leases[self.fence] = delivery
+        worker = consumer.worker
+        length = delivery.message.spec.options.lease
+        if length < worker.shortest_lease:
+            worker.shortest_lease = length
+            self.newsworthy[worker] = None
+        if now + length < worker.alarm.when:
+            worker.alarm.set(now + length)
+
+    def end_lease(self, delivery: Delivery) -> None:
+        """Take a delivery out of its consumer's hands; its receipt is stale from here on."""
+        del self.leases[delivery.receipt]
+        consumer = delivery.consumer
+        assert consumer is not None
+        del consumer.leases[delivery.receipt]
+        consumer.worker.finished += 1
+
+    def finish(
+        self,
+        delivery: Delivery,
+        event: Event,
+        now: float,
+        value: bytes | None = None,
+        error: ErrorInfo | None = None,
+    ) -> None:
+        """End a delivery for good (ACK, CANCEL, EXPIRE), and the message with its last one."""
+        self.move(delivery, event)
+        message = delivery.message
+        group = delivery.group
+        group.bytes -= len(message.payload)
+        if group.is_first:
+            self._record(delivery, value, error, now)
+        self._retire(message)
+
+    def bury(self, delivery: Delivery) -> None:
+        """Give a delivery up: it goes to the dead letters, with its errors."""
+        self.move(delivery, Event.BURY)
+        delivery.group.dead[delivery.message.id] = delivery
+        if delivery.group.is_first:
+            self.watchers.finished(delivery.message.id)
+
+    def drop(self, delivery: Delivery) -> None:
+        """Purge a delivery that waits or is dead: no result, no trace but a count."""
+        group = delivery.group
+        message = delivery.message
+        group.counts[delivery.state] -= 1
+        if delivery.state is State.HELD:
+            group.count_unknown(message.spec.task, -1)
+        group.purged += 1
+        group.bytes -= len(message.payload)
+        group.dead.pop(message.id, None)
+        self.changes.groups[group] = None
+        delivery.state = State.CANCELLED
+        self.changes.touched[message] = None
+        self._retire(message)
+        if group.is_first:
+            self.watchers.finished(message.id)
+
+    def _record(
+        self, delivery: Delivery, value: bytes | None, error: ErrorInfo | None, now: float
+    ) -> None:
+        message = delivery.message
+        result = Result(
+            message.seq,
+            message.id,
+            message.spec,
+            delivery.state,
+            value if message.spec.options.result_ttl > 0 else None,
+            error,
+            delivery.receipt,
+            delivery.claims,
+            delivery.consumer.worker.name if delivery.consumer else "",
+            message.created_at,
+            delivery.leased_at,
+            now,
+        )
+        self.results.put(result)
+        self.watchers.finished(message.id)
+
+    def _retire(self, message: Message) -> None:
+        for delivery in message.deliveries:
+            if delivery.state not in _GONE:
+                return
+        del self.messages[message.id]
+        spec = message.spec
+        spec.uses -= 1
+        if not spec.uses and len(self._specs) > _IDLE_SPECS:
+            del self._specs[(spec.queue, spec.task, spec.options)]
+        message.deliveries = ()  # also breaks the reference cycle: the collector is off
+        self.changes.removed.append(message)
+
+    # --- the clock ------------------------------------------------------------------------
+
+    def schedule(self, delivery: Delivery, event: Event, due_at: float) -> None:
+        """Let a delivery wait until `due_at` (RETRY, REPLAY_LATER)."""
+        self.move(delivery, event)
+        delivery.due_at = due_at
+        self.place(delivery)
+
+    def _due(self, delivery: Delivery, now: float) -> None:
+        if delivery.state is State.SCHEDULED and delivery.due_at <= now:
+            self.move(delivery, Event.DUE)
+            self.place(delivery)
+
+    def _expire(self, message: Message, now: float) -> None:
+        for delivery in message.deliveries:
+            if delivery.state in WAITING and delivery.claims == 0:
+                self.finish(delivery, Event.EXPIRE, now)
+
+    def restore_expiry(self, message: Message) -> None:
+        """Arm the timer of a message that the journal gave back."""
+        if message.expires_at is not None:
+            self.timers.at(message.expires_at, self._expire, message)
+
+
+_IDLE_SPECS = 1000  # specs that may be kept without a message
+_GONE = frozenset({State.SUCCEEDED, State.CANCELLED, State.EXPIRED})

@@ -1,0 +1,239 @@
+"""Requests of operators: pause, resume, purge, peek, dead letters, statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from taskq.engine import commands as c
+from taskq.engine.consumers import Session
+from taskq.engine.group import Group
+from taskq.engine.ledger import Ledger
+from taskq.engine.message import Delivery
+from taskq.engine.states import WAITING, Event, State
+from taskq.errors import TaskqError, UnknownMessage
+
+
+def control(
+    ledger: Ledger, session: Session, request: c.Control, now: float, draw: float
+) -> c.Done:
+    """Pause, resume or purge a queue."""
+    groups = _groups(ledger, request.queue, request.group)
+    if not groups:
+        raise TaskqError(f"there is no queue {request.queue!r}{_known(ledger)}")
+    if request.action == "purge":
+        return c.Done(sum(_purge(ledger, group) for group in groups))
+    if request.action not in ("pause", "resume"):
+        raise TaskqError(f"{request.action!r} is not one of pause, resume, purge")
+    for group in groups:
+        group.paused = request.action == "pause"
+        ledger.changes.groups[group] = None
+        ledger.awake[group] = None
+    return c.Done(len(groups))
+
+
+def _purge(ledger: Ledger, group: Group) -> int:
+    waiting = [
+        delivery
+        for message in list(ledger.messages.values())
+        for delivery in message.deliveries
+        if delivery.group is group and delivery.state in WAITING
+    ]
+    for delivery in waiting:
+        ledger.drop(delivery)
+    return len(waiting)
+
+
+def _known(ledger: Ledger) -> str:
+    names = ", ".join(sorted(ledger.queues))
+    return f"; this broker has {names}" if names else "; this broker has none yet"
+
+
+def _groups(ledger: Ledger, queue: str, group: str) -> list[Group]:
+    return [
+        entry
+        for each in ledger.queues.values()
+        if not queue or each.name == queue
+        for entry in each.groups.values()
+        if not group or entry.name == group
+    ]
+
+
+def peek(ledger: Ledger, session: Session, request: c.Peek, now: float, draw: float) -> c.Peeked:
+    """The next messages in one state."""
+    groups = _groups(ledger, request.queue, request.group)
+    if not request.queue or not groups:
+        raise TaskqError(f"there is no queue {request.queue!r}{_known(ledger)}")
+    labels = {state.label: state for state in State}
+    state = labels.get(request.state)
+    if state is None:
+        raise TaskqError(f"{request.state!r} is not one of {', '.join(labels)}")
+    found = islice(_in_state(ledger, groups[0], state), max(request.limit, 0))
+    return c.Peeked([_preview(delivery) for delivery in found])
+
+
+def _in_state(ledger: Ledger, group: Group, state: State) -> Iterator[Delivery]:
+    if state is State.READY:
+        return iter(group.ready)
+    if state is State.DEAD:
+        return iter(group.dead.values())
+    entries = (
+        delivery
+        for message in ledger.messages.values()
+        for delivery in message.deliveries
+        if delivery.group is group and delivery.state is state
+    )
+    return iter(sorted(entries, key=lambda entry: (entry.due_at, entry.message.seq)))
+
+
+def _preview(delivery: Delivery) -> c.Preview:
+    message = delivery.message
+    return c.Preview(
+        id=message.id,
+        task=message.spec.task,
+        state=delivery.state.label,
+        priority=message.spec.options.priority,
+        attempts=delivery.claims,
+        due_at=delivery.due_at,
+        size=len(message.payload),
+    )
+
+
+# --- dead letters -------------------------------------------------------------------------------
+
+
+def list_dead(
+    ledger: Ledger, session: Session, request: c.ListDead, now: float, draw: float
+) -> c.DeadLetters:
+    """Dead letters that fit the filter, oldest first."""
+    groups = _groups(ledger, request.queue, request.group)
+    total = sum(len(group.dead) for group in groups)
+    entries = (entry for group in groups for entry in group.dead.values())
+    found = (entry for entry in entries if _fits(entry, request))
+    return c.DeadLetters([_letter(entry) for entry in islice(found, max(request.limit, 0))], total)
+
+
+def _fits(entry: Delivery, request: c.ListDead) -> bool:
+    if request.id:
+        return entry.message.id == request.id
+    error = _last_error(entry)
+    return (
+        request.task in entry.message.spec.task and request.error in f"{error.kind}: {error.text}"
+    )
+
+
+def _last_error(entry: Delivery) -> c.ErrorInfo:
+    return entry.errors[-1] if entry.errors else c.ErrorInfo("", "")
+
+
+def _letter(entry: Delivery) -> c.DeadLetter:
+    message = entry.message
+    errors = entry.errors or []
+    last = _last_error(entry)
+    return c.DeadLetter(
+        id=message.id,
+        queue=message.spec.queue,
+        group=entry.group.name,
+        task=message.spec.task,
+        payload=message.payload,
+        reason=f"{last.kind}: {last.text}" if last.text else last.kind,
+        attempts=entry.claims,
+        deliveries=entry.claims,
+        enqueued_at=message.created_at,
+        first_failed_at=errors[0].at if errors else 0.0,
+        last_failed_at=last.at,
+        errors=errors,
+    )
+
+
+def _chosen(ledger: Ledger, ids: Iterable[str], queue: str, group: str) -> list[Delivery]:
+    groups = _groups(ledger, queue, group)
+    ids = list(ids)
+    if not ids:
+        return [entry for each in groups for entry in each.dead.values()]
+    chosen = []
+    for id in ids:
+        found = [each.dead[id] for each in groups if id in each.dead]
+        if not found:
+            raise UnknownMessage(f"no dead letter {id!r}")
+        chosen += found
+    return chosen
+
+
+def replay(ledger: Ledger, session: Session, request: c.Replay, now: float, draw: float) -> c.Done:
+    """Put dead letters back into their queues with a fresh count of attempts."""
+    if request.rate is not None and request.rate <= 0:
+        raise TaskqError(f"the rate of a replay must be above 0, not {request.rate}")
+    chosen = _chosen(ledger, request.ids, request.queue, request.group)
+    for position, delivery in enumerate(chosen):
+        del delivery.group.dead[delivery.message.id]
+        delivery.claims = delivery.failures = 0
+        delivery.cancelling = False
+        if request.rate is None or position == 0:
+            ledger.move(delivery, Event.REPLAY)
+            ledger.place(delivery)
+        else:
+            ledger.schedule(delivery, Event.REPLAY_LATER, now + position / request.rate)
+    return c.Done(len(chosen))
+
+
+def purge_dead(
+    ledger: Ledger, session: Session, request: c.PurgeDead, now: float, draw: float
+) -> c.Done:
+    """Forget dead letters."""
+    chosen = _chosen(ledger, request.ids, request.queue, request.group)
+    for delivery in chosen:
+        ledger.drop(delivery)
+    return c.Done(len(chosen))
+
+
+# --- statistics ---------------------------------------------------------------------------------
+
+
+def stats(
+    ledger: Ledger, session: Session, request: c.GetStats, now: float, draw: float
+) -> c.Stats:
+    """All counters; the cost depends on the number of queues and workers, not of messages."""
+    groups = _groups(ledger, "", "")
+    broker = c.BrokerStats(
+        messages=len(ledger.messages),
+        results=len(ledger.results),
+        acknowledged=ledger.seq,
+        parked=sum(group.counts[State.HELD] for group in groups),
+        now=now,
+    )
+    workers = [
+        c.WorkerStats(
+            name=worker.name,
+            info=worker.info,
+            seen_at=worker.seen_at,
+            consumers=len(worker.consumers),
+            leased=worker.leased,
+            tasks=worker.finished,
+        )
+        for worker in ledger.workers.values()
+    ]
+    return c.Stats(broker, [_group_stats(group) for group in groups], workers)
+
+
+def _group_stats(group: Group) -> c.QueueStats:
+    counts = group.counts
+    return c.QueueStats(
+        queue=group.queue.name,
+        group=group.name,
+        paused=group.paused,
+        held=counts[State.HELD],
+        scheduled=counts[State.SCHEDULED],
+        ready=counts[State.READY],
+        leased=counts[State.LEASED],
+        dead=counts[State.DEAD],
+        succeeded=counts[State.SUCCEEDED],
+        failed=group.failed,
+        cancelled=counts[State.CANCELLED],
+        expired=counts[State.EXPIRED],
+        purged=group.purged,
+        bytes=group.bytes,
+        consumers=len(group.consumers),
+        oldest_ready_at=group.ready.oldest(),
+        unknown=dict(group.unknown),
+    )

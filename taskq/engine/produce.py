@@ -1,0 +1,214 @@
+"""Requests of producers: enqueue, cancel, wait, inspect."""
+
+from __future__ import annotations
+
+from math import inf
+
+from taskq.engine import commands as c
+from taskq.engine.consumers import Session
+from taskq.engine.ledger import Ledger
+from taskq.engine.message import Delivery, Message
+from taskq.engine.results import Result
+from taskq.engine.states import WAITING, Event, State
+from taskq.engine.watches import Watch
+from taskq.errors import PayloadTooLarge, TaskqError, UnknownMessage
+
+MAX_PAYLOAD = 64 * 2**20
+REPLY_BYTES = 8 * 2**20  # what one answer to a wait may carry; the rest comes with the next
+UNCONSUMED_LOOK = 1000  # ids that are looked at to tell that nobody consumes their queue
+
+
+def enqueue(
+    ledger: Ledger, session: Session, request: c.Enqueue, now: float, draw: float
+) -> c.Enqueued:
+    """Accept messages, all or none; ids that are known already are left as they are."""
+    if not request.queue or not request.task:
+        raise TaskqError("a message needs the name of a queue and of a task")
+    if not 0 <= request.options.priority <= 3:
+        raise TaskqError(f"priority must be from 0 to 3, not {request.options.priority}")
+    for call in request.calls:
+        if len(call.payload) > MAX_PAYLOAD:
+            raise PayloadTooLarge(
+                f"the call {call.id} of {request.task} has {len(call.payload)} bytes; "
+                f"the broker takes {MAX_PAYLOAD}"
+            )
+    spec = ledger.spec(request.queue, request.task, request.options)
+    due_at = max(now + request.delay, request.eta_at or now)
+    messages, results = ledger.messages, ledger.results
+    existing = []
+    for call in request.calls:
+        if call.id in messages or call.id in results:
+            existing.append(call.id)
+            continue
+        ledger.seq += 1
+        message = Message(ledger.seq, call.id, spec, call.payload, now, due_at, request.expires_at)
+        ledger.accept(message, now)
+    return c.Enqueued(existing)
+
+
+def cancel(
+    ledger: Ledger, session: Session, request: c.Cancel, now: float, draw: float
+) -> c.Cancelled:
+    """Cancel what waits; ask what runs."""
+    cancelled, asked = [], []
+    for id in request.ids:
+        message = ledger.messages.get(id)
+        if message is None:
+            if id not in ledger.results:
+                raise UnknownMessage(f"no message {id!r}")
+            continue
+        deliveries = message.deliveries
+        running = [entry for entry in deliveries if entry.state is State.LEASED]
+        waiting = [entry for entry in deliveries if entry.state in WAITING]
+        for delivery in waiting:
+            ledger.finish(delivery, Event.CANCEL, now)
+        for delivery in running:
+            _ask_to_stop(ledger, delivery, request.terminate)
+        if running:
+            asked.append(id)
+        elif waiting:
+            cancelled.append(id)
+    return c.Cancelled(cancelled, asked)
+
+
+def _ask_to_stop(ledger: Ledger, delivery: Delivery, terminate: bool) -> None:
+    delivery.cancelling = True
+    assert delivery.consumer is not None
+    worker = delivery.consumer.worker
+    (worker.terminate if terminate else worker.cancel).append(delivery.receipt)
+    worker.news = True
+    ledger.newsworthy[worker] = None
+
+
+def wait(ledger: Ledger, session: Session, request: c.Wait, now: float, draw: float) -> None:
+    """Park until one of the watch has finished; answered by `answer_watches` in the same tick."""
+    watch = session.watches.get(request.watch)
+    if watch is None:
+        watch = session.watches[request.watch] = Watch(session, request.watch)
+    for id in request.add:
+        if id in watch.open:
+            continue
+        if is_open(ledger, id):
+            ledger.watchers.add(watch, id)
+        else:
+            watch.done.append(id)
+    watch.rid = request.rid
+    watch.deadline = now + request.wait
+    if watch.done or not watch.open or request.wait <= 0:
+        ledger.watchers.answerable.append(watch)
+    elif watch.deadline < session.alarm.when:
+        session.alarm.set(watch.deadline)
+
+
+def is_open(ledger: Ledger, id: str) -> bool:
+    """Whether the outcome of that id is still to come."""
+    message = ledger.messages.get(id)
+    if message is None or not message.deliveries:
+        return False
+    state = message.deliveries[0].state
+    return state in WAITING or state is State.LEASED
+
+
+def outcome(ledger: Ledger, id: str, now: float) -> c.Finished:
+    """The end of a message as its waiters are told."""
+    message = ledger.messages.get(id)
+    if message is not None and message.deliveries[0].state is State.DEAD:
+        errors = message.deliveries[0].errors
+        return c.Finished(id, State.DEAD.label, None, errors[-1] if errors else None)
+    return ledger.results.finished(id, now)
+
+
+def answer_watch(ledger: Ledger, watch: Watch, now: float) -> c.Waited:
+    """What one parked wait is told."""
+    finished = []
+    size = 0
+    while watch.done and size < REPLY_BYTES:
+        entry = outcome(ledger, watch.done.popleft(), now)
+        size += len(entry.value or b"") + 100
+        finished.append(entry)
+    reply = c.Waited(finished, watch.pending)
+    if not finished:
+        reply.unconsumed = _unconsumed(ledger, watch)
+    reply.rid, watch.rid, watch.deadline = watch.rid, 0, inf
+    return reply
+
+
+def _unconsumed(ledger: Ledger, watch: Watch) -> list[str]:
+    names = set()
+    for id, _ in zip(watch.open, range(UNCONSUMED_LOOK), strict=False):
+        group = ledger.messages[id].deliveries[0].group
+        if not group.consumers:
+            names.add(group.queue.name)
+    return sorted(names)
+
+
+def unwatch(
+    ledger: Ledger, session: Session, request: c.Unwatch, now: float, draw: float
+) -> c.Done:
+    """Drop a watch."""
+    watch = session.watches.pop(request.watch, None)
+    if watch is not None:
+        ledger.watchers.drop(watch)
+    return c.Done()
+
+
+def inspect(
+    ledger: Ledger, session: Session, request: c.Inspect, now: float, draw: float
+) -> c.Inspected:
+    """All that is known of one message."""
+    message = ledger.messages.get(request.id)
+    result = ledger.results.get(request.id)
+    jobs = [] if message is None else [_live(entry) for entry in message.deliveries]
+    if result is not None and message is None:
+        jobs = [_ended(result)]
+    if not jobs:
+        raise UnknownMessage(
+            f"no message {request.id!r}: it was never enqueued, was purged, or its result has expired"
+        )
+    return c.Inspected(jobs)
+
+
+def _live(delivery: Delivery) -> c.JobInfo:
+    message = delivery.message
+    spec = message.spec
+    consumer = delivery.consumer
+    return c.JobInfo(
+        id=message.id,
+        state=delivery.state.label,
+        queue=spec.queue,
+        task=spec.task,
+        group=delivery.group.name,
+        priority=spec.options.priority,
+        attempts=delivery.claims,
+        deliveries=delivery.claims,
+        enqueued_at=message.created_at,
+        due_at=delivery.due_at,
+        started_at=delivery.leased_at or None,
+        finished_at=None,
+        worker=consumer.worker.name if consumer else "",
+        errors=delivery.errors or [],
+        progress=delivery.progress,
+        size=len(message.payload),
+    )
+
+
+def _ended(result: Result) -> c.JobInfo:
+    spec = result.spec
+    return c.JobInfo(
+        id=result.id,
+        state=result.state.label,
+        queue=spec.queue,
+        task=spec.task,
+        group="default",
+        priority=spec.options.priority,
+        attempts=result.attempts,
+        deliveries=result.attempts,
+        enqueued_at=result.created_at,
+        due_at=result.created_at,
+        started_at=result.started_at or None,
+        finished_at=result.finished_at,
+        worker=result.worker,
+        errors=[result.error] if result.error else [],
+        progress=None,
+        size=len(result.value or b""),
+    )

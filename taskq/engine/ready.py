@@ -1,0 +1,81 @@
+"""The ready messages of one group: highest priority first, in order of acceptance within one."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from heapq import heappop, heappush
+
+from taskq.engine.message import Delivery
+from taskq.engine.states import State
+
+PRIORITIES = 4
+
+
+class Lane:
+    """Deliveries in one state. What arrives in order costs O(1); what comes back late, O(log n).
+
+    Entries that have left the state meanwhile stay, and are skipped when they reach the front.
+    """
+
+    __slots__ = ("arrived", "returned", "state")
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.arrived: deque[Delivery] = deque()
+        self.returned: list[tuple[int, Delivery]] = []
+
+    def push(self, delivery: Delivery) -> None:
+        seq = delivery.message.seq
+        if not self.arrived or self.arrived[-1].message.seq < seq:
+            self.arrived.append(delivery)
+        else:
+            heappush(self.returned, (seq, delivery))
+
+    def pop(self) -> Delivery | None:
+        arrived, returned = self.arrived, self.returned
+        while arrived or returned:
+            if returned and (not arrived or returned[0][0] < arrived[0].message.seq):
+                delivery = heappop(returned)[1]
+            else:
+                delivery = arrived.popleft()
+            if delivery.state is self.state:
+                return delivery
+        return None
+
+    def __iter__(self) -> Iterator[Delivery]:
+        entries = [*self.arrived, *(delivery for _, delivery in self.returned)]
+        live = [entry for entry in entries if entry.state is self.state]
+        return iter(sorted(live, key=lambda entry: entry.message.seq))
+
+
+class ReadyQueue:
+    """Four lanes, one a priority."""
+
+    __slots__ = ("lanes",)
+
+    def __init__(self) -> None:
+        self.lanes = tuple(Lane(State.READY) for _ in range(PRIORITIES))
+
+    def push(self, delivery: Delivery) -> None:
+        """Add a delivery whose state is READY."""
+        self.lanes[delivery.message.spec.options.priority].push(delivery)
+
+    def pop(self) -> Delivery | None:
+        """Take the first one out, or `None`."""
+        for lane in self.lanes:
+            if lane.arrived or lane.returned:
+                delivery = lane.pop()
+                if delivery is not None:
+                    return delivery
+        return None
+
+    def oldest(self) -> float | None:
+        """When the longest waiting one became due; a hint, for a cancelled one may still be counted."""
+        heads = [lane.arrived[0].due_at for lane in self.lanes if lane.arrived]
+        heads += [lane.returned[0][1].due_at for lane in self.lanes if lane.returned]
+        return min(heads, default=None)
+
+    def __iter__(self) -> Iterator[Delivery]:
+        for lane in self.lanes:
+            yield from lane

@@ -1,0 +1,134 @@
+"""Results: the ends of messages, kept for their TTL and then removed by the clock, not by a reader."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from heapq import heappop, heappush
+from math import isinf
+
+from taskq.engine.changes import Changes
+from taskq.engine.commands import ErrorInfo, Finished
+from taskq.engine.message import Spec
+from taskq.engine.states import State
+from taskq.engine.timers import Alarm, Timers
+
+REMEMBERED = 60.0  # seconds that an id is known at least, so that a repeated enqueue finds it
+FORGOTTEN = 100_000  # ids of expired results that can still be told from unknown ones
+
+
+class Result:
+    """The end of one message: `value` for a success, `error` for the reason of anything else."""
+
+    __slots__ = (
+        "attempts",
+        "created_at",
+        "error",
+        "expires_at",
+        "finished_at",
+        "id",
+        "receipt",
+        "seq",
+        "spec",
+        "started_at",
+        "state",
+        "value",
+        "worker",
+    )
+
+    def __init__(
+        self,
+        seq: int,
+        id: str,
+        spec: Spec,
+        state: State,
+        value: bytes | None,
+        error: ErrorInfo | None,
+        receipt: int,
+        attempts: int,
+        worker: str,
+        created_at: float,
+        started_at: float,
+        finished_at: float,
+    ) -> None:
+        self.seq = seq
+        self.id = id
+        self.spec = spec
+        self.state = state
+        self.value = value
+        self.error = error
+        self.receipt = receipt
+        self.attempts = attempts
+        self.worker = worker
+        self.created_at = created_at
+        self.started_at = started_at
+        self.finished_at = finished_at
+        self.expires_at = finished_at + spec.options.result_ttl
+
+    @property
+    def remembered_until(self) -> float:
+        """When the record itself goes; its value may have expired before."""
+        return max(self.expires_at, self.finished_at + REMEMBERED)
+
+
+class Results:
+    """All results, by id, with active expiry."""
+
+    __slots__ = ("_alarm", "_by_id", "_changes", "_expiry", "_forgotten")
+
+    def __init__(self, timers: Timers, changes: Changes) -> None:
+        self._by_id: dict[str, Result] = {}
+        self._expiry: list[tuple[float, int, Result]] = []
+        self._forgotten: OrderedDict[str, None] = OrderedDict()
+        self._alarm = Alarm(timers, self._expire)
+        self._changes = changes
+
+    def __len__(self) -> int:
+        return len(self._by_id)
+
+    def __contains__(self, id: str) -> bool:
+        return id in self._by_id
+
+    def get(self, id: str) -> Result | None:
+        return self._by_id.get(id)
+
+    def values(self) -> list[Result]:
+        return list(self._by_id.values())
+
+    def use(self, changes: Changes) -> None:
+        """Record further changes there."""
+        self._changes = changes
+
+    def put(self, result: Result) -> None:
+        """Keep a result and have it written."""
+        self._changes.results.append(result)
+        self.restore(result)
+
+    def restore(self, result: Result) -> None:
+        """Keep a result that is in the journal already."""
+        self._by_id[result.id] = result
+        until = result.remembered_until
+        if not isinf(until):
+            heappush(self._expiry, (until, result.seq, result))
+            if until < self._alarm.when:
+                self._alarm.set(until)
+
+    def finished(self, id: str, now: float) -> Finished:
+        """What a waiter is told of an id that has no live message."""
+        result = self._by_id.get(id)
+        if result is None:
+            return Finished(id, "forgotten" if id in self._forgotten else "unknown")
+        if now >= result.expires_at and result.state is State.SUCCEEDED:
+            return Finished(id, "forgotten")
+        return Finished(id, result.state.label, result.value, result.error)
+
+    def _expire(self, now: float) -> None:
+        expiry = self._expiry
+        while expiry and expiry[0][0] <= now:
+            result = heappop(expiry)[2]
+            del self._by_id[result.id]
+            self._changes.forgotten.append(result)
+            self._forgotten[result.id] = None
+            if len(self._forgotten) > FORGOTTEN:
+                self._forgotten.popitem(last=False)
+        if expiry:
+            self._alarm.set(expiry[0][0])

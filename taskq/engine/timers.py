@@ -1,0 +1,68 @@
+"""What shall happen when: a heap of deadlines, with lazy deletion."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from heapq import heappop, heappush
+from math import inf
+from typing import Any
+
+
+class Timers:
+    """Calls `action(subject, now)` once the time has come; the action checks whether it still holds."""
+
+    __slots__ = ("_count", "_heap")
+
+    def __init__(self) -> None:
+        self._heap: list[tuple[float, int, Callable[[Any, float], None], Any]] = []
+        self._count = 0
+
+    def at(self, when: float, action: Callable[[Any, float], None], subject: Any) -> None:
+        """Ask for a call at `when`, after those asked for earlier at the same time."""
+        self._count += 1
+        heappush(self._heap, (when, self._count, action, subject))
+
+    def fire(self, now: float) -> None:
+        """Make every call that is due."""
+        heap = self._heap
+        while heap and heap[0][0] <= now:
+            _, _, action, subject = heappop(heap)
+            action(subject, now)
+
+    def next(self) -> float | None:
+        """The earliest deadline."""
+        return self._heap[0][0] if self._heap else None
+
+
+class Alarm:
+    """One deadline that moves often, with at most a few entries in the heap.
+
+    A parked request is answered long before its deadline, thousands of times a second; an entry
+    for each would fill the heap with the dead. An alarm leaves its old entry where it is, and
+    looks again when that fires.
+    """
+
+    __slots__ = ("_action", "_entry", "_timers", "when")
+
+    def __init__(self, timers: Timers, action: Callable[[float], None]) -> None:
+        self._timers = timers
+        self._action = action
+        self._entry = inf
+        self.when = inf
+
+    def set(self, when: float) -> None:
+        """Move the deadline; `inf` means none."""
+        self.when = when
+        if when < self._entry:
+            self._entry = when
+            self._timers.at(when, Alarm._fire, self)
+
+    def _fire(self, now: float) -> None:
+        if self._entry > now:
+            return  # an older entry than the one that counts
+        self._entry = inf
+        if self.when <= now:
+            self.when = inf
+            self._action(now)
+        else:
+            self.set(self.when)

@@ -1,0 +1,27 @@
+"""No journal: `durability="none"`. Everything is lost with the broker process."""
+
+from __future__ import annotations
+
+from taskq.engine.changes import Changes
+from taskq.engine.engine import Engine
+
+
+class NoJournal:
+    """Has the face of a journal, and keeps nothing."""
+
+    durability = "none"
+
+    def load(self, engine: Engine, now: float) -> None:
+        """There is nothing to load."""
+
+    def last_time(self) -> float:
+        """There is no last time."""
+        return 0.0
+
+    def commit(self, changes: Changes) -> None:
+        """Drop the changes; a message counts as stored, so that its end is no special case."""
+        for message in changes.added:
+            message.stored = True
+
+    def close(self) -> None:
+        """There is nothing to close."""

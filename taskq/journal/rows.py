@@ -1,0 +1,142 @@
+"""How the engine's objects look as rows, and back. Every row carries a checksum of its bytes.
+
+Records are MessagePack arrays, read by position: append fields, never reorder them, and raise
+`schema.VERSION` when an old reader would misunderstand a new record.
+"""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+import msgspec
+
+from taskq.engine.commands import ErrorInfo, Options
+from taskq.engine.group import Group
+from taskq.engine.message import Delivery, Message
+from taskq.engine.results import Result
+
+encode = msgspec.msgpack.Encoder().encode
+
+
+class SpecRecord(msgspec.Struct, array_like=True):
+    """What calls of one task share."""
+
+    queue: str
+    task: str
+    options: Options
+
+
+class MessageRecord(msgspec.Struct, array_like=True):
+    """The part of a message that never changes; its payload is a column of its own."""
+
+    id: str
+    spec: SpecRecord
+    created_at: float
+    due_at: float
+    expires_at: float | None
+
+
+class DeliveryRecord(msgspec.Struct, array_like=True):
+    """Where one delivery stands."""
+
+    group: str
+    state: int
+    due_at: float
+    claims: int
+    failures: int
+    receipt: int
+    leased_at: float
+    worker: str
+    consumer: str
+    cancelling: bool
+    errors: list[ErrorInfo]
+
+
+class ResultRecord(msgspec.Struct, array_like=True):
+    """The end of a message."""
+
+    id: str
+    spec: SpecRecord
+    state: int
+    value: bytes | None
+    error: ErrorInfo | None
+    receipt: int
+    attempts: int
+    worker: str
+    created_at: float
+    started_at: float
+    finished_at: float
+
+
+class GroupRecord(msgspec.Struct, array_like=True):
+    """A consumer group: its beginning, and totals that its messages no longer tell."""
+
+    from_seq: int
+    counts: list[int]
+    failed: int
+    purged: int
+    paused: bool
+
+
+decode_message = msgspec.msgpack.Decoder(MessageRecord).decode
+decode_deliveries = msgspec.msgpack.Decoder(list[DeliveryRecord]).decode
+decode_result = msgspec.msgpack.Decoder(ResultRecord).decode
+decode_group = msgspec.msgpack.Decoder(GroupRecord).decode
+
+
+def message_row(message: Message) -> tuple[int, bytes, bytes, int]:
+    """(seq, record, payload, checksum)."""
+    record = encode(
+        (message.id, message.spec.raw, message.created_at, message.due_at, message.expires_at)
+    )
+    payload = message.payload
+    return message.seq, record, payload, crc32(payload, crc32(record))
+
+
+def state_row(message: Message) -> tuple[int, bytes, int]:
+    """(seq, record of all its deliveries, checksum)."""
+    record = encode([_delivery(delivery) for delivery in message.deliveries])
+    return message.seq, record, crc32(record)
+
+
+def _delivery(delivery: Delivery) -> tuple[object, ...]:
+    consumer = delivery.consumer
+    return (
+        delivery.group.name,
+        delivery.state,
+        delivery.due_at,
+        delivery.claims,
+        delivery.failures,
+        delivery.receipt,
+        delivery.leased_at,
+        consumer.worker.name if consumer else "",
+        consumer.name if consumer else "",
+        delivery.cancelling,
+        delivery.errors or (),
+    )
+
+
+def result_row(result: Result) -> tuple[int, bytes, int]:
+    """(seq, record, checksum)."""
+    record = encode(
+        (
+            result.id,
+            result.spec.raw,
+            result.state,
+            result.value,
+            result.error,
+            result.receipt,
+            result.attempts,
+            result.worker,
+            result.created_at,
+            result.started_at,
+            result.finished_at,
+        )
+    )
+    return result.seq, record, crc32(record)
+
+
+def group_row(group: Group) -> tuple[str, str, bytes]:
+    """(queue, group, record)."""
+    record = encode((group.from_seq, group.counts, group.failed, group.purged, group.paused))
+    return group.queue.name, group.name, record
