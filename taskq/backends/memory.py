@@ -35,7 +35,7 @@ class MemoryBroker:
         self.payload_key = os.urandom(32)
         self.now = now
         self._engine = Engine()
-        self._changed = threading.Condition()
+        self.lock = threading.Condition()
         self._connections: dict[int, MemoryConnection] = {}
         self._numbers = 0
         self._local = threading.local()
@@ -49,9 +49,14 @@ class MemoryBroker:
             connection = self._local.connection = self.connect()
         return cast("MemoryConnection", connection).call(request, timeout=timeout)
 
-    def connect(self, greeting: Callable[[], Request[Any]] | None = None) -> MemoryConnection:
-        """See `port.Broker.connect`."""
-        with self._changed:
+    def connect(
+        self,
+        greeting: Callable[[], Request[Any]] | None = None,
+        *,
+        patience: float | None = None,
+    ) -> MemoryConnection:
+        """See `port.Broker.connect`; there is nobody to be patient with."""
+        with self.lock:
             self._numbers += 1
             connection = self._connections[self._numbers] = MemoryConnection(self, self._numbers)
         if greeting is not None:
@@ -67,14 +72,14 @@ class MemoryBroker:
 
     def tick(self) -> None:
         """Let the engine do what is due, as a broker does when its clock reaches a deadline."""
-        with self._changed:
+        with self.lock:
             self._settle_tick()
 
     # --- for the connections ----------------------------------------------------------------
 
     def apply(self, number: int, request: Request[Any]) -> None:
         """Hand one request to the engine and deliver whatever it answers, to anybody."""
-        with self._changed:
+        with self.lock:
             if isinstance(request, Ping):
                 pong = Pong(__version__, os.getpid(), "", "none", self.now() - self._started)
                 pong.rid = request.rid
@@ -85,20 +90,21 @@ class MemoryBroker:
 
     def wait_for(self, connection: MemoryConnection, rid: int, deadline: float) -> Reply:
         """Sleep until that reply is there. Raises `BrokerTimeout`."""
-        with self._changed:
+        with self.lock:
             while (reply := connection.replies.pop(rid, None)) is None:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise errors.BrokerTimeout("the in-memory broker did not answer in time")
                 due = self._engine.next_deadline()
                 ahead = left if due is None else min(left, max(due - self.now(), 0.0))
-                self._changed.wait(ahead)
+                self.lock.wait(ahead)
                 self._settle_tick()
+            connection.hush()
             return reply
 
     def disconnect(self, number: int) -> None:
         """The connection has closed."""
-        with self._changed:
+        with self.lock:
             self._connections.pop(number, None)
             self._engine.disconnect(number, self.now())
             self._settle_tick()
@@ -112,7 +118,7 @@ class MemoryBroker:
             if connection is not None:
                 connection.deliver(reply)
         if replies:
-            self._changed.notify_all()
+            self.lock.notify_all()
 
     def _forked(self) -> None:
         # the engine of the parent is not ours to change, and its lock may be held for ever
@@ -148,19 +154,30 @@ class MemoryConnection:
         self._send(second)
         return self._receive(first, None)
 
+    def send(self, request: Request[Any]) -> None:
+        """Hand the request over; `receive` gives its reply."""
+        self._send(request)
+
+    def arrived(self, request: Request[Any]) -> bool:
+        """Whether the reply is here already."""
+        self._broker.tick()
+        return request.rid in self.replies
+
     def receive(self, request: Request[R]) -> R:
-        """Wait for the reply of the second request of a pipeline."""
-        if self._bell is not None:
-            os.read(self._bell[0], 1)
+        """Wait for the reply of a request that was sent."""
         return self._receive(request, None)
 
     def fileno(self) -> int:
-        """A pipe that becomes readable with the next reply."""
-        if self._bell is None:
-            self._bell = os.pipe()
-            for _ in self.replies:
-                os.write(self._bell[1], b"!")
-        return self._bell[0]
+        """A pipe that is readable while a reply is here.
+
+        Waiting on it does not move the engine's clock; somebody else must call, wait or `tick`.
+        """
+        with self._broker.lock:
+            if self._bell is None:
+                self._bell = os.pipe()
+                if self.replies:
+                    os.write(self._bell[1], b"!")
+            return self._bell[0]
 
     def close(self) -> None:
         """Forget the connection."""
@@ -173,10 +190,15 @@ class MemoryConnection:
                 self._bell = None
 
     def deliver(self, reply: Reply) -> None:
-        """Called by the broker, with its lock held."""
-        self.replies[reply.rid] = reply
-        if self._bell is not None:
+        """A reply has come; called by the broker, with its lock held."""
+        if self._bell is not None and not self.replies:
             os.write(self._bell[1], b"!")
+        self.replies[reply.rid] = reply
+
+    def hush(self) -> None:
+        """A reply has been taken; called by the broker, with its lock held."""
+        if self._bell is not None and not self.replies:
+            os.read(self._bell[0], 1)
 
     def _send(self, request: Request[Any]) -> None:
         if self._closed:

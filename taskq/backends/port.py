@@ -38,11 +38,23 @@ class Connection(Protocol):
         ...
 
     def receive(self, request: Request[R]) -> R:
-        """Wait for the reply of a request that `pipeline` sent as its second."""
+        """Wait for the reply of a request given to `send`, or to `pipeline` as its second."""
+        ...
+
+    def send(self, request: Request[Any]) -> None:
+        """Send a request and return at once; `receive` gives its reply. Calls may go on meanwhile."""
+        ...
+
+    def arrived(self, request: Request[Any]) -> bool:
+        """Whether the reply of a sent request is here already, so that `receive` returns at once.
+
+        Reads what has come in and never waits (but for a reconnect). Ask before waiting on
+        `fileno`, which one read may have emptied of several replies, and again when it is readable.
+        """
         ...
 
     def fileno(self) -> int:
-        """The descriptor to wait on for the reply that `receive` will read."""
+        """The descriptor that becomes readable when replies come in."""
         ...
 
     def close(self) -> None:
@@ -58,18 +70,29 @@ class Broker(Protocol):
     """
 
     url: str
-    payload_key: bytes
     max_payload: int
+
+    @property
+    def payload_key(self) -> bytes:
+        """Read when it is first needed: a broker directory may not exist before."""
+        ...
 
     def call(self, request: Request[R], *, timeout: float | None = None) -> R:
         """`Connection.call` on this thread's own connection, which is opened on first use."""
         ...
 
-    def connect(self, greeting: Callable[[], Request[Any]] | None = None) -> Connection:
+    def connect(
+        self,
+        greeting: Callable[[], Request[Any]] | None = None,
+        *,
+        patience: float | None = None,
+    ) -> Connection:
         """Open a connection of the caller's own.
 
         Args:
             greeting: makes the request that begins the conversation, after every reconnect too.
+            patience: the reconnect budget in seconds; default: the broker's. 0 tries once, for
+                callers that have a loop of their own to wait in.
         """
         ...
 

@@ -1,0 +1,280 @@
+"""The client's connection to a broker process: calls, parked requests, and life after a loss.
+
+Requests stay in `_sent` until somebody has taken their reply. When the connection is lost, a new
+one is opened, the greeting is said, and everything in `_sent` goes out again: every request of the
+vocabulary may safely arrive twice. Replies that came and were not taken are asked for again too,
+since the broker takes back what a lost connection had claimed.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable
+from typing import Any, NoReturn, cast
+
+from taskq import errors
+from taskq.backends.redial import Redial
+from taskq.broker.wire import MAX_REPLY, FrameReader, decode_reply, encode
+from taskq.engine.commands import Failed, R, Reply, Request
+
+REPLY_TIMEOUT = 30.0  # seconds beyond the time that a request may park
+_CHUNK = 64 * 1024
+_LARGEST_CHUNK = 2**20
+
+
+class Channel:
+    """See `port.Connection`.
+
+    Args:
+        dial: opens an authenticated socket, within the seconds it is given.
+        name: of the broker, for errors.
+        greeting: makes the request that begins each conversation.
+        patience: seconds for which a lost broker is looked for; 0 tries once.
+        first: the same for the first connection, when no broker has been seen yet.
+    """
+
+    def __init__(
+        self,
+        dial: Callable[[float], socket.socket],
+        name: str,
+        greeting: Callable[[], Request[Any]] | None = None,
+        *,
+        patience: float = 30.0,
+        first: float | None = None,
+    ) -> None:
+        self._dial = dial
+        self._name = name
+        self._greeting = greeting
+        self._patience = patience
+        self._pid = os.getpid()
+        self._sock: socket.socket | None = None
+        self._timeout = -1.0  # what the socket is set to
+        self._reader = FrameReader(MAX_REPLY)
+        self._rid = 0
+        self._sent: dict[int, Request[Any]] = {}
+        self._arrived: dict[int, Reply] = {}
+        self._closed = False
+        self._redial = Redial(name)
+        self._reopen(patience if first is None else first)
+
+    # --- the port -----------------------------------------------------------------------------
+
+    def call(self, request: Request[R], *, timeout: float | None = None) -> R:
+        """Send `request` and wait for its reply; see `port.Connection.call`."""
+        return self._converse((request,), request, timeout)
+
+    def pipeline(self, first: Request[R], second: Request[Any]) -> R:
+        """Send both in one write and return the reply of the first."""
+        return self._converse((first, second), first, None)
+
+    def send(self, request: Request[Any]) -> None:
+        """Send a request and return at once; `receive` gives its reply."""
+        data = self._begin((request,))
+        try:
+            self._transmit(data, REPLY_TIMEOUT, self._patience)
+        except BaseException:
+            self._drop()
+            raise
+
+    def receive(self, request: Request[R]) -> R:
+        """Wait for the reply of a request that was sent; one that got lost is sent again."""
+        if not self._knows(request):
+            return self.call(request)
+        return self._converse((), request, None)
+
+    def arrived(self, request: Request[Any]) -> bool:
+        """Whether `receive` would return at once; reads what has come in, and does not wait."""
+        if not self._knows(request):
+            self.send(request)
+        if request.rid not in self._arrived:
+            try:
+                self._read(0.0, self._patience)
+            except BaseException:
+                self._drop()
+                raise
+        return request.rid in self._arrived
+
+    def fileno(self) -> int:
+        """The descriptor that becomes readable when replies come in; see `port.Connection`."""
+        self._check()
+        if self._sock is None:
+            self._reopen(self._patience)
+        assert self._sock is not None
+        return self._sock.fileno()
+
+    def close(self) -> None:
+        """Close the conversation for good."""
+        self._closed = True
+        self._drop()
+
+    def __del__(self) -> None:
+        # a thread that ends drops its connection; a socket left to the collector would warn
+        if getattr(self, "_sock", None) is not None:
+            self._drop()
+
+    # --- one conversation ---------------------------------------------------------------------
+
+    def _converse(
+        self, requests: tuple[Request[Any], ...], awaited: Request[R], timeout: float | None
+    ) -> R:
+        """Send `requests` and wait for the reply of `awaited`."""
+        if timeout is None:
+            patience, limit = REPLY_TIMEOUT + getattr(awaited, "wait", 0.0), self._patience
+        else:
+            patience, limit = timeout, min(timeout, self._patience)
+        data = self._begin(requests)
+        rid = awaited.rid
+        arrived = self._arrived
+        try:
+            if data:
+                self._transmit(data, patience, limit)
+            if rid not in arrived:
+                self._read(patience, limit)
+                if rid not in arrived:
+                    self._read_on(rid, patience, timeout is not None)
+        except BaseException:
+            self._drop()
+            raise
+        reply = arrived.pop(rid)
+        del self._sent[rid]
+        if type(reply) is Failed:
+            raise errors.by_name(reply.error)(reply.text)
+        return cast("R", reply)
+
+    def _begin(self, requests: tuple[Request[Any], ...]) -> bytearray:
+        """Number and encode requests, and note them as sent."""
+        if self._closed or self._pid != os.getpid():
+            self._check()
+        data = bytearray()
+        for request in requests:
+            self._rid = request.rid = self._rid + 1
+            data = data + encode(request) if data else encode(request)
+        for request in requests:
+            self._sent[request.rid] = request
+        return data
+
+    def _knows(self, request: Request[Any]) -> bool:
+        self._check()
+        return self._sent.get(request.rid) is request
+
+    def _check(self) -> None:
+        if self._closed:
+            raise errors.BrokerUnavailable("this connection was closed; open another one")
+        if self._pid != os.getpid():
+            # the socket is our parent's: our end of it goes, and the conversation stays there
+            self._drop()
+            self._pid = os.getpid()
+
+    def _transmit(self, data: bytearray, patience: float, limit: float) -> None:
+        """Send data; on a new connection, everything that is in `_sent`, which includes it."""
+        sock = self._sock
+        if sock is None:
+            self._reopen(limit)
+            return
+        if patience != self._timeout:
+            sock.settimeout(patience)
+            self._timeout = patience
+        try:
+            sock.sendall(data)
+        except OSError as error:
+            self._lost(error, patience, limit)
+
+    def _read(self, patience: float, limit: float) -> bool:
+        """Read once, and sort in what came; whether the connection had to be made anew."""
+        sock = self._sock
+        if sock is None:
+            self._reopen(limit)
+            return True
+        if patience != self._timeout:
+            sock.settimeout(patience)
+            self._timeout = patience
+        size = min(max(_CHUNK, self._reader.missing), _LARGEST_CHUNK)
+        try:
+            data = sock.recv(size)
+            if not data:
+                raise ConnectionResetError("the broker closed the connection")
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self._lost(error, patience, limit)
+            return True
+        for body in self._reader.feed(data):
+            self._sort(decode_reply(body))
+        return False
+
+    def _read_on(self, rid: int, patience: float, strict: bool) -> None:
+        """Read until a reply is there. `strict`: a new connection gives no new time."""
+        deadline = time.monotonic() + patience
+        while rid not in self._arrived:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                self._timed_out(patience)
+            limit = min(left, self._patience) if strict else self._patience
+            if self._read(left, limit) and not strict:
+                deadline = time.monotonic() + patience
+
+    def _sort(self, reply: Reply) -> None:
+        if reply.rid in self._sent:
+            self._arrived[reply.rid] = reply
+            self._redial.answered()
+        elif isinstance(reply, Failed) and not reply.rid:
+            raise errors.by_name(reply.error)(reply.text)
+        else:
+            raise errors.ProtocolError(f"a reply of {self._name} answers nothing that was asked")
+
+    # --- loss and return ----------------------------------------------------------------------
+
+    def _lost(self, error: OSError, patience: float, limit: float) -> None:
+        if isinstance(error, TimeoutError) and error.errno is None:
+            self._timed_out(patience)
+        self._hang_up()
+        self._redial.lost(limit)
+        self._reopen(limit)
+
+    def _timed_out(self, patience: float) -> NoReturn:
+        raise errors.BrokerTimeout(
+            f"the broker at {self._name} was reached and did not answer within {patience:.3g} s"
+        )
+
+    def _reopen(self, patience: float) -> None:
+        """Open a new connection and say again what is in `_sent`."""
+        self._redial.open(self._open, self._hang_up, patience)
+
+    def _open(self, timeout: float) -> None:
+        sock = self._dial(timeout)
+        self._sock = sock
+        self._timeout = REPLY_TIMEOUT
+        sock.settimeout(REPLY_TIMEOUT)
+        if self._greeting is not None:
+            self._greet(sock, self._greeting())
+        if self._sent:
+            sock.sendall(b"".join(encode(request) for request in self._sent.values()))
+
+    def _greet(self, sock: socket.socket, greeting: Request[Any]) -> None:
+        self._rid = greeting.rid = self._rid + 1
+        sock.sendall(encode(greeting))
+        while True:
+            data = sock.recv(_CHUNK)
+            if not data:
+                raise ConnectionResetError("the broker closed the connection")
+            for body in self._reader.feed(data):
+                reply = decode_reply(body)
+                if isinstance(reply, Failed):
+                    raise errors.by_name(reply.error)(reply.text)
+                return
+
+    def _hang_up(self) -> None:
+        """Close the socket; what was sent will be sent again on the next one."""
+        sock, self._sock = self._sock, None
+        if sock is not None:
+            sock.close()
+        self._reader = FrameReader(MAX_REPLY)
+        self._arrived.clear()
+
+    def _drop(self) -> None:
+        """Close the socket and forget what was sent."""
+        self._hang_up()
+        self._sent.clear()
+        self._redial.reset()

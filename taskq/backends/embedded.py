@@ -1,0 +1,193 @@
+"""Brokers in a process of their own: embedded (started by us), on a unix socket, or on TCP."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+from taskq.backends.autostart import IDLE_EXIT, start_broker, start_lock
+from taskq.backends.channel import Channel
+from taskq.broker.address import Address, bound_name, dial, url_of
+from taskq.broker.directory import BrokerDirectory
+from taskq.broker.greet import greet
+from taskq.broker.keys import payload_key, read_key
+from taskq.broker.wire import MAX_PAYLOAD
+from taskq.engine.commands import R, Request
+from taskq.errors import AuthenticationFailed
+
+HANDSHAKE = 5.0  # seconds for one attempt to connect
+START = 30.0  # seconds that a broker may take to load its journal
+FIRST_PATIENCE = 5.0  # seconds to look for a broker that has never been seen
+
+
+def reconnect_budget() -> float:
+    """Seconds for which a lost broker is looked for: `TASKQ_RECONNECT`, else 30.
+
+    Raises:
+        ValueError: that variable is not a number of seconds.
+    """
+    text = os.environ.get("TASKQ_RECONNECT", "30")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise ValueError(f"TASKQ_RECONNECT must be seconds that are not negative, not {text!r}")
+    return seconds
+
+
+class SocketBroker:
+    """A broker behind a socket; see `port.Broker`.
+
+    Args:
+        address: where it listens.
+        authkey_file: its key.
+    """
+
+    max_payload = MAX_PAYLOAD
+
+    def __init__(self, address: Address, authkey_file: Path) -> None:
+        self.url = url_of(address)
+        self._address = address
+        self._authkey_file = authkey_file
+        self._patience = reconnect_budget()
+        self._seen = False
+        self._local = threading.local()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.url}>"
+
+    @cached_property
+    def payload_key(self) -> bytes:
+        """The key that signs calls and results."""
+        return payload_key(self._authkey())
+
+    def call(self, request: Request[R], *, timeout: float | None = None) -> R:
+        """`Connection.call` on this thread's own connection."""
+        try:
+            channel = self._local.channel
+        except AttributeError:
+            channel = self._local.channel = self.connect()
+        return cast("Channel", channel).call(request, timeout=timeout)
+
+    def connect(
+        self,
+        greeting: Callable[[], Request[Any]] | None = None,
+        *,
+        patience: float | None = None,
+    ) -> Channel:
+        """Open a connection of the caller's own; see `port.Broker.connect`."""
+        budget = self._patience if patience is None else patience
+        first = budget if self._seen else min(budget, FIRST_PATIENCE)
+        return Channel(self._dial, self.url, greeting, patience=budget, first=first)
+
+    def close(self) -> None:
+        """Close this thread's connection."""
+        channel = self._local.__dict__.pop("channel", None)
+        if channel is not None:
+            channel.close()
+
+    def _dial(self, timeout: float) -> socket.socket:
+        """An authenticated socket, within `timeout` seconds."""
+        sock = self._knock(min(timeout, HANDSHAKE))
+        self._seen = True
+        return sock
+
+    def _knock(self, timeout: float) -> socket.socket:
+        sock = dial(self._address, timeout)
+        try:
+            greet(sock, self._authkey(), bound_name(self._address), timeout)
+        except BaseException:
+            sock.close()
+            raise
+        return sock
+
+    def _authkey(self) -> bytes:
+        return read_key(self._authkey_file)
+
+
+class UnixBroker(SocketBroker):
+    """A broker on a unix socket, started by somebody else.
+
+    `TASKQ_AUTHKEY_FILE` names its key file; default: `key`, beside the socket.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path = path.expanduser().absolute()
+        named = os.environ.get("TASKQ_AUTHKEY_FILE")
+        super().__init__(str(path), Path(named).expanduser() if named else path.with_name("key"))
+
+
+class TcpBroker(SocketBroker):
+    """A broker on TCP. `TASKQ_AUTHKEY_FILE` names its key file.
+
+    Raises:
+        AuthenticationFailed: that variable is not set.
+    """
+
+    def __init__(self, address: tuple[str, int]) -> None:
+        named = os.environ.get("TASKQ_AUTHKEY_FILE")
+        if not named:
+            raise AuthenticationFailed(
+                f"{url_of(address)} wants a key: copy the file key of the broker's directory here, "
+                "readable by you only, and set TASKQ_AUTHKEY_FILE to its path"
+            )
+        super().__init__(address, Path(named).expanduser())
+
+
+class EmbeddedBroker(SocketBroker):
+    """The broker of a directory, which is started where none is running.
+
+    Args:
+        directory: where it lives; made where it is missing.
+        autostart: start one where none answers.
+        durability: of a broker that we start; default: `TASKQ_DURABILITY`, else `"fsync"`.
+        idle_exit: seconds without connections after which one that we started leaves.
+
+    Raises:
+        AuthenticationFailed: the directory is not ours alone.
+        ValueError: an unknown durability.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        autostart: bool = True,
+        *,
+        durability: str | None = None,
+        idle_exit: float = IDLE_EXIT,
+    ) -> None:
+        durability = durability or os.environ.get("TASKQ_DURABILITY") or "fsync"
+        if durability not in ("fsync", "os", "none"):
+            raise ValueError(f"durability must be fsync, os or none, not {durability!r}")
+        self._directory = BrokerDirectory(directory.expanduser().absolute())
+        super().__init__(str(self._directory.socket), self._directory.path / "key")
+        self.url = f"embedded:{self._directory.path}"
+        self._autostart = autostart
+        self._durability = durability
+        self._idle_exit = idle_exit
+
+    def _dial(self, timeout: float) -> socket.socket:
+        try:
+            return super()._dial(timeout)
+        except (ConnectionRefusedError, FileNotFoundError):
+            if not self._autostart:
+                raise
+        return self._start(max(timeout, START))
+
+    def _start(self, timeout: float) -> socket.socket:
+        directory = BrokerDirectory(self._directory.path)  # somebody may have removed it
+        with start_lock(directory, timeout):
+            try:
+                return super()._dial(timeout)  # somebody else was first
+            except (ConnectionRefusedError, FileNotFoundError):
+                start_broker(directory, self._durability, self._idle_exit, timeout)
+        return super()._dial(HANDSHAKE)
+
+    def _authkey(self) -> bytes:
+        return self._directory.key()

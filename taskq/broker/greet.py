@@ -1,0 +1,48 @@
+"""The client's half of the handshake on a blocking socket."""
+
+from __future__ import annotations
+
+import socket
+import time
+
+from taskq.broker.handshake import MAX_FRAME, ClientHandshake
+from taskq.broker.peercred import check_peer
+from taskq.broker.wire import FrameReader, frame
+from taskq.errors import AuthenticationFailed
+
+
+def greet(sock: socket.socket, key: bytes, address: str, timeout: float) -> None:
+    """Prove the key to the broker and have it prove the key to us.
+
+    Args:
+        sock: connected, blocking.
+        key: the authentication key.
+        address: the real path of the unix socket, or empty.
+        timeout: seconds for the whole handshake.
+
+    Raises:
+        AuthenticationFailed: the broker refused our key, has another one, or is another user's.
+        ProtocolError: the peer is no broker, or one of another version.
+        OSError: the connection was lost, or `timeout` is over.
+    """
+    check_peer(sock)
+    deadline = time.monotonic() + timeout
+    reader = FrameReader(MAX_FRAME)
+    handshake = ClientHandshake(key, address)
+    sock.settimeout(timeout)
+    sock.sendall(frame(handshake.hello()))
+    while not handshake.done:
+        sock.settimeout(max(0.001, deadline - time.monotonic()))
+        try:
+            data = sock.recv(MAX_FRAME)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            if handshake.proved:
+                raise AuthenticationFailed(
+                    "the broker refused our key; use the key file of that broker"
+                )
+            raise ConnectionResetError("the broker hung up during the handshake")
+        for body in reader.feed(data):
+            if answer := handshake.receive(bytes(body)):
+                sock.sendall(frame(answer))

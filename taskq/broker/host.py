@@ -1,0 +1,114 @@
+"""The host of the engine: gives it the time, commits what it changed, and only then replies.
+
+One engine, one journal, one clock, one thread. `apply` any number of requests, then `commit` once:
+all of them share one transaction, and no reply leaves before the commit that holds its effect.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from random import random
+from typing import TYPE_CHECKING, Any
+
+from taskq.clock import Clock
+from taskq.engine.commands import Ping, Pong, Reply, Request
+from taskq.version import __version__
+
+if TYPE_CHECKING:
+    from taskq.engine.engine import Engine
+    from taskq.journal import Journal
+
+_LATE = 1.0  # seconds behind plan from which on the broker counts as having been away
+
+
+class Host:
+    """Runs an engine on a journal.
+
+    Args:
+        engine: already loaded from the journal.
+        journal: where each tick's changes go.
+        clock: any object with `now()`.
+        directory: told to whoever asks with `Ping`.
+        close: called last by `close`, to give back what the caller opened for this host.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        journal: Journal,
+        clock: Clock,
+        *,
+        directory: str = "",
+        close: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.engine = engine
+        self.clock = clock
+        self.now = self._started = clock.now()
+        self._journal = journal
+        self._due: float | None = None
+        self._pongs: list[tuple[int, Reply]] = []
+        self._directory = directory
+        self._close = close
+
+    def begin(self) -> float:
+        """Begin a tick: read the clock, and forgive the leases the time in which we were away."""
+        self.now = now = self.clock.now()
+        if self._due is not None and now - self._due > _LATE:
+            self.engine.forgive(now - self._due)
+        return now
+
+    def apply(self, session: int, request: Request[Any]) -> None:
+        """Carry out a request of a session; its reply comes from this or a later `commit`."""
+        if type(request) is Ping:
+            self._pongs.append((session, self._pong(request.rid)))
+        else:
+            self.engine.apply(session, request, self.now, random())
+
+    def disconnect(self, session: int) -> None:
+        """The session is over: forget what it waits for."""
+        self.engine.disconnect(session, self.now)
+
+    def commit(self) -> list[tuple[int, Reply]]:
+        """End a tick: do what is due, make it durable, and return the replies with their sessions.
+
+        Raises:
+            JournalError, DiskFull: nothing may be sent any more; the broker must stop.
+        """
+        engine = self.engine
+        engine.advance(self.now)
+        changes = engine.take_changes()
+        if changes is not None:
+            self._journal.commit(changes)
+        replies = engine.take_replies()
+        if self._pongs:
+            replies = [*replies, *self._pongs]
+            self._pongs = []
+        return replies
+
+    def next_deadline(self) -> float | None:
+        """When the engine wants to run again, in the clock's time."""
+        self._due = due = self.engine.next_deadline()
+        return due
+
+    def may_leave(self, within: float) -> bool:
+        """Whether nothing would be missed if the broker were gone for `within` seconds."""
+        if self._journal.durability == "none" and not self.engine.empty():
+            return False
+        due = self.engine.next_deadline()
+        return due is None or due > self.now + within
+
+    def close(self) -> None:
+        """Close the journal."""
+        self._journal.close()
+        self._close()
+
+    def _pong(self, rid: int) -> Pong:
+        return Pong(
+            rid=rid,
+            version=__version__,
+            pid=os.getpid(),
+            directory=self._directory,
+            durability=self._journal.durability,
+            uptime=self.now - self._started,
+        )

@@ -1,0 +1,99 @@
+"""The key file: made once, readable by its owner only, and refused where it is not."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hmac
+import os
+import stat
+from pathlib import Path
+
+from taskq.errors import AuthenticationFailed
+
+_MIN_KEY = 16
+
+
+def read_key(path: Path) -> bytes:
+    """The key in a file, surrounding whitespace removed.
+
+    Raises:
+        AuthenticationFailed: the file is missing, a symbolic link, another user's, readable or
+            writable by others, or too short to be a key.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise AuthenticationFailed(f"there is no key file {path}") from None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise AuthenticationFailed(
+                f"the key file {path} is a symbolic link; put the key itself there"
+            ) from None
+        raise AuthenticationFailed(
+            f"the key file {path} cannot be read: {error.strerror}"
+        ) from None
+    with open(fd, "rb") as file:
+        _check(path, os.fstat(fd))
+        key = file.read(4096).strip()
+    if len(key) < _MIN_KEY:
+        raise AuthenticationFailed(
+            f"the key file {path} holds {len(key)} bytes; a key has at least {_MIN_KEY}"
+        )
+    return key
+
+
+def _check(path: Path, info: os.stat_result) -> None:
+    if not stat.S_ISREG(info.st_mode):
+        raise AuthenticationFailed(f"the key file {path} is not a regular file")
+    if info.st_uid != os.geteuid():
+        raise AuthenticationFailed(
+            f"the key file {path} belongs to user {info.st_uid}, not to user {os.geteuid()}; "
+            "run as its owner, or use a copy of your own"
+        )
+    if info.st_mode & 0o077:
+        raise AuthenticationFailed(
+            f"the key file {path} is open to others (mode {stat.S_IMODE(info.st_mode):o}); "
+            f"make a new key, or run: chmod 600 {path}"
+        )
+
+
+def ensure_key(path: Path) -> bytes:
+    """The key in a file, which is made with 32 random bytes where it is missing.
+
+    Raises:
+        AuthenticationFailed: as `read_key`.
+    """
+    if not os.path.lexists(path):
+        _create(path)
+    return read_key(path)
+
+
+def _create(path: Path) -> None:
+    draft = path.with_name(f"{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
+    fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    try:
+        with open(fd, "wb") as file:
+            file.write(os.urandom(32).hex().encode() + b"\n")
+            file.flush()
+            os.fsync(fd)
+        # link, not rename: of two who make the key at once, both use the first one's
+        with contextlib.suppress(FileExistsError):
+            os.link(draft, path)
+    finally:
+        os.unlink(draft)
+
+
+def payload_key(authkey: bytes) -> bytes:
+    """The key that signs calls and results, which the broker does not use.
+
+    `TASKQ_PAYLOAD_KEY_FILE` names a file with a key of its own; then whoever can talk to the broker
+    still cannot make workers run code. Default: derived from the authentication key.
+
+    Raises:
+        AuthenticationFailed: that file cannot be used.
+    """
+    name = os.environ.get("TASKQ_PAYLOAD_KEY_FILE")
+    if name:
+        return read_key(Path(name).expanduser())
+    return hmac.digest(authkey, b"taskq payload key", "sha256")

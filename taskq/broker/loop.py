@@ -1,0 +1,268 @@
+"""The broker's one loop: read all, apply, commit once, reply, sleep until there is work.
+
+    tick:  read every connection that is ready → decode → engine.apply each request
+           → engine.advance → journal.commit → send every reply
+           sleep until a socket is ready or something falls due
+
+One thread, so nothing here takes a lock. Nothing polls: with no traffic and nothing due, the loop
+sleeps for ever.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import selectors
+import socket
+from dataclasses import dataclass
+
+from taskq.broker import handshake, wire
+from taskq.broker.acceptor import Acceptor
+from taskq.broker.address import tune
+from taskq.broker.host import Host
+from taskq.broker.peer import Peer
+from taskq.broker.peercred import check_peer
+from taskq.engine.commands import Failed, Reply
+from taskq.errors import AuthenticationFailed, ProtocolError
+
+_READ = selectors.EVENT_READ
+_READ_WRITE = selectors.EVENT_READ | selectors.EVENT_WRITE
+_CHUNK = 256 * 1024  # read from one connection in one tick, so that none starves the others
+
+logger = logging.getLogger("taskq.broker")
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Bounds of what clients can make the broker hold.
+
+    Args:
+        connections: open at once; newcomers wait.
+        strangers: connections in their handshake; the oldest goes when one more comes.
+        handshake: seconds for a whole handshake.
+        frame: bytes of one request.
+        backlog: bytes of replies not taken; a client with more does not read, and is dropped.
+    """
+
+    connections: int = 10_000
+    strangers: int = 64
+    handshake: float = handshake.DEADLINE
+    frame: int = wire.MAX_FRAME
+    backlog: int = 2 * wire.MAX_FRAME
+
+
+class Loop:
+    """Serves a host to the clients of one listening socket.
+
+    Args:
+        listener: non-blocking.
+        host: loaded; `run` does not close it.
+        key: the authentication key.
+        address: what the handshake binds proofs to.
+        limits: bounds on clients.
+        idle_exit: seconds without connections after which `run` returns, if nothing falls due.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        host: Host,
+        key: bytes,
+        address: str = "",
+        limits: Limits | None = None,
+        idle_exit: float | None = None,
+    ) -> None:
+        self.limits = limits or Limits()
+        self._host = host
+        self._key = key
+        self._address = address
+        self._idle_exit = idle_exit
+        self._leave_at = None if idle_exit is None else host.now + idle_exit
+        self._peers: dict[int, Peer] = {}
+        self._strangers: dict[int, Peer] = {}  # oldest first
+        self._sessions = 0
+        self._stopping = False
+        self._buffer = memoryview(bytearray(_CHUNK))
+        self._selector = selectors.DefaultSelector()
+        self._wake_r, self._wake_w = socket.socketpair()
+        self._wake_r.setblocking(False)
+        self._wake_w.setblocking(False)
+        self._selector.register(self._wake_r, _READ, None)
+        self._acceptor = Acceptor(listener, self._selector, self.limits.connections)
+
+    def run(self) -> None:
+        """Serve until `stop` is called or the broker has been idle for long enough.
+
+        Raises:
+            JournalError: a commit failed; its replies were not sent.
+        """
+        try:
+            self._settle()  # what fell due while no broker was running
+            while not self._stopping:
+                self.tick(self._timeout())
+        finally:
+            self._close()
+
+    def stop(self) -> None:
+        """Make `run` return after the current tick; from any thread or signal handler."""
+        self._stopping = True
+        with contextlib.suppress(OSError):
+            self._wake_w.send(b"\0")
+
+    def wakeup_fd(self) -> int:
+        """The descriptor for `signal.set_wakeup_fd`, so that a signal ends the loop's sleep."""
+        return self._wake_w.fileno()
+
+    def tick(self, timeout: float | None) -> None:
+        """Wait at most `timeout` seconds for work, and do what there is."""
+        events = self._selector.select(timeout)
+        now = self._host.begin()
+        for key, mask in events:
+            source = key.data
+            if type(source) is Peer:
+                if mask & _READ:
+                    self._read(source)
+                elif source.session in self._peers:
+                    self._flush(source)
+            elif source is None:
+                with contextlib.suppress(BlockingIOError):
+                    self._wake_r.recv(4096)
+            else:
+                self._accept(now)
+        if self._strangers:
+            self._expire_strangers(now)
+        self._settle()
+        if self._acceptor.resume_at is not None and now >= self._acceptor.resume_at:
+            self._acceptor.resume()
+        if self._leave_at is not None and now >= self._leave_at:
+            self._consider_leaving(now)
+
+    def _timeout(self) -> float | None:
+        """Seconds until something falls due."""
+        deadlines = [self._host.next_deadline(), self._acceptor.resume_at]
+        if self._strangers:
+            deadlines.append(next(iter(self._strangers.values())).deadline)
+        if not self._peers:
+            deadlines.append(self._leave_at)
+        due = min((deadline for deadline in deadlines if deadline is not None), default=None)
+        return None if due is None else max(0.0, due - self._host.clock.now())
+
+    def _settle(self) -> None:
+        """Commit, then send every reply: one send for each connection."""
+        replies = self._host.commit()
+        if len(replies) == 1:
+            session, reply = replies[0]
+            self._put(session, reply)
+            if (peer := self._peers.get(session)) is not None:
+                self._flush(peer)
+            return
+        touched = set()
+        for session, reply in replies:
+            self._put(session, reply)
+            touched.add(session)
+        for session in touched:
+            if (peer := self._peers.get(session)) is not None:
+                self._flush(peer)
+
+    def _put(self, session: int, reply: Reply) -> None:
+        peer = self._peers.get(session)
+        if peer is None:
+            return
+        if peer.backlog > self.limits.backlog and peer.writing:
+            logger.warning("a client does not read its replies; dropped it")
+            self._drop(peer)
+            return
+        peer.put(reply)
+
+    # --- connections --------------------------------------------------------------------------
+
+    def _accept(self, now: float) -> None:
+        for sock in self._acceptor.accept(len(self._peers), now):
+            try:
+                check_peer(sock)
+                tune(sock)
+            except (AuthenticationFailed, OSError) as error:
+                logger.warning("refused a connection: %s", error)
+                sock.close()
+                continue
+            self._sessions += 1
+            greeting = handshake.ServerHandshake(self._key, self._address)
+            deadline = now + self.limits.handshake
+            peer = Peer(sock, self._sessions, greeting, self.limits.frame, deadline)
+            self._peers[peer.session] = self._strangers[peer.session] = peer
+            self._selector.register(sock, _READ, peer)
+            if len(self._strangers) > self.limits.strangers:
+                self._drop(next(iter(self._strangers.values())))
+
+    def _expire_strangers(self, now: float) -> None:
+        late = [peer for peer in self._strangers.values() if peer.deadline <= now]
+        for peer in late:
+            self._drop(peer)
+
+    def _read(self, peer: Peer) -> None:
+        if peer.session not in self._peers:
+            return  # dropped earlier in this tick
+        apply = self._host.apply
+        try:
+            for body in peer.receive(self._buffer):
+                apply(peer.session, wire.decode_request(body))
+        except ProtocolError as error:
+            if peer.authenticated:
+                peer.put(Failed(error="ProtocolError", text=str(error)))
+            logger.warning("closed a connection: %s", error)
+            self._drop(peer)
+        except AuthenticationFailed as error:
+            logger.warning("closed a connection: %s", error)
+            self._drop(peer)
+        except OSError:
+            self._drop(peer)
+        else:
+            if peer.session in self._strangers:
+                self._greeted(peer)
+
+    def _greeted(self, peer: Peer) -> None:
+        if peer.authenticated:
+            del self._strangers[peer.session]
+        self._flush(peer)
+
+    def _flush(self, peer: Peer) -> None:
+        try:
+            done = peer.flush()
+        except OSError:
+            self._drop(peer)
+            return
+        if done == peer.writing:
+            peer.writing = not done
+            self._selector.modify(peer.sock, _READ if done else _READ_WRITE, peer)
+
+    def _drop(self, peer: Peer) -> None:
+        if self._peers.pop(peer.session, None) is None:
+            return
+        stranger = self._strangers.pop(peer.session, None)
+        self._selector.unregister(peer.sock)
+        peer.close()
+        if stranger is None:
+            self._host.disconnect(peer.session)
+        self._acceptor.resume()
+        if not self._peers and self._idle_exit is not None:
+            self._leave_at = self._host.now + self._idle_exit
+
+    def _consider_leaving(self, now: float) -> None:
+        assert self._idle_exit is not None
+        if self._peers:
+            return  # the last one to go sets the time anew
+        if self._host.may_leave(self._idle_exit):
+            logger.info("no connections for %g s and nothing due: leaving", self._idle_exit)
+            self._stopping = True
+        else:
+            self._leave_at = now + self._idle_exit
+
+    def _close(self) -> None:
+        self._acceptor.close()
+        for peer in list(self._peers.values()):
+            peer.close()
+        self._peers.clear()
+        self._strangers.clear()
+        self._selector.close()
+        self._wake_r.close()
+        self._wake_w.close()

@@ -1,0 +1,178 @@
+"""The broker as a `multiprocessing.managers` manager: address, key, `start`, `connect`.
+
+manager = BrokerManager(Settings(Path("state")))
+manager.get_server().serve_forever()      # here, or
+manager.start()                           # in a process of its own
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.context import BaseContext
+from multiprocessing.managers import BaseManager
+from pathlib import Path
+from typing import Any
+
+from taskq.broker import server
+from taskq.broker.address import Address, is_loopback, parse_tcp
+from taskq.broker.directory import BrokerDirectory, DirectoryLock
+from taskq.broker.host import Host
+from taskq.broker.keys import read_key
+from taskq.broker.loop import Limits
+from taskq.clock import Clock
+from taskq.errors import TaskqError
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to run a broker.
+
+    Args:
+        directory: where the journal, the key and the socket live.
+        listen: `"unix"`, or `"tcp://HOST:PORT"`.
+        durability: `"fsync"`, `"os"` or `"none"`.
+        authkey_file: the key; default: `key` in the directory, made where it is missing.
+        idle_exit: seconds without connections after which the broker leaves; default: never.
+        insecure: allow TCP beyond this machine, without encryption.
+
+    Raises:
+        ValueError: a value that is not one of these, or TCP beyond this machine.
+    """
+
+    directory: Path
+    listen: str = "unix"
+    durability: str = "fsync"
+    authkey_file: Path | None = None
+    idle_exit: float | None = None
+    insecure: bool = False
+
+    def __post_init__(self) -> None:
+        if self.durability not in ("fsync", "os", "none"):
+            raise ValueError(f"durability must be fsync, os or none, not {self.durability!r}")
+        if self.idle_exit is not None and not self.idle_exit >= 0:
+            raise ValueError(f"idle_exit must be seconds that are not negative: {self.idle_exit!r}")
+        if self.listen == "unix":
+            return
+        host, _ = parse_tcp(self.listen)
+        if not is_loopback(host) and not self.insecure:
+            raise ValueError(
+                f"{self.listen} can be reached from other machines and is not encrypted; "
+                "listen on 127.0.0.1 and tunnel, or accept that with --insecure"
+            )
+
+    def address(self, directory: BrokerDirectory) -> Address:
+        """Where to listen."""
+        return str(directory.socket) if self.listen == "unix" else parse_tcp(self.listen)
+
+
+def open_host(settings: Settings) -> Host:
+    """Lock the directory, open its journal and load the engine from it.
+
+    Raises:
+        AuthenticationFailed: the directory is not ours alone.
+        BrokerRunning: another broker serves it.
+        JournalError: the journal is damaged or newer than this taskq.
+    """
+    # here, since a client that only connects has no use for them
+    from taskq.engine.engine import Engine
+    from taskq.journal import open_journal
+
+    directory = BrokerDirectory(settings.directory)
+    lock = DirectoryLock(directory)
+    try:
+        journal = open_journal(directory.path, settings.durability)
+        try:
+            clock = Clock(not_before=journal.last_time())
+            engine = Engine()
+            journal.load(engine, clock.now())
+        except BaseException:
+            journal.close()
+            raise
+    except BaseException:
+        lock.release()
+        raise
+    # what was loaded is not garbage: without this every full collection would walk all messages
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    return Host(engine, journal, clock, directory=str(directory.path), close=lock.release)
+
+
+class BrokerManager(BaseManager):
+    """A manager whose server is the broker.
+
+    Args:
+        settings: how to run it.
+        limits: bounds on clients.
+        ctx: the multiprocessing context of `start`.
+
+    Raises:
+        AuthenticationFailed: the directory or the key file cannot be trusted.
+    """
+
+    _Server = server.BrokerServer
+    _process: Any
+
+    def __init__(
+        self,
+        settings: Settings,
+        limits: Limits | None = None,
+        ctx: BaseContext | None = None,
+    ) -> None:
+        directory = BrokerDirectory(settings.directory)
+        file = settings.authkey_file
+        key = directory.key() if file is None else read_key(file)
+        super().__init__(settings.address(directory), key, server.SERIALIZER, ctx)
+        self._settings = settings
+        self._limits = limits
+        self._key = key
+        self._registry = {server.SHARED: (partial(open_host, settings), (), None, None)}
+
+    def get_server(self) -> server.BrokerServer:
+        """A server in this process; call its `serve_forever`.
+
+        Raises:
+            BrokerRunning: another broker serves the directory.
+            JournalError: the journal cannot be used.
+            OSError: the address cannot be used.
+        """
+        return server.BrokerServer(
+            self._registry,
+            self.address,
+            self._key,
+            limits=self._limits,
+            idle_exit=self._settings.idle_exit,
+        )
+
+    def connect(self) -> None:
+        """See whether a broker with our key answers at the address.
+
+        Raises:
+            AuthenticationFailed: it refuses our key.
+            OSError: nobody answers.
+        """
+        assert self.address is not None
+        server.connect(self.address, self._key).close()  # type: ignore[arg-type]
+
+    @staticmethod
+    def _finalize_manager(process: Any, *args: Any) -> None:
+        """End the process of `start`. The stock one would ask over the wire, in pickles."""
+        process.terminate()
+        process.join(10)
+        if process.is_alive():
+            process.kill()
+            process.join()
+
+
+def describe(error: BaseException) -> str:
+    """One sentence for what stops a broker."""
+    if isinstance(error, TaskqError | ValueError):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        place = f" {error.filename}" if error.filename else ""
+        return f"the broker cannot start: {error.strerror}{place}"
+    with contextlib.suppress(Exception):
+        return f"{type(error).__name__}: {error}"
+    return type(error).__name__

@@ -1,0 +1,94 @@
+"""Runs a broker in this process, from the settings to the exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Callable
+
+from taskq.broker.address import url_of
+from taskq.broker.manager import BrokerManager, Settings, describe
+from taskq.errors import BrokerRunning, TaskqError
+
+EXIT_CLEAN, EXIT_CRASH, EXIT_USAGE, EXIT_RUNNING = 0, 1, 2, 4
+
+logger = logging.getLogger("taskq.broker")
+
+
+def serve(
+    settings: Settings,
+    *,
+    ready: Callable[[str], None] | None = None,
+    failed: Callable[[Exception], None] | None = None,
+) -> int:
+    """Serve until SIGTERM, SIGINT or idleness.
+
+    Args:
+        settings: how to run the broker.
+        ready: called with the URL for clients, once they can connect.
+        failed: called with the reason when the broker cannot start.
+
+    Returns:
+        The exit code: 0 clean, 1 a crash or a journal that failed, 4 already running.
+    """
+    try:
+        server = BrokerManager(settings).get_server()
+    except (TaskqError, OSError, ValueError) as error:
+        if failed is not None:
+            failed(error)
+        logger.error("%s", describe(error))
+        return EXIT_RUNNING if isinstance(error, BrokerRunning) else EXIT_CRASH
+    except Exception as error:
+        logger.critical("cannot start because of a defect", exc_info=True)
+        if failed is not None:
+            failed(error)
+        return EXIT_CRASH
+    # the server's listener has the port that was bound where port 0 was asked for
+    url = url_of(server.address)
+    logger.info(
+        "pid %d serves %s at %s, durability %s",
+        os.getpid(),
+        settings.directory,
+        url,
+        settings.durability,
+    )
+    if ready is not None:
+        ready(url)
+    try:
+        server.serve_forever()
+    except TaskqError as error:
+        logger.critical("stopped: %s", error)
+        return EXIT_CRASH
+    except Exception:
+        logger.critical("stopped by a defect; nothing of this tick was answered", exc_info=True)
+        return EXIT_CRASH
+    logger.info("stopped")
+    return EXIT_CLEAN
+
+
+class ReadyPipe:
+    """Tells whoever started us how that went, in one line: `ready`, `running: …` or `error: …`.
+
+    Args:
+        fd: a descriptor to write to and close; -1 for none.
+    """
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def ready(self, url: str) -> None:
+        """Clients can connect."""
+        self._write("ready\n")
+
+    def failed(self, error: Exception) -> None:
+        """We are about to leave; `running` says that there is a broker already."""
+        kind = "running" if isinstance(error, BrokerRunning) else "error"
+        self._write(f"{kind}: {describe(error)}\n")
+
+    def _write(self, line: str) -> None:
+        if self._fd >= 0:
+            with contextlib.suppress(OSError):  # nobody waits any more
+                os.write(self._fd, line.encode())
+            os.close(self._fd)
+            self._fd = -1

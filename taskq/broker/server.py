@@ -1,0 +1,151 @@
+"""`multiprocessing.managers.Server` with our loop in place of its threads, pickles and methods.
+
+Of the stock server remain the constructor's contract, `address` and `serve_forever`. Its wire
+methods (`create`, `shutdown`, `#GETVALUE` …) do not exist here: a request is one of the structs of
+`taskq.engine.commands`, or the connection is closed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from multiprocessing import managers
+from types import FrameType
+from typing import Any
+
+from taskq.broker.address import Address, bound_name, dial, listen
+from taskq.broker.greet import greet
+from taskq.broker.host import Host
+from taskq.broker.loop import Limits, Loop
+
+SERIALIZER = "taskq"
+SHARED = "engine"  # the one shared object of this manager
+
+
+class Listener:
+    """The listening socket, in the shape that `Server` wants."""
+
+    def __init__(self, address: Address, backlog: int = 0) -> None:
+        self.socket = listen(address)
+        self.address: Address = address
+        if not isinstance(address, str):
+            self.address = self.socket.getsockname()[:2]
+
+    def close(self) -> None:
+        """Stop listening, and remove a unix socket's file."""
+        self.socket.close()
+        if isinstance(self.address, str):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self.address)
+
+
+def connect(address: Address, authkey: bytes, timeout: float = 5.0) -> socket.socket:
+    """An authenticated socket to the broker at `address`.
+
+    Raises:
+        AuthenticationFailed: wrong key, or a peer of another user.
+        ProtocolError: the peer is no broker, or one of another version.
+        OSError: nobody answers there.
+    """
+    sock = dial(address, timeout)
+    try:
+        greet(sock, authkey, bound_name(address), timeout)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+# at import, since a manager's process may have been started by spawn or forkserver
+managers.listener_client[SERIALIZER] = (Listener, connect)  # type: ignore[attr-defined]
+
+
+class BrokerServer(managers.Server):
+    """Serves the engine that `registry["engine"]` makes.
+
+    Args:
+        registry: `registry["engine"][0]()` returns the loaded `Host`.
+        address: path of a unix socket, or host and port.
+        authkey: the key that clients must prove to have.
+        serializer: always `"taskq"`.
+        limits: bounds on clients.
+        idle_exit: seconds without connections after which `serve_forever` returns.
+    """
+
+    public: list[str] = []
+    fallback_mapping: dict[str, Callable[..., Any]] = {}
+    listener: Listener
+    address: Address
+    authkey: bytes
+
+    def __init__(
+        self,
+        registry: dict[str, Any],
+        address: Any,
+        authkey: bytes,
+        serializer: str = SERIALIZER,
+        *,
+        limits: Limits | None = None,
+        idle_exit: float | None = None,
+    ) -> None:
+        # the host first: it holds the lock that allows us to replace a stale socket
+        self.host: Host = registry[SHARED][0]()
+        try:
+            super().__init__(registry, address, authkey, serializer)
+            self._loop = Loop(
+                self.listener.socket,
+                self.host,
+                bytes(self.authkey),
+                bound_name(self.address),
+                limits,
+                idle_exit,
+            )
+        except BaseException:
+            self.host.close()
+            raise
+
+    def serve_forever(self) -> None:
+        """Serve until SIGTERM, SIGINT, `stop`, or idleness; then close the journal.
+
+        Raises:
+            JournalError: a commit failed; its replies were not sent.
+        """
+        try:
+            with self._signals():
+                self._loop.run()
+        finally:
+            self.listener.close()
+            self.host.close()
+
+    def stop(self) -> None:
+        """Make `serve_forever` return after the current tick; from any thread."""
+        self._loop.stop()
+
+    @contextlib.contextmanager
+    def _signals(self) -> Iterator[None]:
+        """SIGTERM and SIGINT stop the loop, where this is the main thread."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def stop(signum: int, frame: FrameType | None) -> None:
+            self.stop()
+
+        # `BaseManager.start` has its child ignore SIGINT, which belongs to the parent then
+        wanted = [signal.SIGTERM, signal.SIGINT]
+        before = {
+            number: signal.signal(number, stop)
+            for number in wanted
+            if signal.getsignal(number) is not signal.SIG_IGN
+        }
+        wakeup = signal.set_wakeup_fd(self._loop.wakeup_fd(), warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(wakeup)
+            for number, handler in before.items():
+                signal.signal(number, handler)

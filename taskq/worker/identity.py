@@ -1,0 +1,57 @@
+"""Who a consumer is at the broker, and what it registers as."""
+
+from __future__ import annotations
+
+import os
+import platform
+import socket
+from dataclasses import dataclass
+
+from taskq.engine.commands import Register, WorkerInfo
+from taskq.version import __version__
+
+
+def worker_name(name: str | None) -> str:
+    """A name for one worker; unique, since containers share process ids and users share names."""
+    return f"{name or socket.gethostname()}-{os.getpid()}-{os.urandom(2).hex()}"
+
+
+def worker_info(group: str, queues: list[str], concurrency: int) -> WorkerInfo:
+    """What a worker tells about itself."""
+    return WorkerInfo(
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        group=group,
+        queues=queues,
+        concurrency=concurrency,
+        version=__version__,
+        python=platform.python_version(),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """One consumer of one worker, and what it consumes.
+
+    Args:
+        worker: name of the worker.
+        consumer: name of this consumer, unique for each process or thread that ever ran.
+        group: consumer group.
+        queues: names and weights.
+    """
+
+    worker: str
+    consumer: str
+    group: str
+    queues: tuple[tuple[str, int], ...]
+
+    def register(self, tasks: list[str], holding: list[int]) -> Register:
+        """The request that begins a conversation."""
+        return Register(
+            worker=self.worker,
+            consumer=self.consumer,
+            group=self.group,
+            queues=[name for name, _ in self.queues],
+            tasks=tasks,
+            holding=holding,
+        )

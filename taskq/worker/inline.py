@@ -1,0 +1,104 @@
+"""Worker threads in this process, for `memory:` brokers: the same consumer, no child processes.
+
+A thread cannot be killed, so `timeout=` is an exception only, and terminating a task only asks it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from taskq.backends.port import Broker
+from taskq.engine.commands import Heartbeat, Leave
+from taskq.errors import TaskqError
+from taskq.worker.application import App, queues_of
+from taskq.worker.consumer import Bounds, Consumer
+from taskq.worker.identity import Identity, worker_info, worker_name
+from taskq.worker.limits import ThreadAlarm
+from taskq.worker.slot import Slot
+from taskq.worker.waking import Waker
+
+_BEAT = 0.5  # seconds that a heartbeat parks: how long its thread may outlive the block
+
+
+@contextmanager
+def run_threads(app: App, n: int, *, group: str = "default") -> Iterator[None]:
+    """Run `n` worker threads for the block; at its end they finish what they are running.
+
+    Raises:
+        ValueError: `n` is less than 1.
+    """
+    if n < 1:
+        raise ValueError(f"the number of worker threads must be at least 1, not {n}")
+    worker = worker_name("threads")
+    hands = [_Hand(app, worker, number, group) for number in range(1, n + 1)]
+    pulse = _Pulse(app, worker, group, hands)
+    try:
+        for hand in hands:
+            hand.consumer.join()
+        pulse.start()
+        for hand in hands:
+            hand.start()
+        yield
+    finally:
+        for hand in hands:
+            hand.consumer.stop()
+        for hand in hands:
+            hand.finish()
+        pulse.stop()
+
+
+class _Hand:
+    """One worker thread."""
+
+    def __init__(self, app: App, worker: str, number: int, group: str) -> None:
+        self.slot = Slot()
+        self._waker = Waker()
+        queues = tuple((name, 1) for name in queues_of(app))
+        identity = Identity(worker, f"{worker}/{number}", group, queues)
+        self.consumer = Consumer(app, identity, Bounds(), self.slot, ThreadAlarm(), self._waker)
+        self._thread = threading.Thread(target=self.consumer.run, name=identity.consumer)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def finish(self) -> None:
+        """Wait for the thread."""
+        if self._thread.ident is not None:
+            self._thread.join()
+        self._waker.close()
+
+
+class _Pulse:
+    """The thread of the heartbeats; in waiting for them it also moves the broker's clock."""
+
+    def __init__(self, app: App, worker: str, group: str, hands: list[_Hand]) -> None:
+        self._broker: Broker = app.broker
+        self._worker = worker
+        self._info = worker_info(group, queues_of(app), len(hands))
+        self._hands = hands
+        self._stopping = False
+        self._thread = threading.Thread(target=self._run, name="taskq-pulse", daemon=True)
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Say goodbye to the broker; the thread ends by itself."""
+        self._stopping = True
+        with suppress(TaskqError):
+            self._broker.call(Leave(worker=self._worker))
+
+    def _run(self) -> None:
+        with suppress(TaskqError):
+            while not self._stopping:
+                beat = Heartbeat(worker=self._worker, info=self._info, wait=_BEAT)
+                attended = self._broker.call(beat)
+                for receipt in [*attended.cancel, *attended.terminate]:
+                    for hand in self._hands:
+                        hand.slot.cancel(receipt)
+        with suppress(TaskqError):
+            self._broker.close()

@@ -1,0 +1,107 @@
+"""Limits on what a task may use: time, by an exception, and a child's memory."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import Protocol
+
+from taskq.errors import TaskTimeout
+
+GRACE = 1.0  # seconds that a task gets to end after TaskTimeout, before its process is killed
+
+
+class Alarm(Protocol):
+    """Raises `TaskTimeout` in the thread that started it, unless it is stopped before."""
+
+    def start(self, seconds: float) -> None:
+        """Ring after so many seconds."""
+        ...
+
+    def stop(self) -> None:
+        """Never mind."""
+        ...
+
+
+def late(timeout: float) -> str:
+    """What a `TaskTimeout` says."""
+    return f"the attempt ran longer than its timeout of {timeout:g} s"
+
+
+class SignalAlarm:
+    """The alarm of a child's main thread: SIGALRM also ends a system call that blocks."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._armed = False
+        signal.signal(signal.SIGALRM, self._ring)
+
+    def start(self, seconds: float) -> None:
+        """Ring after so many seconds."""
+        self._seconds = seconds
+        self._armed = True
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+
+    def stop(self) -> None:
+        """Never mind."""
+        # the flag first: a signal that has come but was not handled yet shall do nothing
+        self._armed = False
+        signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _ring(self, signum: int, frame: FrameType | None) -> None:
+        if self._armed:
+            self._armed = False
+            raise TaskTimeout(late(self._seconds))
+
+
+class ThreadAlarm:
+    """The alarm of a worker thread: cannot end a system call, only Python code.
+
+    CPython raises a bare class in another thread, so the message is a fixed one.
+    """
+
+    def __init__(self) -> None:
+        self._timer: threading.Timer | None = None
+        self._lock = threading.Lock()
+
+    def start(self, seconds: float) -> None:
+        """Ring after so many seconds."""
+        timer = threading.Timer(seconds, self._ring, [threading.get_ident()])
+        timer.daemon = True
+        self._timer = timer
+        timer.start()
+
+    def stop(self) -> None:
+        """Never mind."""
+        with self._lock:
+            timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
+    def _ring(self, thread: int) -> None:
+        with self._lock:
+            if self._timer is not None:
+                self._timer = None
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(
+                    ctypes.c_ulong(thread), ctypes.py_object(TaskTimeout)
+                )
+
+
+def memory_reader() -> Callable[[], int]:
+    """A function that gives the resident memory of this process in bytes.
+
+    Where there is no /proc it is the peak, which is what `getrusage` knows.
+    """
+    statm = Path("/proc/self/statm")
+    if statm.exists():
+        page = os.sysconf("SC_PAGE_SIZE")
+        return lambda: int(statm.read_bytes().split()[1]) * page
+    unit = 1 if sys.platform == "darwin" else 1024
+    return lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,106 @@
+"""A worker's line to the broker: outlives the broker, and never blocks longer than one attempt."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from taskq.backends.port import Broker, Connection
+from taskq.engine.commands import Request
+from taskq.errors import BrokerUnavailable
+
+T = TypeVar("T")
+
+_FIRST_DELAY = 0.05  # seconds before the second attempt; doubled up to the longest
+_LONGEST_DELAY = 1.0
+_PARTING = 5.0  # seconds for which a process that is to end still looks for the broker
+
+
+def reconnect_budget() -> float:
+    """For how many seconds a worker looks for a lost broker: `TASKQ_RECONNECT`, else 30."""
+    return float(os.environ.get("TASKQ_RECONNECT", "30"))
+
+
+class Retrying:
+    """When to look for the broker again, and when to give up."""
+
+    def __init__(self, budget: float) -> None:
+        self.budget = budget
+        self._since: float | None = None
+        self._delay = _FIRST_DELAY
+
+    def failed(self, now: float, budget: float | None = None) -> float | None:
+        """One more attempt has failed: seconds until the next one, or `None` to give up."""
+        if self._since is None:
+            self._since = now
+        left = self._since + (self.budget if budget is None else budget) - now
+        if left <= 0:
+            return None
+        delay = min(self._delay, left)
+        self._delay = min(self._delay * 2, _LONGEST_DELAY)
+        return delay
+
+    def succeeded(self) -> None:
+        """The broker answered."""
+        self._since = None
+        self._delay = _FIRST_DELAY
+
+
+class Link:
+    """Runs steps on a connection and repeats them when the broker was lost in between.
+
+    Args:
+        broker: whom to reach.
+        greeting: makes the request that begins each conversation.
+        pause: sleeps for so many seconds, less when the process is to end; gives whether it is.
+        budget: seconds without a broker after which a step fails.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        greeting: Callable[[], Request[Any]] | None,
+        pause: Callable[[float], bool],
+        budget: float,
+    ) -> None:
+        self._broker = broker
+        self._greeting = greeting
+        self._pause = pause
+        self._retrying = Retrying(budget)
+        self._connection: Connection | None = None
+        self.ending = False
+
+    def attempt(self, step: Callable[[Connection], T]) -> T:
+        """The result of `step`; it may run several times, each time on a live connection.
+
+        Raises:
+            BrokerUnavailable: the budget is spent.
+        """
+        while True:
+            try:
+                if self._connection is None:
+                    self._connection = self._broker.connect(self._greeting, patience=0)
+                result = step(self._connection)
+            except BrokerUnavailable:
+                self.close()
+                budget = min(_PARTING, self._retrying.budget) if self.ending else None
+                delay = self._retrying.failed(time.monotonic(), budget)
+                if delay is None:
+                    raise
+                self.ending = self._pause(delay) or self.ending
+            except BaseException:
+                self.close()
+                raise
+            else:
+                self._retrying.succeeded()
+                return result
+
+    def close(self) -> None:
+        """Close the connection; the next step opens another."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            with suppress(OSError, BrokerUnavailable):
+                connection.close()

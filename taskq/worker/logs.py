@@ -1,0 +1,59 @@
+"""The worker's log: text or JSON lines on standard error."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+
+log = logging.getLogger("taskq.worker")
+
+
+class TextFormatter(logging.Formatter):
+    """`2026-01-31 12:00:00 WARNING  [4711] message`"""
+
+    def __init__(self) -> None:
+        super().__init__("{asctime} {levelname:<8} [{process}] {message}", style="{")
+        self.default_msec_format = ""
+
+
+class JsonFormatter(logging.Formatter):
+    """One object a line, with `at` (Unix time), `level`, `logger`, `pid` and `message`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as a line."""
+        line: dict[str, object] = {
+            "at": round(record.created, 6),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "pid": record.process,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["traceback"] = self.formatException(record.exc_info)
+        return json.dumps(line, default=repr)
+
+
+def set_up(level: str, form: str) -> None:
+    """Send the logs of taskq to standard error, and to no other handler."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
+    logger = logging.getLogger("taskq")
+    logger.handlers[:] = [handler]
+    logger.setLevel(level.upper())
+    logger.propagate = False
+
+
+def adopt_root() -> None:
+    """Give the app's own loggers the worker's handler, unless the app has set up its logging."""
+    root, ours = logging.getLogger(), logging.getLogger("taskq")
+    if not root.handlers:
+        root.handlers.extend(ours.handlers)
+        root.setLevel(ours.level)
+
+
+def banner(name: str, rows: dict[str, str]) -> None:
+    """Log what was started, in a few lines."""
+    log.info("worker %s started", name)
+    for label, text in rows.items():
+        log.info("  %-9s %s", label, text)

@@ -1,0 +1,457 @@
+"""The broker as a process: started by hand and by itself, killed, raced for, and misused."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+
+from taskq.backends import connect
+from taskq.backends.embedded import EmbeddedBroker
+from taskq.broker.manager import BrokerManager, Settings
+from taskq.engine.commands import (
+    Call,
+    Claim,
+    Enqueue,
+    GetStats,
+    Options,
+    Ping,
+    Pong,
+    Register,
+    Wait,
+)
+from taskq.errors import (
+    AuthenticationFailed,
+    BrokerRunning,
+    BrokerTimeout,
+    BrokerUnavailable,
+    TaskqError,
+)
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def wait_until(predicate: Callable[[], bool], timeout: float = 20.0) -> None:
+    deadline = time.monotonic() + timeout
+    while not predicate():
+        assert time.monotonic() < deadline, "timed out"
+        time.sleep(0.01)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return (
+        Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z" if sys.platform == "linux" else True
+    )
+
+
+def enqueue(number: int) -> Enqueue:
+    return Enqueue(queue="q", task="t", options=Options(), calls=[Call(f"m{number}", b"p")])
+
+
+class Place:
+    """A broker directory with a short path, and everything that runs in it."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="tq")).resolve()
+        self.processes: list[subprocess.Popen[str]] = []
+        self.brokers: list[EmbeddedBroker] = []
+
+    def start(self, *arguments: str) -> subprocess.Popen[str]:
+        """A broker in the foreground, ready."""
+        reader, writer = os.pipe()
+        process = self.run("--ready-fd", str(writer), *arguments, pass_fds=(writer,))
+        os.close(writer)
+        with open(reader) as pipe:
+            line = pipe.readline()
+        assert line == "ready\n", line + process.communicate()[1]
+        return process
+
+    def run(self, *arguments: str, pass_fds: tuple[int, ...] = ()) -> subprocess.Popen[str]:
+        """Whatever becomes of a broker with these arguments."""
+        command = [sys.executable, "-m", "taskq.broker", "--dir", str(self.path), *arguments]
+        process = subprocess.Popen(
+            command, stderr=subprocess.PIPE, text=True, cwd=ROOT, pass_fds=pass_fds
+        )
+        self.processes.append(process)
+        return process
+
+    def broker(self, autostart: bool = True, idle_exit: float = 60.0) -> EmbeddedBroker:
+        broker = EmbeddedBroker(self.path, autostart, durability="os", idle_exit=idle_exit)
+        self.brokers.append(broker)
+        return broker
+
+    def lock_pid(self) -> int:
+        text = (self.path / "lock").read_text().strip()
+        return int(text) if text else 0
+
+    def close(self) -> None:
+        for broker in self.brokers:
+            broker.close()
+        for process in self.processes:
+            process.kill()
+            process.communicate()
+        if (self.path / "lock").exists() and (pid := self.lock_pid()) and alive(pid):
+            os.kill(pid, signal.SIGKILL)
+        shutil.rmtree(self.path, ignore_errors=True)
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    place = Place()
+    yield place
+    place.close()
+
+
+def ready(broker: EmbeddedBroker) -> int:
+    return sum(queue.ready for queue in broker.call(GetStats()).queues)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_serves_in_the_foreground_and_stops_cleanly(place: Place, number: int) -> None:
+    process = place.start()
+    pong = place.broker(autostart=False).call(Ping())
+    assert pong.pid == process.pid
+    assert pong.directory == str(place.path)
+    assert pong.durability == "fsync"
+    process.send_signal(number)
+    _, log = process.communicate(timeout=20)
+    assert process.returncode == 0, log
+    assert not (place.path / "sock").exists()
+
+
+def test_01_09_12_a_killed_broker_keeps_what_it_acknowledged(place: Place) -> None:
+    broker = place.broker()
+    first = broker.call(Ping()).pid
+    for number in range(10):
+        assert broker.call(enqueue(number)).existing == []
+    os.kill(first, signal.SIGKILL)
+    assert ready(broker) == 10
+    assert broker.call(Ping()).pid != first
+    assert broker.call(enqueue(3)).existing == ["m3"]
+
+
+def test_08_a_second_broker_leaves_naming_the_first(place: Place) -> None:
+    process = place.start()
+    second = place.run()
+    _, log = second.communicate(timeout=20)
+    assert second.returncode == 4
+    assert f"another broker (pid {process.pid}) already serves {place.path}" in log
+    assert "Traceback" not in log
+    assert place.broker(autostart=False).call(Ping()).pid == process.pid
+
+
+def test_a_usage_error_is_one_sentence_and_exit_code_2(place: Place) -> None:
+    for listen, sentence in [
+        ("tcp://0.0.0.0:0", "can be reached from other machines and is not encrypted"),
+        ("http://x", "is not of the form tcp://HOST:PORT"),
+    ]:
+        process = place.run("--listen", listen)
+        _, log = process.communicate(timeout=20)
+        assert process.returncode == 2
+        assert sentence in log
+        assert "Traceback" not in log
+
+
+def test_65_a_wrong_key_is_refused_and_told_nothing(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.start()
+    other = place.path / "other"
+    other.write_text("w" * 64)
+    other.chmod(0o600)
+    monkeypatch.setenv("TASKQ_AUTHKEY_FILE", str(other))
+    with pytest.raises(AuthenticationFailed, match="refused our key"):
+        connect(f"unix:{place.path}/sock", "q").call(Ping())
+    monkeypatch.delenv("TASKQ_AUTHKEY_FILE")
+    broker = connect(f"unix:{place.path}/sock", "q")
+    assert isinstance(broker.call(Ping()), Pong)
+    broker.close()
+
+
+def test_77_a_directory_open_to_others_is_refused_by_both_sides(place: Place) -> None:
+    place.path.chmod(0o755)
+    process = place.run()
+    _, log = process.communicate(timeout=20)
+    assert process.returncode == 1
+    assert "is open to others (mode 755)" in log
+    with pytest.raises(AuthenticationFailed, match="is open to others"):
+        place.broker()
+
+
+def test_tcp_with_a_key_file(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    process = place.start("--listen", f"tcp://127.0.0.1:{port}")
+    monkeypatch.setenv("TASKQ_AUTHKEY_FILE", str(place.path / "key"))
+    broker = connect(f"tcp://127.0.0.1:{port}", "q")
+    assert broker.call(Ping()).pid == process.pid
+    broker.close()
+
+
+def test_69_silent_connections_do_not_keep_others_out(place: Place) -> None:
+    place.start()
+    silent = []
+    for _ in range(300):
+        sock = socket.socket(socket.AF_UNIX)
+        sock.connect(str(place.path / "sock"))
+        silent.append(sock)
+    broker = place.broker(autostart=False)
+    assert isinstance(broker.call(Ping(), timeout=5), Pong)
+
+    def closed(sock: socket.socket) -> bool:
+        try:
+            return sock.recv(1, socket.MSG_DONTWAIT) == b""
+        except BlockingIOError:
+            return False
+        except ConnectionResetError:
+            return True
+
+    wait_until(lambda: all(closed(sock) for sock in silent))
+    for sock in silent:
+        sock.close()
+    assert isinstance(broker.call(Ping()), Pong)
+
+
+def test_it_starts_by_itself_detached_and_leaves_when_idle(place: Place) -> None:
+    broker = place.broker(idle_exit=0.3)
+    pid = broker.call(Ping()).pid
+    assert os.getsid(pid) != os.getsid(0)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)  # nobody has to reap it
+    broker.call(enqueue(1))
+    broker.close()
+    wait_until(lambda: not alive(pid))
+    assert "leaving" in (place.path / "broker.log").read_text()
+    assert ready(broker) == 1
+
+
+def test_79_the_key_is_in_no_argument_and_no_log(place: Place) -> None:
+    pid = place.broker().call(Ping()).pid
+    key = (place.path / "key").read_text().strip()
+    command = subprocess.run(
+        ["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=True
+    ).stdout
+    assert "taskq.broker" in command
+    assert key not in command + (place.path / "broker.log").read_text()
+
+
+def race(path: Path, results: Path) -> None:
+    broker = EmbeddedBroker(path, durability="os")
+    (results / str(os.getpid())).write_text(str(broker.call(Ping()).pid))
+
+
+def test_many_who_come_first_start_one_broker(place: Place) -> None:
+    results = place.path / "results"
+    results.mkdir()
+    context = get_context("spawn")
+    racers = [context.Process(target=race, args=(place.path, results)) for _ in range(4)]
+    for racer in racers:
+        racer.start()
+    for racer in racers:
+        racer.join(30)
+        assert racer.exitcode == 0
+    pids = {path.read_text() for path in results.iterdir()}
+    assert len(list(results.iterdir())) == 4
+    assert pids == {str(place.lock_pid())}
+    assert (place.path / "broker.log").read_text().count(" serves ") == 1
+
+
+def test_a_broker_that_cannot_start_says_why(place: Place) -> None:
+    (place.path / "journal.db").write_bytes(b"this is no database" * 100)
+    with pytest.raises(BrokerUnavailable, match=r"the broker could not start: .*journal\.db"):
+        place.broker().call(Ping())
+
+
+def test_29_both_sides_of_a_fork_go_on(place: Place) -> None:
+    broker = place.broker()
+    broker.call(enqueue(0))
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            for number in range(1, 101):
+                broker.call(enqueue(number))
+            code = 0
+        finally:
+            os._exit(code)
+    for number in range(101, 201):
+        assert broker.call(enqueue(number)).existing == []
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    assert ready(broker) == 201
+
+
+def test_threads_have_connections_of_their_own(place: Place) -> None:
+    broker = place.broker()
+    broker.call(Ping())
+    errors: list[BaseException] = []
+
+    def work(base: int) -> None:
+        try:
+            for number in range(50):
+                broker.call(enqueue(base + number))
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(base,)) for base in range(0, 500, 50)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert ready(broker) == 500
+
+
+def test_33_a_peer_that_accepts_and_never_replies(place: Place) -> None:
+    assert place.broker(autostart=False).payload_key  # makes the key
+    with socket.socket(socket.AF_UNIX) as squatter:
+        squatter.bind(str(place.path / "sock"))
+        squatter.listen()
+        with pytest.raises(BrokerTimeout, match="accepts connections and does not answer"):
+            place.broker().connect(patience=0)
+
+
+def test_a_stopped_broker_times_out_and_comes_back(place: Place) -> None:
+    broker = place.broker()
+    pid = broker.call(Ping()).pid
+    os.kill(pid, signal.SIGSTOP)
+    with pytest.raises(BrokerTimeout):
+        broker.call(Ping(), timeout=0.2)
+    os.kill(pid, signal.SIGCONT)
+    assert broker.call(Ping()).pid == pid
+
+
+def test_11_36_all_waiters_go_on_with_the_next_broker(place: Place) -> None:
+    broker = place.broker()
+    pid = broker.call(Ping()).pid
+    broker.call(enqueue(1))
+    connections = [broker.connect() for _ in range(50)]
+    waits = [Wait(watch=1, add=["m1"], wait=60) for _ in connections]
+    for connection, wait in zip(connections, waits, strict=True):
+        connection.send(wait)
+    worker = broker.connect(
+        lambda: Register(worker="w", consumer="c", group="default", queues=["other"])
+    )
+    claim = Claim(queues=["other"], n=1, wait=60)
+    worker.send(claim)
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not alive(pid))
+    broker.call(Enqueue(queue="other", task="t", options=Options(), calls=[Call("o", b"")]))
+    assert [message.id for message in worker.receive(claim).messages] == ["o"]
+    assert not any(
+        connection.arrived(wait) for connection, wait in zip(connections, waits, strict=True)
+    )
+    for connection in [worker, *connections]:
+        connection.close()
+
+
+def test_36_without_a_broker_every_waiter_raises(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TASKQ_RECONNECT", "0.5")
+    process = place.start()
+    broker = place.broker(autostart=False)
+    broker.call(enqueue(1))
+    connections = [broker.connect() for _ in range(5)]
+    process.kill()
+    process.wait()
+    for connection in connections:
+        with pytest.raises(BrokerUnavailable, match="no broker answers"):
+            connection.call(Wait(watch=1, add=["m1"], wait=60))
+        connection.close()
+
+
+def test_11_a_stop_under_load_loses_nothing_acknowledged(place: Place) -> None:
+    process = place.start()
+    acknowledged: list[int] = []
+
+    def produce() -> None:
+        broker = EmbeddedBroker(place.path, autostart=False)
+        channel = broker.connect(patience=0)
+        try:
+            for number in range(1_000_000):
+                channel.call(enqueue(number))
+                acknowledged.append(number)
+        except TaskqError:
+            channel.close()
+
+    thread = threading.Thread(target=produce)
+    thread.start()
+    wait_until(lambda: len(acknowledged) > 200)
+    process.terminate()
+    thread.join(20)
+    assert process.wait(20) == 0
+    assert ready(place.broker()) in (len(acknowledged), len(acknowledged) + 1)
+
+
+def test_50_without_descriptors_it_stays_responsive(place: Place) -> None:
+    import resource
+
+    def few_descriptors() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (32, 32))
+
+    reader, writer = os.pipe()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "taskq.broker", "--dir", str(place.path), "--ready-fd", str(writer)],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        pass_fds=(writer,),
+        preexec_fn=few_descriptors,
+    )
+    place.processes.append(process)
+    os.close(writer)
+    with open(reader) as pipe:
+        assert pipe.readline() == "ready\n"
+    broker = place.broker(autostart=False)
+    broker.call(Ping())
+    strangers = [socket.socket(socket.AF_UNIX) for _ in range(60)]
+    for sock in strangers:
+        sock.connect(str(place.path / "sock"))
+    before = process_seconds(process.pid)
+    started = time.monotonic()
+    while time.monotonic() - started < 1.0:
+        assert broker.call(Ping(), timeout=5).pid == process.pid
+        time.sleep(0.05)
+    assert process_seconds(process.pid) - before < 0.5, "it burns a core"
+    for sock in strangers:
+        sock.close()
+    newcomer = broker.connect(patience=5)
+    assert newcomer.call(Ping()).pid == process.pid
+    newcomer.close()
+
+
+def process_seconds(pid: int) -> float:
+    text = subprocess.run(
+        ["ps", "-o", "cputimes=", "-p", str(pid)], capture_output=True, text=True, check=True
+    ).stdout
+    return float(text)
+
+
+def test_the_manager_starts_connects_and_shuts_down(place: Place) -> None:
+    settings = Settings(place.path, durability="os")
+    manager = BrokerManager(settings, ctx=get_context("spawn"))
+    manager.start()
+    BrokerManager(settings).connect()
+    with pytest.raises(BrokerRunning):
+        BrokerManager(settings).get_server()
+    broker = place.broker(autostart=False)
+    pid = broker.call(Ping()).pid
+    manager.shutdown()
+    assert not alive(pid)
+    with pytest.raises(OSError):
+        BrokerManager(settings).connect()

@@ -1,0 +1,462 @@
+"""Worker processes: what they run, how they die, and what becomes of their tasks."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from taskq.engine.commands import Call, Enqueue, Options, Ping
+from taskq.errors import TaskCancelled, TaskTimeout, WorkerLost
+from tests.integration import worker_app as app
+from tests.support import wait_until
+
+ROOT = Path(__file__).resolve().parents[2]
+APP = "tests.integration.worker_app:queue"
+PATIENCE = 20.0  # seconds; less than the lease of 30, so nothing here is saved by its end
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    if sys.platform != "linux":
+        return True
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+
+
+class Place:
+    """A broker directory, and workers on it."""
+
+    def __init__(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="tqw"))
+        self.url = f"embedded:{self.directory / 'b'}"
+        self.workers: list[Worker] = []
+        app.queue.use_broker(self.url)
+
+    def path(self, name: str) -> str:
+        return str(self.directory / name)
+
+    def lines(self, name: str) -> list[str]:
+        path = Path(self.path(name))
+        return path.read_text().split() if path.exists() else []
+
+    def worker(self, *args: str, spec: str = APP, ready: bool = True, **env: str) -> Worker:
+        worker = Worker(self, spec, args, env)
+        self.workers.append(worker)
+        if ready:
+            assert worker.told() == "ready"
+        return worker
+
+    def close(self) -> None:
+        for worker in self.workers:
+            if worker.process.poll() is None:
+                worker.process.kill()
+            worker.process.wait()
+            if worker.ready_fd is not None:
+                os.close(worker.ready_fd)
+        pid = app.queue.broker.call(Ping()).pid
+        app.queue.close()
+        os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: not is_alive(pid))
+        shutil.rmtree(self.directory)
+
+
+class Worker:
+    """`python -m taskq.worker`, in a process group of its own."""
+
+    def __init__(self, place: Place, spec: str, args: tuple[str, ...], env: dict[str, str]) -> None:
+        self.log = Path(place.path(f"log{len(place.workers)}"))
+        self.ready_fd: int | None
+        self.ready_fd, writable = os.pipe()
+        command = [sys.executable, "-m", "taskq.worker", spec, "--ready-fd", str(writable), *args]
+        if "--broker" not in args:
+            command += ["--broker", place.url]
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env={**os.environ, "TASKQ_DURABILITY": "os", **env},
+                stdout=log,
+                stderr=log,
+                pass_fds=[writable],
+                start_new_session=True,
+            )
+        os.close(writable)
+
+    def told(self) -> str:
+        """The line that the worker writes when it is ready, or cannot be."""
+        assert self.ready_fd is not None
+        with os.fdopen(self.ready_fd) as pipe:
+            self.ready_fd = None
+            return pipe.read().strip()
+
+    @property
+    def output(self) -> str:
+        return self.log.read_text()
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def exit_code(self) -> int:
+        return self.process.wait(PATIENCE)
+
+    def stop(self) -> int:
+        self.signal(signal.SIGTERM)
+        return self.exit_code()
+
+
+@pytest.fixture
+def place() -> Iterator[Place]:
+    place = Place()
+    yield place
+    place.close()
+
+
+# --- running ----------------------------------------------------------------------------------
+
+
+def test_tasks_run_in_all_children(place: Place) -> None:
+    place.worker("-c", "2")
+    sums = app.add.starmap((n, n) for n in range(500))
+    assert sums.results(PATIENCE) == [2 * n for n in range(500)]
+    assert app.add_later(2, 3).result(PATIENCE) == 5
+    gates = [app.gate(place.path("open"), place.path("in")) for _ in range(2)]
+    wait_until(lambda: len(place.lines("in")) == 2)
+    Path(place.path("open")).touch()
+    assert len({gate.result(PATIENCE) for gate in gates}) == 2
+
+
+def test_retries_follow_the_backoff(place: Place) -> None:
+    place.worker()
+    assert app.third_time(place.path("runs")).result(PATIENCE) == 3
+    assert place.lines("runs") == ["run"] * 3
+
+
+def test_a_slow_task_holds_no_fast_one(place: Place) -> None:
+    place.worker("-c", "2")
+    app.add.starmap((n, n) for n in range(2000)).results(PATIENCE)  # now claims are large
+    slow, *fast = app.gate.map([place.path("open")] + [None] * 60)
+    for handle in fast:
+        handle.result(PATIENCE)
+    assert slow.status() == "leased"
+    Path(place.path("open")).touch()
+    slow.result(PATIENCE)
+
+
+def test_an_unknown_task_waits_for_a_worker_that_knows_it(place: Place) -> None:
+    place.worker()
+    payload = app.queue.codec.encode_call("w", "x1", "tests.integration.worker_app.extra", (), {})
+    app.queue.broker.call(
+        Enqueue(
+            queue="w",
+            task="tests.integration.worker_app.extra",
+            options=Options(),
+            calls=[Call("x1", payload)],
+        )
+    )
+    assert app.add(1, 2).result(PATIENCE) == 3
+    (group,) = app.queue.stats().queues
+    assert group.unknown == {"tests.integration.worker_app.extra": 1}
+    place.worker(**{app.EXTRA: "1"})
+    assert app.queue.handle("x1").result(PATIENCE) == "known"
+
+
+def test_a_second_group_gets_its_own_copy(place: Place) -> None:
+    audit = place.worker("-g", "audit")
+    place.worker()
+    log = place.path("runs")
+    app.gate(None, log).result(PATIENCE)
+    wait_until(lambda: len(place.lines("runs")) == 2)
+    assert len(set(place.lines("runs"))) == 2
+    assert audit.stop() == 0
+
+
+def test_a_task_may_use_multiprocessing(place: Place) -> None:
+    worker = place.worker()
+    assert app.use_a_process().result(PATIENCE) == -signal.SIGTERM
+    assert worker.stop() == 0
+
+
+# --- children that die ------------------------------------------------------------------------
+
+
+def test_16_18_a_killed_child_is_replaced_and_its_task_runs_again(place: Place) -> None:
+    worker = place.worker("-c", "2")
+    other = app.gate(place.path("open"), place.path("other"))
+    wait_until(lambda: place.lines("other"))
+    handle = app.die_once(place.path("runs"))
+    wait_until(lambda: place.lines("runs"))
+    os.kill(int(place.lines("runs")[0]), signal.SIGKILL)
+    assert handle.result(PATIENCE) == int(place.lines("runs")[1])
+    assert len(place.lines("runs")) == 2
+    Path(place.path("open")).touch()
+    assert other.result(PATIENCE) == int(place.lines("other")[0])
+    assert "was killed by SIGKILL" in worker.output
+
+
+def test_17_poison_goes_to_the_dead_letters_and_harms_nobody(place: Place) -> None:
+    place.worker("-c", "2")
+    handles = app.add.starmap((n, n) for n in range(200))
+    poison = app.poison()
+    more = app.add.starmap((n, n) for n in range(200))
+    with pytest.raises(WorkerLost, match="exited with code 7"):
+        poison.result(PATIENCE)
+    assert len(handles.results(PATIENCE)) == len(more.results(PATIENCE)) == 200
+    (entry,) = app.queue.dlq.list()
+    assert entry.id == poison.id
+
+
+@on_linux
+def test_19_children_die_with_their_launcher(place: Place) -> None:
+    worker = place.worker()
+    child = app.pid().result(PATIENCE)
+    app.gate(place.path("never"), place.path("in"))
+    wait_until(lambda: place.lines("in"))
+    worker.process.kill()
+    wait_until(lambda: not is_alive(child))
+
+
+def test_21_a_task_that_holds_the_gil_keeps_its_lease(place: Place) -> None:
+    place.worker("-c", "2")
+    assert app.hold_gil(place.path("runs"), 2.5).result(PATIENCE) == "held"
+    assert len(place.lines("runs")) == 1
+
+
+@pytest.mark.parametrize("task", [app.oversleep, app.oversleep_later, app.stubborn])
+def test_23_a_task_over_its_time_is_ended_and_the_slot_recovers(place: Place, task: object) -> None:
+    place.worker()
+    with pytest.raises(TaskTimeout, match="longer than its timeout"):
+        task().result(PATIENCE)  # type: ignore[operator]
+    assert app.add(1, 2).result(PATIENCE) == 3
+
+
+def test_a_child_is_replaced_after_so_many_tasks(place: Place) -> None:
+    worker = place.worker("--max-tasks-per-child", "5")
+    pids = app.gate.map([None] * 20).results(PATIENCE)
+    assert [pids.count(pid) for pid in dict.fromkeys(pids)] == [5, 5, 5, 5]
+    assert "died" not in worker.output
+
+
+def test_a_child_is_replaced_when_it_has_grown(place: Place) -> None:
+    place.worker("--max-memory-per-child", "120M")
+    pids = [app.leak().result(PATIENCE) for _ in range(4)]
+    assert len(set(pids)) >= 2
+
+
+def test_a_cancelled_task_may_stop_by_itself(place: Place) -> None:
+    place.worker()
+    handle = app.obedient(place.path("runs"))
+    wait_until(lambda: place.lines("runs"))
+    handle.cancel()
+    with pytest.raises(TaskCancelled):
+        handle.result(PATIENCE)
+
+
+def test_a_terminated_task_is_killed(place: Place) -> None:
+    place.worker()
+    handle = app.gate(place.path("never"), place.path("runs"))
+    wait_until(lambda: place.lines("runs"))
+    handle.cancel(terminate=True)
+    with pytest.raises(TaskCancelled):
+        handle.result(PATIENCE)
+    assert app.add(1, 2).result(PATIENCE) == 3
+    assert len(place.lines("runs")) == 1
+
+
+# --- signals ----------------------------------------------------------------------------------
+
+
+def test_term_lets_the_running_task_finish(place: Place) -> None:
+    worker = place.worker()
+    handle = app.gate(place.path("open"), place.path("runs"))
+    waiting = app.add(1, 2)
+    wait_until(lambda: place.lines("runs"))
+    worker.signal(signal.SIGTERM)
+    wait_until(lambda: "SIGTERM" in worker.output)
+    Path(place.path("open")).touch()
+    assert worker.exit_code() == 0
+    assert handle.result(PATIENCE) == int(place.lines("runs")[0])
+    assert waiting.status() == "ready"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_24_a_signal_to_the_whole_group_drains(place: Place, number: signal.Signals) -> None:
+    worker = place.worker("-c", "2")
+    handle = app.gate(place.path("open"), place.path("runs"))
+    wait_until(lambda: place.lines("runs"))
+    os.killpg(worker.process.pid, number)
+    wait_until(lambda: number.name in worker.output)
+    Path(place.path("open")).touch()
+    assert worker.exit_code() == 0
+    assert handle.status() == "succeeded"
+
+
+def test_26_what_has_not_begun_is_handed_back_at_once(place: Place) -> None:
+    worker = place.worker()
+    app.add.starmap((n, n) for n in range(2000)).results(PATIENCE)  # now claims are large
+    first, *rest = app.gate.map([place.path("open")] + [None] * 20)
+    wait_until(lambda: first.status() == "leased")
+    worker.signal(signal.SIGTERM)
+    wait_until(lambda: all(handle.status() == "ready" for handle in rest))
+    Path(place.path("open")).touch()
+    assert worker.exit_code() == 0
+    assert {handle.info().attempts for handle in rest} == {0}
+
+
+def test_27_after_the_shutdown_timeout_the_rest_is_handed_back_unspent(place: Place) -> None:
+    worker = place.worker("--shutdown-timeout", "0.2")
+    handle = app.gate(place.path("open"), place.path("runs"))
+    wait_until(lambda: place.lines("runs"))
+    assert worker.stop() == 1
+    assert handle.status() == "ready"
+    assert handle.info().attempts == 0
+
+
+def test_a_second_signal_hands_back_now(place: Place) -> None:
+    worker = place.worker()
+    handle = app.gate(place.path("open"), place.path("runs"))
+    wait_until(lambda: place.lines("runs"))
+    worker.signal(signal.SIGTERM)
+    wait_until(lambda: "SIGTERM" in worker.output)
+    worker.signal(signal.SIGTERM)
+    assert worker.exit_code() == 1
+    assert handle.status() == "ready"
+
+
+def test_an_idle_worker_leaves_at_once(place: Place) -> None:
+    worker = place.worker("-c", "2")
+    assert worker.stop() == 0
+    assert app.queue.stats().workers == []
+
+
+def test_hup_restarts_the_children_one_by_one(place: Place) -> None:
+    worker = place.worker("-c", "2")
+    before = set(app.gate.map([None] * 100).results(PATIENCE))
+    worker.signal(signal.SIGHUP)
+    wait_until(lambda: worker.output.count("restarting child") == 2)
+
+    def after() -> set[int]:
+        return {app.pid().result(PATIENCE) for _ in range(10)}
+
+    wait_until(lambda: not after() & before)
+    assert worker.stop() == 0
+
+
+def test_usr1_shows_the_stacks_of_every_process(place: Place) -> None:
+    worker = place.worker()
+    handle = app.gate(place.path("open"), place.path("runs"))
+    wait_until(lambda: place.lines("runs"))
+    worker.signal(signal.SIGUSR1)
+    wait_until(lambda: "in gate" in worker.output and "launcher.py" in worker.output)
+    Path(place.path("open")).touch()
+    handle.result(PATIENCE)
+
+
+@on_linux
+def test_25_as_process_1_it_reaps_strangers(place: Place) -> None:
+    unshare = ["unshare", "--pid", "--fork", "--mount-proc", "--map-root-user"]
+    if not shutil.which("unshare") or subprocess.run([*unshare, "true"], check=False).returncode:
+        pytest.skip("no right to make a pid namespace")
+    app.orphan(place.path("orphan"))
+    log = place.path("log")
+    command = [*unshare, sys.executable, "-m", "taskq.worker", APP, "--broker", place.url]
+    with open(log, "wb") as output:
+        process = subprocess.Popen(
+            command, cwd=ROOT, stdout=output, stderr=output, start_new_session=True
+        )
+    try:
+        wait_until(lambda: place.lines("orphan"))
+        init = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text())
+        children = Path(f"/proc/{init}/task/{init}/children")
+        wait_until(lambda: len(children.read_text().split()) == 1)
+        assert app.add(1, 2).result(PATIENCE) == 3
+        os.kill(init, signal.SIGTERM)
+        assert process.wait(PATIENCE) == 0, Path(log).read_text()
+    finally:
+        process.kill()
+        process.wait()
+
+
+# --- ends -------------------------------------------------------------------------------------
+
+
+def test_burst_leaves_when_nothing_is_left(place: Place) -> None:
+    handles = app.add.starmap((n, n) for n in range(300))
+    retried = app.third_time(place.path("runs"))
+    worker = place.worker("--burst", "-c", "2", ready=False)
+    assert worker.exit_code() == 0
+    assert all(handle.status() == "succeeded" for handle in handles)
+    assert retried.status() == "succeeded"
+
+
+def test_an_app_that_cannot_be_imported_is_shown(place: Place) -> None:
+    broken = place.directory / "broken_app.py"
+    broken.write_text("import taskq\nraise RuntimeError('so broken')\n")
+    worker = place.worker(
+        "-c", "2", spec="broken_app:queue", ready=False, PYTHONPATH=str(place.directory)
+    )
+    assert worker.told().startswith("error: ")
+    assert worker.exit_code() == 2
+    assert worker.output.count("RuntimeError: so broken") == 1
+    assert "broken_app.py" in worker.output
+    assert "multiprocessing" not in worker.output
+
+
+def test_an_app_that_is_not_there(place: Place) -> None:
+    worker = place.worker(spec="no_such_module:queue", ready=False)
+    assert worker.exit_code() == 2
+    assert "Traceback" not in worker.output
+    assert "no_such_module" in worker.output
+
+
+def test_an_app_that_dies_at_import_is_no_endless_loop(place: Place) -> None:
+    (place.directory / "deadly_app.py").write_text("import os\nos._exit(9)\n")
+    worker = place.worker(spec="deadly_app:queue", ready=False, PYTHONPATH=str(place.directory))
+    assert worker.exit_code() == 1
+    assert "exited with code 9" in worker.output
+
+
+def test_without_a_broker_it_leaves_with_3(place: Place) -> None:
+    missing = f"unix:{place.directory}/none"
+    worker = place.worker("--broker", missing, ready=False, TASKQ_RECONNECT="0.2")
+    assert worker.told().startswith("error: ")
+    assert worker.exit_code() == 3
+    assert "Traceback" not in worker.output
+
+
+def test_when_the_broker_is_gone_for_good_it_leaves_with_3(place: Place) -> None:
+    pid = app.queue.broker.call(Ping()).pid
+    worker = place.worker(
+        *("--broker", f"unix:{place.directory}/b/sock"), "-c", "2", TASKQ_RECONNECT="0.3"
+    )
+    os.kill(pid, signal.SIGKILL)
+    assert worker.exit_code() == 3
+    assert "Traceback" not in worker.output
+
+
+def test_check_shows_the_tasks(place: Place) -> None:
+    worker = place.worker("--check", ready=False)
+    assert worker.exit_code() == 0
+    assert "tests.integration.worker_app.add" in worker.output
+
+
+def test_work_goes_on_after_the_broker_was_killed(place: Place) -> None:
+    place.worker("-c", "2")
+    running = app.gate(place.path("open"), place.path("runs"))
+    wait_until(lambda: place.lines("runs"))
+    os.kill(app.queue.broker.call(Ping()).pid, signal.SIGKILL)
+    Path(place.path("open")).touch()
+    assert running.result(PATIENCE) == int(place.lines("runs")[0])
+    assert len(place.lines("runs")) == 1
+    assert app.add.starmap((n, n) for n in range(100)).results(PATIENCE)[-1] == 198

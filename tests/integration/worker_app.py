@@ -1,0 +1,145 @@
+"""The app that the workers of `test_worker.py` import."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import multiprocessing
+import os
+import time
+from pathlib import Path
+
+from taskq import Retry, TaskQueue, current
+from taskq.errors import TaskCancelled
+
+EXTRA = "TASKQ_TEST_EXTRA"
+queue = TaskQueue("w")
+
+
+def note(path: str, text: object) -> None:
+    with open(path, "a") as file:
+        file.write(f"{text}\n")
+
+
+@queue.task
+def add(a: int, b: int) -> int:
+    return a + b
+
+
+@queue.task
+async def add_later(a: int, b: int) -> int:
+    await asyncio.sleep(0)
+    return a + b
+
+
+@queue.task
+def pid() -> int:
+    return os.getpid()
+
+
+@queue.task
+def gate(path: str | None, log: str | None = None) -> int:
+    """Wait until a file is there; `log` gets the process id at the start of each run."""
+    if log:
+        note(log, os.getpid())
+    while path and not Path(path).exists():
+        time.sleep(0.005)
+    return os.getpid()
+
+
+@queue.task
+def die_once(log: str) -> int:
+    """The first run writes its process id and waits for its end."""
+    first = not Path(log).exists()
+    note(log, os.getpid())
+    if first:
+        time.sleep(60)
+    return os.getpid()
+
+
+@queue.task(max_deliveries=2)
+def poison() -> None:
+    os._exit(7)
+
+
+@queue.task(timeout=0.2)
+def oversleep() -> None:
+    time.sleep(60)
+
+
+@queue.task(timeout=0.2)
+async def oversleep_later() -> None:
+    await asyncio.sleep(60)
+
+
+@queue.task(timeout=0.2)
+def stubborn() -> None:
+    """Nothing but SIGKILL ends it."""
+    while True:
+        try:
+            time.sleep(60)
+        except BaseException:
+            continue
+
+
+@queue.task(visibility_timeout=1)
+def hold_gil(log: str, seconds: float) -> str:
+    note(log, os.getpid())
+    ctypes.PyDLL(None).usleep(int(seconds * 1e6))  # unlike CDLL, PyDLL keeps the GIL
+    return "held"
+
+
+@queue.task(retries=3, backoff=0.01)
+def third_time(log: str) -> int:
+    note(log, "run")
+    if current().attempt == 2:
+        raise Retry(delay=0.01, reason="not yet")
+    if current().attempt < 3:
+        raise ValueError("too soon")
+    return current().attempt
+
+
+@queue.task
+def obedient(log: str) -> None:
+    note(log, "started")
+    while not current().cancelled:
+        time.sleep(0.005)
+    raise TaskCancelled("as you wish")
+
+
+@queue.task
+def leak(store: list[bytearray] = []) -> int:  # noqa: B006 - it leaks on purpose
+    store.append(bytearray(b"x") * (60 * 2**20))
+    return os.getpid()
+
+
+@queue.task
+def use_a_process() -> int | None:
+    """A task may use multiprocessing, and end what it has started."""
+    process = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
+    process.start()
+    process.terminate()
+    process.join(10)
+    return process.exitcode
+
+
+@queue.task
+def orphan(log: str) -> None:
+    """Leave a grandchild behind, which ends at once."""
+    child = os.fork()
+    if child == 0:
+        grandchild = os.fork()
+        if grandchild:
+            note(log, grandchild)
+            os._exit(0)
+        time.sleep(0.2)
+        os._exit(0)
+    os.waitpid(child, 0)
+
+
+def extra() -> str:
+    return "known"
+
+
+if os.environ.get(EXTRA):
+    extra = queue.task(extra)  # type: ignore[assignment]

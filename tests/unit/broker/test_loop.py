@@ -1,0 +1,494 @@
+"""The loop, one tick at a time, with real sockets and a clock that the test moves."""
+
+from __future__ import annotations
+
+import errno
+import pickle
+import socket
+import struct
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from taskq.broker import address, wire
+from taskq.broker.acceptor import Acceptor
+from taskq.broker.handshake import ClientHandshake
+from taskq.broker.host import Host
+from taskq.broker.loop import Limits, Loop
+from taskq.engine.changes import Changes
+from taskq.engine.commands import (
+    Call,
+    Claim,
+    Claimed,
+    Done,
+    Enqueue,
+    Enqueued,
+    Failed,
+    Options,
+    Ping,
+    Pong,
+    Register,
+    Reply,
+    Request,
+    Wait,
+    Waited,
+)
+from taskq.engine.engine import Engine
+from taskq.errors import JournalError
+from taskq.journal.none import NoJournal
+
+KEY = b"k" * 64
+
+
+class ManualClock:
+    """Stands still until the test moves it."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+
+    def now(self) -> float:
+        return self.time
+
+
+class RecordingJournal(NoJournal):
+    """Counts commits, and fails when told to."""
+
+    def __init__(self) -> None:
+        self.commits = 0
+        self.failing = False
+
+    def commit(self, changes: Changes) -> None:
+        if self.failing:
+            raise JournalError("the disk is gone")
+        self.commits += 1
+        super().commit(changes)
+
+
+class Bench:
+    """A loop, and clients for it."""
+
+    def __init__(self, limits: Limits | None = None, idle_exit: float | None = None) -> None:
+        self.clock: Any = ManualClock()
+        self.engine = Engine()
+        self.journal = RecordingJournal()
+        self.host = Host(self.engine, self.journal, self.clock)
+        self.folder = tempfile.TemporaryDirectory(prefix="tq")
+        self.path = str(Path(self.folder.name) / "sock")
+        self.listener = address.listen(self.path)
+        self.loop = Loop(self.listener, self.host, KEY, "bench", limits, idle_exit)
+        self.clients: list[Client] = []
+
+    def ticks(self, count: int = 1) -> None:
+        for _ in range(count):
+            self.loop.tick(0)
+
+    def stranger(self) -> Client:
+        client = Client(self.path)
+        self.clients.append(client)
+        return client
+
+    def client(self) -> Client:
+        client = self.stranger()
+        handshake = ClientHandshake(KEY, "bench")
+        message = handshake.hello()
+        while not handshake.done:
+            client.sock.sendall(wire.frame(message))
+            self.ticks(2)
+            (body,) = client.bodies()
+            message = handshake.receive(body)
+        return client
+
+    def close(self) -> None:
+        for client in self.clients:
+            client.sock.close()
+        self.loop._close()
+        self.folder.cleanup()
+
+
+class Client:
+    """The other end, which never blocks."""
+
+    def __init__(self, path: str) -> None:
+        self.sock = address.dial(path, 5.0)
+        self.sock.setblocking(False)
+        self.reader = wire.FrameReader(wire.MAX_REPLY)
+
+    def send(self, *requests: Request[Any]) -> None:
+        self.sock.sendall(b"".join(wire.encode(request) for request in requests))
+
+    def bodies(self) -> list[bytes]:
+        try:
+            return [bytes(body) for body in self.reader.feed(self.sock.recv(2**20))]
+        except BlockingIOError:
+            return []
+
+    def replies(self) -> list[Reply]:
+        return [wire.decode_reply(body) for body in self.bodies()]
+
+    @property
+    def hung_up(self) -> bool:
+        """Whether the broker has closed; unread replies are skipped."""
+        try:
+            while self.sock.recv(2**20):
+                pass
+        except BlockingIOError:
+            return False
+        except ConnectionResetError:
+            return True
+        return True
+
+
+@pytest.fixture
+def make() -> Iterator[Callable[..., Bench]]:
+    made: list[Bench] = []
+
+    def make(limits: Limits | None = None, idle_exit: float | None = None) -> Bench:
+        made.append(Bench(limits, idle_exit))
+        return made[-1]
+
+    yield make
+    for bench in made:
+        bench.close()
+
+
+@pytest.fixture
+def bench(make: Callable[..., Bench]) -> Bench:
+    return make()
+
+
+def enqueue(number: int, rid: int = 1) -> Enqueue:
+    return Enqueue(
+        rid=rid, queue="q", task="t", options=Options(), calls=[Call(f"m{number}", b"p")]
+    )
+
+
+def test_a_request_is_answered(bench: Bench) -> None:
+    client = bench.client()
+    client.send(Ping(rid=5))
+    bench.ticks()
+    (pong,) = client.replies()
+    assert isinstance(pong, Pong)
+    assert pong.rid == 5
+
+
+def test_all_requests_of_one_tick_share_one_commit(bench: Bench) -> None:
+    one, two = bench.client(), bench.client()
+    before = bench.journal.commits
+    one.send(enqueue(1, 1), enqueue(2, 2))
+    two.send(enqueue(3, 1))
+    bench.ticks()
+    assert bench.journal.commits == before + 1
+    assert one.replies() == [Enqueued(rid=1), Enqueued(rid=2)]
+    assert two.replies() == [Enqueued(rid=1)]
+
+
+def test_05_no_reply_leaves_when_the_commit_fails(bench: Bench) -> None:
+    client = bench.client()
+    bench.journal.failing = True
+    client.send(enqueue(1))
+    with pytest.raises(JournalError):
+        bench.ticks()
+    assert client.replies() == []
+
+
+def test_a_parked_claim_is_answered_by_another_client_s_message(bench: Bench) -> None:
+    worker, producer = bench.client(), bench.client()
+    worker.send(
+        Register(rid=1, worker="w", consumer="c", group="default", queues=["q"]),
+        Claim(rid=2, queues=["q"], n=1, wait=60),
+    )
+    bench.ticks()
+    assert worker.replies() == [Done(rid=1)]
+    producer.send(enqueue(1))
+    bench.ticks()
+    (claimed,) = worker.replies()
+    assert isinstance(claimed, Claimed)
+    assert [message.id for message in claimed.messages] == ["m1"]
+
+
+def test_the_loop_sleeps_until_something_falls_due(bench: Bench) -> None:
+    client = bench.client()
+    assert bench.loop._timeout() is None
+    client.send(enqueue(1), Wait(rid=2, watch=1, add=["m1"], wait=30))
+    bench.ticks()
+    client.replies()
+    assert bench.loop._timeout() == 30
+    bench.clock.time += 30
+    bench.ticks()
+    (waited,) = client.replies()
+    assert isinstance(waited, Waited)
+    assert waited.finished == []
+
+
+def test_67_an_ill_typed_frame_closes_that_connection_and_no_other(bench: Bench) -> None:
+    bad, good = bench.client(), bench.client()
+    bad.send(enqueue(1))
+    bad.sock.sendall(wire.frame(b"\x93\xa5Claim\x00\x00"))
+    good.send(Ping(rid=1))
+    bench.ticks()
+    assert "ProtocolError" in [getattr(reply, "error", "") for reply in bad.replies()]
+    assert bad.hung_up
+    assert isinstance(good.replies()[0], Pong)
+
+
+def test_66_73_pickles_and_stock_methods_are_refused_undecoded(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def poisoned(*args: object, **kwargs: object) -> None:
+        raise AssertionError("the broker unpickled something")
+
+    frames = [
+        pickle.dumps((ident, method, (), {}))
+        for ident, method in [("0", "#GETVALUE"), (None, "shutdown"), (None, "create")]
+    ]
+    monkeypatch.setattr(pickle, "loads", poisoned)
+    monkeypatch.setattr(pickle, "Unpickler", poisoned)
+    for frame in frames:
+        client = bench.client()
+        client.sock.sendall(wire.frame(frame))
+        bench.ticks()
+        (failed,) = client.replies()
+        assert isinstance(failed, Failed)
+        assert failed.error == "ProtocolError"
+        assert client.hung_up
+    client = bench.client()
+    client.send(Ping())
+    bench.ticks()
+    assert isinstance(client.replies()[0], Pong)
+
+
+def test_68_an_oversized_header_closes_the_connection(bench: Bench) -> None:
+    client = bench.client()
+    client.sock.sendall(struct.pack("!i", 2**31 - 1))
+    bench.ticks()
+    (failed,) = client.replies()
+    assert isinstance(failed, Failed)
+    assert "over the limit" in failed.text
+    assert client.hung_up
+
+
+def test_65_a_wrong_key_is_told_nothing(bench: Bench) -> None:
+    client = bench.stranger()
+    handshake = ClientHandshake(b"wrong" * 10, "bench")
+    client.sock.sendall(wire.frame(handshake.hello()))
+    bench.ticks(2)
+    (hello,) = client.bodies()
+    client.sock.sendall(wire.frame(handshake.receive(hello)))
+    bench.ticks()
+    assert client.bodies() == []
+    assert client.hung_up
+
+
+def test_a_request_before_the_end_of_the_handshake_is_not_served(bench: Bench) -> None:
+    client = bench.stranger()
+    hello = wire.frame(ClientHandshake(KEY, "bench").hello())
+    client.sock.sendall(hello + wire.encode(enqueue(1)))
+    bench.ticks(2)
+    assert client.hung_up
+    assert not bench.engine.ledger.messages
+
+
+def test_a_stranger_s_frames_are_small(bench: Bench) -> None:
+    client = bench.stranger()
+    client.sock.sendall(struct.pack("!i", 5000))
+    bench.ticks(2)
+    assert client.hung_up
+
+
+def test_70_the_handshake_has_one_deadline_for_all_of_it(bench: Bench) -> None:
+    client = bench.stranger()
+    bench.ticks()
+    for byte in wire.frame(ClientHandshake(KEY, "bench").hello())[:6]:
+        assert not client.hung_up
+        client.sock.sendall(bytes([byte]))
+        bench.clock.time += 0.9
+        bench.ticks()
+    assert client.hung_up
+
+
+def test_69_the_oldest_stranger_goes_when_there_are_too_many(make: Callable[..., Bench]) -> None:
+    bench = make(Limits(strangers=3))
+    known = bench.client()
+    strangers = [bench.stranger() for _ in range(5)]
+    bench.ticks(2)
+    assert [client.hung_up for client in strangers] == [True, True, False, False, False]
+    known.send(Ping())
+    bench.ticks()
+    assert isinstance(known.replies()[0], Pong)
+
+
+def test_beyond_the_limit_newcomers_wait_until_one_leaves(make: Callable[..., Bench]) -> None:
+    bench = make(Limits(connections=2))
+    first, _second = bench.client(), bench.client()
+    third = bench.stranger()
+    third.sock.sendall(wire.frame(ClientHandshake(KEY, "bench").hello()))
+    bench.ticks(3)
+    assert third.bodies() == []
+    assert bench.loop._selector.select(0) == [], "the loop would spin"
+    first.sock.close()
+    bench.ticks(3)
+    assert len(third.bodies()) == 1
+
+
+def test_50_without_descriptors_it_pauses_and_serves_the_others(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    known = bench.client()
+    attempts = []
+
+    def exhausted(acceptor: Acceptor) -> socket.socket:
+        attempts.append(1)
+        raise OSError(errno.EMFILE, "too many open files")
+
+    monkeypatch.setattr(Acceptor, "_take", exhausted)
+    bench.stranger()
+    known.send(Ping(rid=1))
+    bench.ticks(5)
+    assert len(attempts) == 1
+    assert isinstance(known.replies()[0], Pong)
+    timeout = bench.loop._timeout()
+    assert timeout is not None
+    assert timeout == pytest.approx(0.1)
+    monkeypatch.undo()
+    bench.clock.time += 0.2
+    bench.ticks(2)
+    assert len(bench.loop._strangers) == 1
+
+
+def test_a_client_that_does_not_read_is_dropped(make: Callable[..., Bench]) -> None:
+    bench = make(Limits(backlog=100_000))
+    greedy, other = bench.client(), bench.client()
+    for number in range(20):
+        greedy.send(
+            Enqueue(
+                queue="q", task="t", options=Options(), calls=[Call(f"m{number}", b"x" * 50_000)]
+            )
+        )
+        bench.ticks()
+    assert len(greedy.replies()) == 20
+    greedy.send(Register(worker="w", consumer="c", group="default", queues=["q"]))
+    for _ in range(20):
+        greedy.send(Claim(queues=["q"], n=1, wait=0))
+        bench.ticks()
+        if len(bench.loop._peers) == 1:
+            break
+    assert len(bench.loop._peers) == 1
+    other.send(Ping())
+    bench.ticks()
+    assert isinstance(other.replies()[0], Pong)
+
+
+def test_a_large_reply_goes_out_in_parts(bench: Bench) -> None:
+    client = bench.client()
+    payload = b"x" * 2_000_000
+    request = Enqueue(queue="q", task="t", options=Options(), calls=[Call("m", payload)])
+    data = memoryview(bytes(wire.encode(request)))
+    while data:
+        data = data[client.sock.send(data) :]
+        bench.ticks()
+    bench.ticks()
+    client.send(
+        Register(worker="w", consumer="c", group="default", queues=["q"]),
+        Claim(queues=["q"], n=1, wait=0),
+    )
+    replies: list[Reply] = []
+    for _ in range(200):
+        bench.ticks()
+        replies += client.replies()
+        if len(replies) == 3:
+            break
+    claimed = replies[-1]
+    assert isinstance(claimed, Claimed)
+    assert claimed.messages[0].payload == payload
+    assert bench.loop._timeout() != 0
+
+
+def test_a_lost_connection_frees_what_it_waited_for(bench: Bench) -> None:
+    worker, producer = bench.client(), bench.client()
+    worker.send(
+        Register(worker="w", consumer="c", group="default", queues=["q"]),
+        Claim(queues=["q"], n=1, wait=60),
+    )
+    bench.ticks()
+    worker.sock.close()
+    bench.ticks()
+    producer.send(enqueue(1))
+    bench.ticks()
+    assert producer.replies() == [Enqueued(rid=1)]
+    assert bench.engine.ledger.queue("q").groups["default"].counts[2] == 1  # ready
+
+
+def test_time_in_which_the_broker_was_stopped_is_forgiven(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    forgiven: list[float] = []
+    monkeypatch.setattr(bench.engine, "forgive", forgiven.append)
+    client = bench.client()
+    client.send(enqueue(1), Wait(rid=2, watch=1, add=["m1"], wait=10))
+    bench.ticks()
+    bench.loop._timeout()
+    bench.clock.time += 10.5
+    bench.ticks()
+    assert forgiven == []
+    client.send(Wait(rid=3, watch=1, add=[], wait=10))
+    bench.ticks()
+    bench.loop._timeout()
+    bench.clock.time += 100
+    bench.ticks()
+    assert forgiven == [90]
+
+
+def test_it_leaves_when_idle_and_nothing_is_due(make: Callable[..., Bench]) -> None:
+    bench = make(idle_exit=60)
+    client = bench.client()
+    bench.clock.time += 100
+    bench.ticks()
+    assert not bench.loop._stopping
+    client.sock.close()
+    bench.ticks()
+    assert bench.loop._timeout() == 60
+    bench.clock.time += 59
+    bench.ticks()
+    assert not bench.loop._stopping
+    bench.clock.time += 1
+    bench.ticks()
+    assert bench.loop._stopping
+
+
+def test_it_stays_for_what_is_due_soon_or_would_be_lost(make: Callable[..., Bench]) -> None:
+    bench = make(idle_exit=60)
+    bench.journal.durability = "os"
+    client = bench.client()
+    client.send(Enqueue(queue="q", task="t", options=Options(), calls=[Call("m", b"")], delay=100))
+    bench.ticks()
+    client.sock.close()
+    bench.ticks()
+    bench.clock.time += 60
+    bench.ticks()
+    assert not bench.loop._stopping, "a message falls due in 40 s"
+    bench.journal.durability = "none"
+    bench.clock.time += 60
+    bench.ticks()
+    assert not bench.loop._stopping, "without a journal the message would be lost"
+    bench.journal.durability = "os"
+    bench.clock.time += 60
+    bench.ticks()
+    assert bench.loop._stopping
+
+
+def test_stop_ends_the_sleep(bench: Bench) -> None:
+    bench.loop.stop()
+    bench.loop.tick(30)
+    assert bench.loop._stopping
+
+
+def test_78_a_peer_of_another_user_is_refused(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskq.broker.peercred.peer_uid", lambda sock: 12345)
+    client = bench.stranger()
+    bench.ticks()
+    assert client.hung_up

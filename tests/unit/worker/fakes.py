@@ -1,0 +1,117 @@
+"""An app and a connection for tests of the worker's parts, without processes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from taskq.backends.memory import MemoryBroker
+from taskq.backends.port import Connection
+from taskq.codec import Codec
+from taskq.engine.commands import Call, Claim, Delivered, Enqueue, Options, Register
+from taskq.engine.commands import Request as AnyRequest
+from taskq.options import TaskOptions
+
+
+class FakeTask:
+    """A function with options."""
+
+    def __init__(self, fn: Callable[..., Any], **options: Any) -> None:
+        self.fn = fn
+        self.queue = "q"
+        self.defaults = TaskOptions().merge(options)
+
+
+class FakeApp:
+    """The part of a `TaskQueue` that the worker uses, on an engine in this process."""
+
+    def __init__(self, *functions: Callable[..., Any], **options: Any) -> None:
+        self.name = "q"
+        self.now = 1000.0
+        self.broker = MemoryBroker(now=lambda: self.now)
+        self.codec = Codec(self.broker.payload_key)
+        self.tasks = {fn.__name__: FakeTask(fn, **options) for fn in functions}
+        self._connection: Connection | None = None
+
+    def enqueue(self, task: str, id: str, *args: Any, **options: Any) -> None:
+        """Put one call in the queue."""
+        payload = self.codec.encode_call("q", id, task, args, {})
+        call = Call(id, payload)
+        self.broker.call(Enqueue(queue="q", task=task, options=Options(**options), calls=[call]))
+
+    def claim(self, task: str, *args: Any, **options: Any) -> Delivered:
+        """Enqueue one call and take it as a consumer would."""
+        return self.claim_as("w/1", task, "id", *args, **options)
+
+    def claim_as(self, consumer: str, task: str, id: str, *args: Any, **options: Any) -> Delivered:
+        """The same, with the names of the consumer and of the message."""
+        self.enqueue(task, id, *args, **options)
+        if self._connection is None:
+            greeting = Register(worker="w", consumer=consumer, group="default", queues=["q"])
+            self._connection = self.broker.connect(lambda: greeting)
+        claimed = self._connection.call(Claim(queues=["q"], n=1, wait=0.0))
+        return claimed.messages[0]
+
+
+class FakeConnection:
+    """Records what is sent; `answer` gives the reply of each request, or raises."""
+
+    def __init__(self, answer: Callable[[AnyRequest[Any]], Any]) -> None:
+        self.sent: list[AnyRequest[Any]] = []
+        self.answer = answer
+        self.closed = False
+        self.parked: dict[int, Any] = {}
+
+    def call(self, request: AnyRequest[Any], *, timeout: float | None = None) -> Any:
+        self.sent.append(request)
+        return self.answer(request)
+
+    def send(self, request: AnyRequest[Any]) -> None:
+        self.sent.append(request)
+
+    def pipeline(self, first: AnyRequest[Any], second: AnyRequest[Any]) -> Any:
+        self.sent += [first, second]
+        return self.answer(first)
+
+    def arrived(self, request: AnyRequest[Any]) -> bool:
+        return id(request) in self.parked
+
+    def receive(self, request: AnyRequest[Any]) -> Any:
+        return self.parked.pop(id(request))
+
+    def fileno(self) -> int:
+        return 0
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeBroker:
+    """Opens the connections that it is given; an exception in their place is raised."""
+
+    url = "fake:"
+    payload_key = b"k" * 32
+    max_payload = 1024
+
+    def __init__(self, *connections: FakeConnection | Exception) -> None:
+        self.connections = list(connections)
+        self.greetings: list[AnyRequest[Any]] = []
+
+    def connect(
+        self,
+        greeting: Callable[[], AnyRequest[Any]] | None = None,
+        *,
+        patience: float | None = None,
+    ) -> FakeConnection:
+        following = self.connections.pop(0)
+        if isinstance(following, Exception):
+            raise following
+        if greeting is not None:
+            self.greetings.append(greeting())
+        return following
+
+    def call(self, request: AnyRequest[Any], *, timeout: float | None = None) -> Any:
+        return cast("FakeConnection", self.connections[0]).call(request)
+
+    def close(self) -> None:
+        """Nothing is open."""

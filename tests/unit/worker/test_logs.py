@@ -1,0 +1,36 @@
+"""The formats of the log."""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+
+from taskq.worker.logs import JsonFormatter, TextFormatter
+
+
+def record(**more: object) -> logging.LogRecord:
+    return logging.LogRecord("taskq.worker", logging.WARNING, "f.py", 1, "lost %s", ("x",), **more)  # type: ignore[arg-type]
+
+
+def test_text() -> None:
+    line = TextFormatter().format(record(exc_info=None))
+    assert line.endswith("lost x")
+    assert "WARNING" in line
+
+
+def test_json() -> None:
+    line = json.loads(JsonFormatter().format(record(exc_info=None)))
+    assert line["message"] == "lost x"
+    assert line["level"] == "warning"
+    assert line["logger"] == "taskq.worker"
+    assert "traceback" not in line
+
+
+def test_json_with_a_traceback_is_one_line() -> None:
+    try:
+        raise ValueError("no")
+    except ValueError:
+        text = JsonFormatter().format(record(exc_info=sys.exc_info()))
+    assert "\n" not in text
+    assert "ValueError: no" in json.loads(text)["traceback"]

@@ -1,0 +1,62 @@
+"""Settings of a worker, and its queue and size notations."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskq.worker.settings import Settings, parse_queues, parse_size
+
+
+def test_queues_have_weights() -> None:
+    assert parse_queues("a, b:3,c.d:10") == (("a", 1), ("b", 3), ("c.d", 10))
+
+
+@pytest.mark.parametrize("text", ["", "a,,b", ":3", "a:0", "a:-1", "a:x", "a:", "a,a:2", "a:²"])
+def test_bad_queues_are_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_queues(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("300", 300),
+        ("300K", 307_200),
+        ("300m", 314_572_800),
+        ("1.5G", 1_610_612_736),
+        ("2 MiB", 2**21),
+    ],
+)
+def test_sizes(text: str, size: int) -> None:
+    assert parse_size(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "M", "-1M", "1X", "1e3", "inf"])
+def test_bad_sizes_are_refused(text: str) -> None:
+    with pytest.raises(ValueError):
+        parse_size(text)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"concurrency": 0},
+        {"batch": 0},
+        {"max_tasks": 0},
+        {"max_memory": -1},
+        {"shutdown_timeout": -1.0},
+        {"shutdown_timeout": float("nan")},
+        {"group": ""},
+        {"log_format": "xml"},
+        {"log_level": "loud"},
+    ],
+)
+def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError):
+        Settings(app="app:queue", **wrong)  # type: ignore[arg-type]
+
+
+def test_a_worker_without_an_app_needs_queues() -> None:
+    with pytest.raises(ValueError, match="-Q"):
+        Settings()
+    assert Settings(queues=(("q", 1),)).app is None
