@@ -13,7 +13,11 @@ if TYPE_CHECKING:
 
 
 class Marks(msgspec.Struct, array_like=True):
-    """Numbers that must never be given twice, and the engine's clock, as of the last commit."""
+    """Bounds of the numbers that must never be given twice, and the engine's clock when set.
+
+    They lie ahead of the numbers in use, so that few commits have to write them; what a crash
+    leaves unused is skipped.
+    """
 
     seq: int = 0
     fence: int = 0
@@ -24,7 +28,8 @@ class Changes:
     """The difference between two commits.
 
     A message may be in several of these: `added` and `touched` and `removed` within one tick. A
-    removed message has no deliveries left, which is how the journal tells.
+    removed message has no deliveries left, which is how the journal tells. `groups`: those whose
+    totals have changed. `marks`: new bounds, if the old ones were reached.
     """
 
     __slots__ = ("added", "forgotten", "groups", "marks", "removed", "results", "touched")
@@ -36,7 +41,7 @@ class Changes:
         self.results: list[Result] = []
         self.forgotten: list[Result] = []
         self.groups: dict[Group, None] = {}
-        self.marks = Marks()
+        self.marks: Marks | None = None
 
     def __bool__(self) -> bool:
         return bool(

@@ -23,6 +23,9 @@ def register(
     leases.unsubscribe(consumer)
     if consumer.session is not session:
         retire(consumer)
+        if session.consumer is not None:
+            leases.unsubscribe(session.consumer)
+            retire(session.consumer)
         consumer.session = session
         session.consumer = consumer
     consumer.tasks = None if request.tasks is None else frozenset(request.tasks)
@@ -33,7 +36,7 @@ def register(
     holding = set(request.holding)
     lost = [d for receipt, d in list(consumer.leases.items()) if receipt not in holding]
     for delivery in lost:
-        ledger.end_lease(delivery)
+        ledger.revoke(delivery)
         leases.hand_back(ledger, delivery, now, Event.RELEASE)
     return c.Done(len(lost))
 
@@ -41,6 +44,8 @@ def register(
 def _attach(ledger: Ledger, session: Session, name: str, now: float) -> Worker:
     worker = leases.worker_named(ledger, name, now)
     if session.worker is not worker:
+        if session.worker is not None:
+            _detach(session.worker, now)
         session.worker = worker
         worker.sessions += 1
     leases.returned(worker)
@@ -93,13 +98,18 @@ def take(
     nothing with it.
     """
     taken: list[c.Delivered] = []
+    if n < 1:
+        return taken
     for group in groups:
         if not group.has_work:
             continue
         for delivery in group.next_for(consumer):
-            if not (
-                delivery.message.spec.options.portable or consumer.knows(delivery.message.spec.task)
-            ):
+            message = delivery.message
+            expires_at = message.expires_at
+            if expires_at is not None and expires_at <= now and not delivery.started:
+                ledger.finish(delivery, Event.EXPIRE, now)
+                continue
+            if not (message.spec.options.portable or consumer.knows(message.spec.task)):
                 ledger.move(delivery, Event.PARK)
                 ledger.place(delivery)
                 continue
@@ -109,7 +119,7 @@ def take(
                 return taken
             ledger.lease(delivery, consumer, now)
             taken.append(_delivered(delivery))
-            if delivery.message.spec.options.early:
+            if message.spec.options.early:
                 ledger.end_lease(delivery)
                 ledger.finish(delivery, Event.ACK, now)
             if suspect or len(taken) >= n:
@@ -166,7 +176,10 @@ def heartbeat(
     ledger: Ledger, session: Session, request: c.Heartbeat, now: float, draw: float
 ) -> None:
     """Renew the leases of a worker, and park until there is news for it."""
+    old = session.worker
     worker = _attach(ledger, session, request.worker, now)
+    if worker is not old:
+        leases.remind(worker)
     worker.info = request.info
     worker.seen_at = now
     deadline = now + min(request.wait, worker.renew_in)
@@ -189,16 +202,16 @@ def attend(worker: Worker) -> c.Attended:
 
 def reap(ledger: Ledger, session: Session, request: c.Reap, now: float, draw: float) -> c.Done:
     """A consumer is dead: what it was running is lost, what it had not begun comes back."""
-    worker = leases.worker_named(ledger, request.worker, now)
-    consumer = worker.consumers.pop(request.consumer, None)
-    if consumer is None:
+    worker = ledger.workers.get(request.worker)
+    consumer = worker.consumers.pop(request.consumer, None) if worker is not None else None
+    if worker is None or consumer is None:
         return c.Done()
     leases.unsubscribe(consumer)
     retire(consumer)
-    held = list(consumer.leases.values())
-    for delivery in held:
-        ledger.end_lease(delivery)
-        if delivery.receipt not in request.running:
+    held = list(consumer.leases.items())
+    for receipt, delivery in held:
+        ledger.revoke(delivery)
+        if receipt not in request.running:
             leases.hand_back(ledger, delivery, now, Event.RELEASE)
         elif request.cancelled:
             ledger.finish(delivery, Event.CANCEL, now)
@@ -217,7 +230,7 @@ def leave(ledger: Ledger, session: Session, request: c.Leave, now: float, draw: 
         return c.Done()
     held = [d for consumer in worker.consumers.values() for d in consumer.leases.values()]
     for delivery in held:
-        ledger.end_lease(delivery)
+        ledger.revoke(delivery)
         leases.hand_back(ledger, delivery, now, Event.RELEASE)
     for consumer in worker.consumers.values():
         retire(consumer)
@@ -228,8 +241,7 @@ def leave(ledger: Ledger, session: Session, request: c.Leave, now: float, draw: 
 def extend(ledger: Ledger, session: Session, request: c.Extend, now: float, draw: float) -> c.Done:
     """Make one lease last longer than its next renewal would."""
     delivery = _leased(ledger, request.receipt)
-    length = delivery.message.spec.options.lease
-    delivery.leased_at = max(delivery.leased_at, now + request.seconds - length)
+    delivery.extended_to = max(delivery.extended_to, now + request.seconds)
     return c.Done(1)
 
 
@@ -254,11 +266,15 @@ def disconnect(session: Session, now: float) -> None:
         retire(session.consumer)
     worker = session.worker
     if worker is not None:
-        worker.sessions -= 1
         if worker.heartbeat is not None and worker.heartbeat.session is session:
             worker.heartbeat = None
-        if worker.sessions == 0:
-            leases.disconnected(worker, now)
+        _detach(worker, now)
+
+
+def _detach(worker: Worker, now: float) -> None:
+    worker.sessions -= 1
+    if worker.sessions == 0:
+        leases.disconnected(worker, now)
 
 
 def overdue(session: Session, now: float) -> tuple[ParkedClaim | None, float]:

@@ -83,9 +83,18 @@ class Worker:
 
     def lease_ends(self, delivery: Delivery) -> float:
         """When that lease is over, if nothing renews it before."""
+        return min(self._renewed_until(delivery), self.gone_at + GRACE)
+
+    def forgive(self, seconds: float) -> None:
+        """Nobody could renew a lease for that long: all of them end later by as much."""
+        self.gone_at += seconds
+        for consumer in self.consumers.values():
+            for delivery in consumer.leases.values():
+                delivery.extended_to = self._renewed_until(delivery) + seconds
+
+    def _renewed_until(self, delivery: Delivery) -> float:
         length = delivery.message.spec.options.lease
-        renewed = max(delivery.leased_at, self.seen_at) + length
-        return min(renewed, self.gone_at + GRACE)
+        return max(delivery.leased_at + length, self.seen_at + length, delivery.extended_to)
 
 
 class ParkedHeartbeat(NamedTuple):

@@ -45,13 +45,15 @@ HANDLERS: dict[type[c.Request[Any]], Handler] = {
 }
 
 
+AHEAD = 2**16  # numbers that are reserved in the journal at once
+
+
 class Engine:
     """All queues of one broker."""
 
     def __init__(self) -> None:
         self.ledger = Ledger()
         self._sessions: dict[int, Session] = {}
-        self._replies: list[tuple[int, c.Reply]] = []
         self._now = 0.0
 
     # --- what a host calls ------------------------------------------------------------------
@@ -68,7 +70,7 @@ class Engine:
             reply = c.Failed(type(error).__name__, str(error))
         if reply is not None:
             reply.rid = request.rid
-            self._replies.append((session, reply))
+            self.ledger.replies.append((session, reply))
 
     def advance(self, now: float) -> None:
         """Do what is due, and answer the parked requests that can be answered."""
@@ -79,14 +81,14 @@ class Engine:
             group, _ = ledger.awake.popitem()
             for parked, claimed in consume.serve_parked(ledger, group, now):
                 claimed.rid = parked.rid
-                self._replies.append((parked.session.number, claimed))
+                self.ledger.replies.append((parked.session.number, claimed))
         if ledger.watchers.answerable:
             self._answer_watches(now)
         while ledger.newsworthy:
             worker, _ = ledger.newsworthy.popitem()
             if worker.heartbeat is not None:
                 number = worker.heartbeat.session.number
-                self._replies.append((number, consume.attend(worker)))
+                self.ledger.replies.append((number, consume.attend(worker)))
 
     def disconnect(self, session: int, now: float) -> None:
         """The session's connection has closed."""
@@ -105,7 +107,7 @@ class Engine:
 
     def take_replies(self) -> list[tuple[int, c.Reply]]:
         """The replies made since the last call, in order: (session, reply)."""
-        replies, self._replies = self._replies, []
+        replies, self.ledger.replies = self.ledger.replies, []
         return replies
 
     def take_changes(self) -> Changes | None:
@@ -114,7 +116,9 @@ class Engine:
         changes = ledger.changes
         if not changes:
             return None
-        changes.marks = Marks(ledger.seq, ledger.fence, self._now)
+        if ledger.seq > ledger.marks.seq or ledger.fence > ledger.marks.fence:
+            ahead = Marks(ledger.seq + AHEAD, ledger.fence + AHEAD, self._now)
+            changes.marks = ledger.marks = ahead
         ledger.changes = Changes()
         ledger.results.use(ledger.changes)
         return changes
@@ -125,8 +129,7 @@ class Engine:
         Renewals may wait in the sockets; nobody shall lose a lease because the broker was stopped.
         """
         for worker in self.ledger.workers.values():
-            worker.seen_at += seconds
-            worker.gone_at += seconds
+            worker.forgive(seconds)
 
     def empty(self) -> bool:
         """Whether there is nothing that a restart would lose."""
@@ -147,7 +150,7 @@ class Engine:
         parked, again = consume.overdue(session, now)
         if parked is not None:
             drained = all(group.is_drained for group in parked.groups)
-            self._replies.append((session.number, c.Claimed([], drained, rid=parked.rid)))
+            self.ledger.replies.append((session.number, c.Claimed([], drained, rid=parked.rid)))
         worker = session.worker
         if worker is not None and worker.heartbeat is not None:
             if worker.heartbeat.deadline <= now:
@@ -168,7 +171,7 @@ class Engine:
         for watch in answerable:
             if not watch.rid:
                 continue  # dropped, or answered a moment ago
-            self._replies.append(
+            self.ledger.replies.append(
                 (watch.session.number, produce.answer_watch(self.ledger, watch, now))
             )
             if not watch.pending:

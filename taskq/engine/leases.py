@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from functools import partial
-from math import inf
+from math import inf, isfinite
 
 from taskq.engine.commands import Abandon, Ack, ErrorInfo, Fail, Outcome, Release
 from taskq.engine.consumers import GRACE, Consumer, Worker
 from taskq.engine.ledger import Ledger
 from taskq.engine.message import Delivery
-from taskq.engine.states import Event
+from taskq.engine.results import Result
+from taskq.engine.states import Event, State
 from taskq.engine.timers import Alarm
 
 
@@ -37,8 +38,7 @@ def settle(ledger: Ledger, outcome: Outcome, now: float, draw: float) -> bool:
     """
     delivery = ledger.leases.get(outcome.receipt)
     if delivery is None or delivery.message.id != outcome.id:
-        known = ledger.results.get(outcome.id)
-        return known is not None and known.receipt == outcome.receipt
+        return _settled_before(ledger, outcome)
     ledger.end_lease(delivery)
     if isinstance(outcome, Ack):
         ledger.finish(delivery, Event.ACK, now, value=outcome.value)
@@ -49,6 +49,19 @@ def settle(ledger: Ledger, outcome: Outcome, now: float, draw: float) -> bool:
     elif isinstance(outcome, Abandon):
         ledger.finish(delivery, Event.CANCEL, now)
     return True
+
+
+def _settled_before(ledger: Ledger, outcome: Outcome) -> bool:
+    message = ledger.messages.get(outcome.id)
+    result = ledger.results.get(outcome.id)
+    ends: list[Delivery | Result] = [*message.deliveries] if message is not None else []
+    if result is not None:
+        ends.append(result)
+    return any(
+        end.receipt == outcome.receipt
+        and (end.state is State.SUCCEEDED) == isinstance(outcome, Ack)
+        for end in ends
+    )
 
 
 def fail(
@@ -64,6 +77,9 @@ def fail(
     options = delivery.message.spec.options
     delivery.failures += 1
     delivery.group.failed += 1
+    ledger.changes.groups[delivery.group] = None
+    if delivery.consumer is not None:
+        delivery.consumer.worker.finished += 1
     error.attempt = delivery.claims
     error.at = now
     delivery.add_error(error)
@@ -72,8 +88,9 @@ def fail(
     elif final or delivery.failures > options.retries:
         ledger.bury(delivery)
     else:
-        wait = options.backoff.delay(delivery.failures, draw) if delay is None else max(delay, 0.0)
-        ledger.schedule(delivery, Event.RETRY, now + wait)
+        if delay is None or not isfinite(delay):
+            delay = options.backoff.delay(delivery.failures, draw)
+        ledger.schedule(delivery, Event.RETRY, now + max(delay, 0.0))
 
 
 def hand_back(ledger: Ledger, delivery: Delivery, now: float, event: Event) -> None:
@@ -84,11 +101,13 @@ def hand_back(ledger: Ledger, delivery: Delivery, now: float, event: Event) -> N
     delivery.claims -= 1
     ledger.move(delivery, event)
     ledger.place(delivery)
+    ledger.arm_expiry(delivery.message)
 
 
 def lose(ledger: Ledger, delivery: Delivery, reason: str, now: float) -> None:
     """The consumer was lost with the delivery in hand: again, or, the last time, the dead letters."""
     delivery.group.failed += 1
+    ledger.changes.groups[delivery.group] = None
     worker = delivery.consumer.worker.name if delivery.consumer else ""
     error = ErrorInfo("WorkerLost", reason, attempt=delivery.claims, at=now, worker=worker)
     delivery.add_error(error)
@@ -109,6 +128,14 @@ def disconnected(worker: Worker, now: float) -> None:
         worker.alarm.set(now + GRACE)
 
 
+def remind(worker: Worker) -> None:
+    """Tell a worker on a new connection again what shall stop: the first word may be lost."""
+    held = [d for consumer in worker.consumers.values() for d in consumer.leases.values()]
+    worker.cancel = [delivery.receipt for delivery in held if delivery.cancelling == 1]
+    worker.terminate = [delivery.receipt for delivery in held if delivery.cancelling == 2]
+    worker.news = bool(worker.cancel or worker.terminate)
+
+
 def returned(worker: Worker) -> None:
     """The worker is connected (again)."""
     worker.gone_at = inf
@@ -118,7 +145,8 @@ def dismiss(ledger: Ledger, worker: Worker) -> None:
     """Forget a worker that holds nothing and is not connected."""
     for consumer in worker.consumers.values():
         unsubscribe(consumer)
-    ledger.workers.pop(worker.name, None)
+    if ledger.workers.get(worker.name) is worker:  # not its successor of the same name
+        del ledger.workers[worker.name]
     worker.alarm.set(inf)
 
 
@@ -138,7 +166,7 @@ def _look_after(ledger: Ledger, worker: Worker, now: float) -> None:
         for delivery in list(consumer.leases.values()):
             ends = worker.lease_ends(delivery)
             if ends <= now:
-                ledger.end_lease(delivery)
+                ledger.revoke(delivery)
                 lose(ledger, delivery, f"worker {worker.name} was lost: {reason}", now)
             else:
                 again = min(again, ends)

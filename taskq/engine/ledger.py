@@ -14,8 +14,8 @@ while they waited, which are skipped when their turn comes.
 
 from __future__ import annotations
 
-from taskq.engine.changes import Changes
-from taskq.engine.commands import ErrorInfo, Options
+from taskq.engine.changes import Changes, Marks
+from taskq.engine.commands import ErrorInfo, Options, Reply
 from taskq.engine.consumers import Consumer, Worker
 from taskq.engine.group import DEFAULT_GROUP, Group, Queue
 from taskq.engine.message import Delivery, Message, Spec
@@ -31,10 +31,12 @@ class Ledger:
     def __init__(self) -> None:
         self.seq = 0
         self.fence = 0
+        self.marks = Marks()
         self.messages: dict[str, Message] = {}
         self.queues: dict[str, Queue] = {}
         self.leases: dict[int, Delivery] = {}
         self.workers: dict[str, Worker] = {}
+        self.replies: list[tuple[int, Reply]] = []  # (session, reply), in order
         self.timers = Timers()
         self.changes = Changes()
         self.results = Results(self.timers, self.changes)
@@ -72,6 +74,7 @@ class Ledger:
                 for entry in message.deliveries
             ):
                 self.deliver(message, group)
+                self.arm_expiry(message)
                 self.changes.touched[message] = None
 
     def spec(self, queue: str, task: str, options: Options) -> Spec:
@@ -91,8 +94,7 @@ class Ledger:
         self.changes.added.append(message)
         for group in self.queue(message.spec.queue).groups.values():
             self.deliver(message, group)
-        if message.expires_at is not None:
-            self.timers.at(message.expires_at, self._expire, message)
+        self.arm_expiry(message)
 
     def deliver(self, message: Message, group: Group) -> None:
         """Begin the life of a message in one group."""
@@ -101,7 +103,6 @@ class Ledger:
         message.deliveries = (*message.deliveries, delivery)
         group.counts[state] += 1
         group.bytes += len(message.payload)
-        self.changes.groups[group] = None
         self.place(delivery)
 
     def place(self, delivery: Delivery) -> None:
@@ -134,7 +135,8 @@ class Ledger:
             group.count_unknown(delivery.message.spec.task, 1 if new is State.HELD else -1)
         if event is not Event.DUE:  # follows from the clock, after a restart too
             self.changes.touched[delivery.message] = None
-            self.changes.groups[group] = None
+            if new in _GONE:
+                self.changes.groups[group] = None
 
     def lease(self, delivery: Delivery, consumer: Consumer, now: float) -> None:
         """Hand a delivery to a consumer, under a new receipt."""
@@ -144,6 +146,7 @@ class Ledger:
         delivery.claims += 1
         delivery.consumer = consumer
         delivery.leased_at = now
+        delivery.extended_to = 0.0
         delivery.progress = None
         consumer.leases[self.fence] = self.leases[self.fence] = delivery
         worker = consumer.worker
@@ -160,7 +163,11 @@ class Ledger:
         consumer = delivery.consumer
         assert consumer is not None
         del consumer.leases[delivery.receipt]
-        consumer.worker.finished += 1
+
+    def revoke(self, delivery: Delivery) -> None:
+        """The same against its consumer's will: nothing that it says of it later shall count."""
+        self.end_lease(delivery)
+        delivery.receipt = 0
 
     def finish(
         self,
@@ -175,6 +182,8 @@ class Ledger:
         message = delivery.message
         group = delivery.group
         group.bytes -= len(message.payload)
+        if event is Event.ACK and delivery.consumer is not None:
+            delivery.consumer.worker.finished += 1
         if group.is_first:
             self._record(delivery, value, error, now)
         self._retire(message)
@@ -251,11 +260,11 @@ class Ledger:
 
     def _expire(self, message: Message, now: float) -> None:
         for delivery in message.deliveries:
-            if delivery.state in WAITING and delivery.claims == 0:
+            if delivery.state in WAITING and not delivery.started:
                 self.finish(delivery, Event.EXPIRE, now)
 
-    def restore_expiry(self, message: Message) -> None:
-        """Arm the timer of a message that the journal gave back."""
+    def arm_expiry(self, message: Message) -> None:
+        """Let what has not started by then expire; asked again for what waits again, unstarted."""
         if message.expires_at is not None:
             self.timers.at(message.expires_at, self._expire, message)
 

@@ -76,7 +76,8 @@ class Delivery:
     """One message in one consumer group; `state` moves by the table of `engine.states` alone.
 
     `claims` counts how often it was handed out, less what was handed back; `failures` counts the
-    attempts that raised. The difference are workers that were lost (see `losses`).
+    attempts that raised. The difference are workers that were lost (see `losses`). `cancelling`:
+    its consumer shall stop (1) or be killed (2). `extended_to`: its lease lasts at least until then.
     """
 
     __slots__ = (
@@ -85,6 +86,7 @@ class Delivery:
         "consumer",
         "due_at",
         "errors",
+        "extended_to",
         "failures",
         "group",
         "leased_at",
@@ -106,12 +108,18 @@ class Delivery:
         self.consumer: Consumer | None = None
         self.errors: list[ErrorInfo] | None = None
         self.progress: Progress | None = None
-        self.cancelling = False
+        self.cancelling = 0
+        self.extended_to = 0.0
 
     @property
     def losses(self) -> int:
         """How many workers have died with it in hand."""
         return self.claims - self.failures - (self.state is State.LEASED)
+
+    @property
+    def started(self) -> bool:
+        """Whether an attempt has begun, in this life or before a replay."""
+        return self.claims > 0 or self.errors is not None
 
     def add_error(self, error: ErrorInfo) -> None:
         """Remember one failed attempt; the oldest is dropped past `MAX_ERRORS`."""

@@ -19,7 +19,7 @@ def control(
 ) -> c.Done:
     """Pause, resume or purge a queue."""
     groups = _groups(ledger, request.queue, request.group)
-    if not groups:
+    if not request.queue or not groups:
         raise TaskqError(f"there is no queue {request.queue!r}{_known(ledger)}")
     if request.action == "purge":
         return c.Done(sum(_purge(ledger, group) for group in groups))
@@ -148,7 +148,7 @@ def _letter(entry: Delivery) -> c.DeadLetter:
 
 def _chosen(ledger: Ledger, ids: Iterable[str], queue: str, group: str) -> list[Delivery]:
     groups = _groups(ledger, queue, group)
-    ids = list(ids)
+    ids = list(dict.fromkeys(ids))
     if not ids:
         return [entry for each in groups for entry in each.dead.values()]
     chosen = []
@@ -162,13 +162,13 @@ def _chosen(ledger: Ledger, ids: Iterable[str], queue: str, group: str) -> list[
 
 def replay(ledger: Ledger, session: Session, request: c.Replay, now: float, draw: float) -> c.Done:
     """Put dead letters back into their queues with a fresh count of attempts."""
-    if request.rate is not None and request.rate <= 0:
+    if request.rate is not None and not request.rate > 0:
         raise TaskqError(f"the rate of a replay must be above 0, not {request.rate}")
     chosen = _chosen(ledger, request.ids, request.queue, request.group)
     for position, delivery in enumerate(chosen):
         del delivery.group.dead[delivery.message.id]
         delivery.claims = delivery.failures = 0
-        delivery.cancelling = False
+        delivery.cancelling = 0
         if request.rate is None or position == 0:
             ledger.move(delivery, Event.REPLAY)
             ledger.place(delivery)
@@ -198,7 +198,7 @@ def stats(
     broker = c.BrokerStats(
         messages=len(ledger.messages),
         results=len(ledger.results),
-        acknowledged=ledger.seq,
+        acknowledged=sum(sum(group.counts) + group.purged for group in groups if group.is_first),
         parked=sum(group.counts[State.HELD] for group in groups),
         now=now,
     )

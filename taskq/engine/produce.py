@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf
+from math import inf, isfinite
 
 from taskq.engine import commands as c
 from taskq.engine.consumers import Session
@@ -24,8 +24,7 @@ def enqueue(
     """Accept messages, all or none; ids that are known already are left as they are."""
     if not request.queue or not request.task:
         raise TaskqError("a message needs the name of a queue and of a task")
-    if not 0 <= request.options.priority <= 3:
-        raise TaskqError(f"priority must be from 0 to 3, not {request.options.priority}")
+    _check(request)
     for call in request.calls:
         if len(call.payload) > MAX_PAYLOAD:
             raise PayloadTooLarge(
@@ -34,6 +33,7 @@ def enqueue(
             )
     spec = ledger.spec(request.queue, request.task, request.options)
     due_at = max(now + request.delay, request.eta_at or now)
+    ledger.queue(request.queue)  # a group is given each message that comes after it
     messages, results = ledger.messages, ledger.results
     existing = []
     for call in request.calls:
@@ -46,16 +46,31 @@ def enqueue(
     return c.Enqueued(existing)
 
 
+def _check(request: c.Enqueue) -> None:
+    options = request.options
+    if not 0 <= options.priority <= 3:
+        raise TaskqError(f"priority must be from 0 to 3, not {options.priority}")
+    if not options.lease > 0:
+        raise TaskqError(f"the lease must be longer than 0 seconds, not {options.lease}")
+    if not options.result_ttl >= 0:
+        raise TaskqError(f"result_ttl must be 0 seconds or more, not {options.result_ttl}")
+    for name in ("delay", "eta_at", "expires_at"):
+        seconds = getattr(request, name)
+        if seconds is not None and not isfinite(seconds):
+            raise TaskqError(f"{name} must be a finite number of seconds, not {seconds}")
+
+
 def cancel(
     ledger: Ledger, session: Session, request: c.Cancel, now: float, draw: float
 ) -> c.Cancelled:
     """Cancel what waits; ask what runs."""
+    for id in request.ids:
+        if id not in ledger.messages and ledger.results.finished(id, now).state == "unknown":
+            raise UnknownMessage(f"no message {id!r}")
     cancelled, asked = [], []
     for id in request.ids:
         message = ledger.messages.get(id)
         if message is None:
-            if id not in ledger.results:
-                raise UnknownMessage(f"no message {id!r}")
             continue
         deliveries = message.deliveries
         running = [entry for entry in deliveries if entry.state is State.LEASED]
@@ -72,7 +87,10 @@ def cancel(
 
 
 def _ask_to_stop(ledger: Ledger, delivery: Delivery, terminate: bool) -> None:
-    delivery.cancelling = True
+    if delivery.cancelling > terminate:
+        return  # it has been told
+    delivery.cancelling = 1 + terminate
+    ledger.changes.touched[delivery.message] = None
     assert delivery.consumer is not None
     worker = delivery.consumer.worker
     (worker.terminate if terminate else worker.cancel).append(delivery.receipt)
@@ -89,9 +107,12 @@ def wait(ledger: Ledger, session: Session, request: c.Wait, now: float, draw: fl
         if id in watch.open:
             continue
         if is_open(ledger, id):
+            watch.done.pop(id, None)
             ledger.watchers.add(watch, id)
         else:
-            watch.done.append(id)
+            watch.done[id] = None
+    if watch.rid:  # one request a watch is parked; an older one has nothing left to wait for
+        ledger.replies.append((session.number, c.Waited([], watch.pending, rid=watch.rid)))
     watch.rid = request.rid
     watch.deadline = now + request.wait
     if watch.done or not watch.open or request.wait <= 0:
@@ -120,12 +141,20 @@ def outcome(ledger: Ledger, id: str, now: float) -> c.Finished:
 
 def answer_watch(ledger: Ledger, watch: Watch, now: float) -> c.Waited:
     """What one parked wait is told."""
-    finished = []
+    finished, looked_at = [], []
     size = 0
-    while watch.done and size < REPLY_BYTES:
-        entry = outcome(ledger, watch.done.popleft(), now)
+    for id in watch.done:
+        if size >= REPLY_BYTES:
+            break
+        looked_at.append(id)
+        if is_open(ledger, id):  # a dead letter that was replayed before anybody was told
+            ledger.watchers.add(watch, id)
+            continue
+        entry = outcome(ledger, id, now)
         size += len(entry.value or b"") + 100
         finished.append(entry)
+    for id in looked_at:
+        del watch.done[id]
     reply = c.Waited(finished, watch.pending)
     if not finished:
         reply.unconsumed = _unconsumed(ledger, watch)

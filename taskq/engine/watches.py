@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from math import inf
 from typing import TYPE_CHECKING
 
@@ -13,8 +12,8 @@ if TYPE_CHECKING:
 class Watch:
     """The ids that one waiter still wants to hear of.
 
-    `open` have not finished; `done` have, and have not been reported yet. `rid` is the parked
-    request, 0 for none.
+    `open` have not finished; `done` have, in that order, and have not been reported yet. `rid` is
+    the parked request, 0 for none.
     """
 
     __slots__ = ("deadline", "done", "number", "open", "rid", "session")
@@ -23,7 +22,7 @@ class Watch:
         self.session = session
         self.number = number
         self.open: set[str] = set()
-        self.done: deque[str] = deque()
+        self.done: dict[str, None] = {}
         self.rid = 0
         self.deadline = inf
 
@@ -54,7 +53,7 @@ class Watchers:
         """Move the id from open to done in every watch that has it."""
         for watch in self._by_id.pop(id, ()):
             watch.open.discard(id)
-            watch.done.append(id)
+            watch.done[id] = None
             if watch.rid:
                 self.answerable.append(watch)
 

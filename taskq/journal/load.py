@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
+from typing import Any
 from zlib import crc32
-
-import msgspec
 
 from taskq.engine import leases
 from taskq.engine.changes import Changes, Marks
@@ -24,10 +23,14 @@ _TOTALS = (State.SUCCEEDED, State.CANCELLED, State.EXPIRED)
 def load(db: sqlite3.Connection, engine: Engine, now: float) -> None:
     """Fill a new engine. Raises `JournalError` naming the first row whose checksum is wrong."""
     ledger = engine.ledger
-    _load_marks(db, ledger)
+    marks = load_marks(db)
+    ledger.marks = marks
+    ledger.seq, ledger.fence = marks.seq, marks.fence
     _load_groups(db, ledger)
     _load_results(db, ledger)
     _load_messages(db, ledger, now)
+    _check_whole(db, ledger)
+    _sort_dead_letters(ledger)
     for worker in ledger.workers.values():
         # whether it lives is not known: it has a full lease from now on to come back
         for consumer in worker.consumers.values():
@@ -37,16 +40,30 @@ def load(db: sqlite3.Connection, engine: Engine, now: float) -> None:
     ledger.results.use(ledger.changes)
 
 
-def _load_marks(db: sqlite3.Connection, ledger: Ledger) -> None:
-    row = db.execute("SELECT record FROM marks").fetchone()
-    if row:
-        marks = msgspec.msgpack.decode(row[0], type=Marks)
-        ledger.seq, ledger.fence = marks.seq, marks.fence
+def last_time(db: sqlite3.Connection) -> float:
+    """The latest engine time that the journal tells of, 0 for a new one."""
+    latest = load_marks(db).now
+    for (record,) in db.execute("SELECT record FROM message ORDER BY seq DESC LIMIT 1"):
+        latest = max(latest, rows.decode_message(record).created_at)
+    for (record,) in db.execute("SELECT record FROM result ORDER BY seq DESC LIMIT 1"):
+        latest = max(latest, rows.decode_result(record).finished_at)
+    return latest
+
+
+def load_marks(db: sqlite3.Connection) -> Marks:
+    """The marks, all 0 in a new journal. Raises `JournalError`."""
+    row = db.execute("SELECT record, crc FROM marks").fetchone()
+    if row is None:
+        return Marks()
+    record, crc = row
+    _check("marks", 1, crc, 0, record)
+    return rows.decode_marks(record)
 
 
 def _load_groups(db: sqlite3.Connection, ledger: Ledger) -> None:
-    found = db.execute("SELECT queue, name, record FROM consumer_group").fetchall()
-    for queue_name, name, record in sorted(found, key=lambda row: row[1] != DEFAULT_GROUP):
+    found = db.execute("SELECT queue, name, record, crc FROM consumer_group").fetchall()
+    for queue_name, name, record, crc in sorted(found, key=lambda row: row[1] != DEFAULT_GROUP):
+        _check("consumer_group", queue_name, crc, rows.group_key(queue_name, name), record)
         stored = rows.decode_group(record)
         group = ledger.group(queue_name, name)
         group.from_seq = stored.from_seq
@@ -59,7 +76,7 @@ def _load_groups(db: sqlite3.Connection, ledger: Ledger) -> None:
 
 def _load_results(db: sqlite3.Connection, ledger: Ledger) -> None:
     for seq, record, crc in db.execute("SELECT seq, record, crc FROM result ORDER BY seq"):
-        _check("result", seq, crc, crc32(record))
+        _check("result", seq, crc, seq, record)
         stored = rows.decode_result(record)
         result = Result(
             seq,
@@ -84,7 +101,7 @@ def _load_messages(db: sqlite3.Connection, ledger: Ledger, now: float) -> None:
         "FROM message m LEFT JOIN state s USING (seq) ORDER BY m.seq"
     )
     for seq, record, payload, crc, state, state_crc in db.execute(query):
-        _check("message", seq, crc, crc32(payload, crc32(record)))
+        _check("message", seq, crc, seq, record, payload)
         stored = rows.decode_message(record)
         spec = ledger.spec(stored.spec.queue, stored.spec.task, stored.spec.options)
         message = Message(
@@ -94,15 +111,17 @@ def _load_messages(db: sqlite3.Connection, ledger: Ledger, now: float) -> None:
         spec.uses += 1
         ledger.messages[message.id] = message
         known: set[str] = set()
-        if state is not None:
-            _check("state", seq, state_crc, crc32(state))
+        if state is not None or state_crc is not None:
+            _check("state", seq, state_crc, seq, state)
             for entry in rows.decode_deliveries(state):
                 known.add(entry.group)
                 _restore(ledger, message, entry, now)
         for group in ledger.queue(spec.queue).groups.values():
             if group.name not in known and group.from_seq < seq:
                 ledger.deliver(message, group)
-        ledger.restore_expiry(message)
+        if not message.deliveries:
+            raise _damaged("message", seq, "belongs to no consumer group")
+        ledger.arm_expiry(message)
 
 
 def _restore(ledger: Ledger, message: Message, entry: rows.DeliveryRecord, now: float) -> None:
@@ -140,9 +159,38 @@ def _restore_lease(
     worker.shortest_lease = min(worker.shortest_lease, delivery.message.spec.options.lease)
 
 
-def _check(table: str, seq: int, stored: int, computed: int) -> None:
+def _check_whole(db: sqlite3.Connection, ledger: Ledger) -> None:
+    """Whether the tables fit each other. Raises `JournalError`."""
+    for table in ("message", "result"):
+        (last,) = db.execute(f"SELECT max(seq) FROM {table}").fetchone()
+        if last is not None and last > ledger.seq:
+            raise _damaged(table, last, f"is younger than the last mark, {ledger.seq}")
+    query = "SELECT seq FROM state WHERE seq NOT IN (SELECT seq FROM message) LIMIT 1"
+    orphan = db.execute(query).fetchone()
+    if orphan is not None:
+        raise _damaged("state", orphan[0], "has no message")
+
+
+def _sort_dead_letters(ledger: Ledger) -> None:
+    """Order them by the time of their death, as they were."""
+    for queue in ledger.queues.values():
+        for group in queue.groups.values():
+            dead = sorted(group.dead.values(), key=lambda d: d.errors[-1].at if d.errors else 0.0)
+            group.dead = {delivery.message.id: delivery for delivery in dead}
+
+
+def _check(table: str, row: int | str, stored: Any, start: int, *columns: Any) -> None:
+    computed = start
+    for column in columns:
+        if not isinstance(column, bytes):
+            raise _damaged(table, row, "has a column of another type")
+        computed = crc32(column, computed)
     if stored != computed:
-        raise JournalError(
-            f"the journal is damaged: row {seq} of table {table} does not fit its checksum; "
-            "nothing was changed. Restore a backup of the directory"
-        )
+        raise _damaged(table, row, "does not fit its checksum")
+
+
+def _damaged(table: str, row: int | str, how: str) -> JournalError:
+    return JournalError(
+        f"the journal is damaged: row {row!r} of table {table} {how}; "
+        "nothing was changed. Restore a backup of the directory"
+    )

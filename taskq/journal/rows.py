@@ -1,5 +1,6 @@
 """How the engine's objects look as rows, and back. Every row carries a checksum of its bytes.
 
+The checksum begins with the row's key: a row that turns up under another key is damaged, too.
 Records are MessagePack arrays, read by position: append fields, never reorder them, and raise
 `schema.VERSION` when an old reader would misunderstand a new record.
 """
@@ -10,6 +11,7 @@ from zlib import crc32
 
 import msgspec
 
+from taskq.engine.changes import Marks
 from taskq.engine.commands import ErrorInfo, Options
 from taskq.engine.group import Group
 from taskq.engine.message import Delivery, Message
@@ -48,7 +50,7 @@ class DeliveryRecord(msgspec.Struct, array_like=True):
     leased_at: float
     worker: str
     consumer: str
-    cancelling: bool
+    cancelling: int
     errors: list[ErrorInfo]
 
 
@@ -82,6 +84,7 @@ decode_message = msgspec.msgpack.Decoder(MessageRecord).decode
 decode_deliveries = msgspec.msgpack.Decoder(list[DeliveryRecord]).decode
 decode_result = msgspec.msgpack.Decoder(ResultRecord).decode
 decode_group = msgspec.msgpack.Decoder(GroupRecord).decode
+decode_marks = msgspec.msgpack.Decoder(Marks).decode
 
 
 def message_row(message: Message) -> tuple[int, bytes, bytes, int]:
@@ -90,13 +93,13 @@ def message_row(message: Message) -> tuple[int, bytes, bytes, int]:
         (message.id, message.spec.raw, message.created_at, message.due_at, message.expires_at)
     )
     payload = message.payload
-    return message.seq, record, payload, crc32(payload, crc32(record))
+    return message.seq, record, payload, crc32(payload, crc32(record, message.seq))
 
 
 def state_row(message: Message) -> tuple[int, bytes, int]:
     """(seq, record of all its deliveries, checksum)."""
     record = encode([_delivery(delivery) for delivery in message.deliveries])
-    return message.seq, record, crc32(record)
+    return message.seq, record, crc32(record, message.seq)
 
 
 def _delivery(delivery: Delivery) -> tuple[object, ...]:
@@ -133,10 +136,22 @@ def result_row(result: Result) -> tuple[int, bytes, int]:
             result.finished_at,
         )
     )
-    return result.seq, record, crc32(record)
+    return result.seq, record, crc32(record, result.seq)
 
 
-def group_row(group: Group) -> tuple[str, str, bytes]:
-    """(queue, group, record)."""
+def group_row(group: Group) -> tuple[str, str, bytes, int]:
+    """(queue, group, record, checksum)."""
     record = encode((group.from_seq, group.counts, group.failed, group.purged, group.paused))
-    return group.queue.name, group.name, record
+    queue = group.queue.name
+    return queue, group.name, record, crc32(record, group_key(queue, group.name))
+
+
+def group_key(queue: str, group: str) -> int:
+    """What the checksum of a consumer group begins with."""
+    return crc32(f"{queue}\0{group}".encode())
+
+
+def marks_row(marks: Marks) -> tuple[bytes, int]:
+    """(record, checksum)."""
+    record = encode(marks)
+    return record, crc32(record)

@@ -14,7 +14,7 @@ CREATE TABLE message (seq INTEGER PRIMARY KEY, record BLOB, payload BLOB, crc IN
 CREATE TABLE state (seq INTEGER PRIMARY KEY, record BLOB, crc INTEGER);
 CREATE TABLE result (seq INTEGER PRIMARY KEY, record BLOB, crc INTEGER);
 CREATE TABLE consumer_group (
-    queue TEXT, name TEXT, record BLOB, PRIMARY KEY (queue, name)
+    queue TEXT, name TEXT, record BLOB, crc INTEGER, PRIMARY KEY (queue, name)
 ) WITHOUT ROWID;
-CREATE TABLE marks (one INTEGER PRIMARY KEY CHECK (one = 1), record BLOB);
+CREATE TABLE marks (one INTEGER PRIMARY KEY CHECK (one = 1), record BLOB, crc INTEGER);
 """

@@ -9,20 +9,24 @@ and the next one reads what is there.
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import msgspec
 
-from taskq.engine.changes import Changes, Marks
+from taskq.engine.changes import Changes
 from taskq.engine.engine import Engine
 from taskq.errors import DiskFull, JournalError
 from taskq.journal import rows, schema
-from taskq.journal.load import load
+from taskq.journal.load import last_time, load
 
 FILE = "journal.db"
 SYNCHRONOUS = {"fsync": "FULL", "os": "NORMAL"}
 CHECKPOINT_PAGES = 4000  # 16 MB of log between checkpoints
+BUSY = 1.0  # seconds to wait for another program that has the file open
 LOG_LIMIT = 64 * 2**20  # bytes to which the log is cut back after a checkpoint
+# sqlite3 decodes its own messages, which may quote a damaged schema
+_UNREADABLE = (sqlite3.Error, msgspec.DecodeError, UnicodeDecodeError)
 
 
 class SqliteJournal:
@@ -41,10 +45,19 @@ class SqliteJournal:
         self.path = path
         self.durability = durability
         try:
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._prepare(SYNCHRONOUS[durability])
+            self._db = sqlite3.connect(
+                path, timeout=BUSY, isolation_level=None, check_same_thread=False
+            )
         except sqlite3.Error as error:
             raise _sentence(error, path, "opened") from error
+        try:
+            self._prepare(SYNCHRONOUS[durability])
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            self._db.close()  # or its lock would stay for as long as the error is looked at
+            raise _sentence(error, path, "opened") from error
+        except JournalError:
+            self._db.close()
+            raise
 
     def _prepare(self, synchronous: str) -> None:
         db = self._db
@@ -59,6 +72,8 @@ class SqliteJournal:
                 f"{self.path} was written by a newer taskq (schema {version}, this one knows "
                 f"{schema.VERSION}); upgrade taskq, nothing was changed"
             )
+        if version < 0:
+            raise JournalError(f"{self.path} is damaged: its schema version is {version}")
         if version == 0:
             db.executescript(
                 f"BEGIN IMMEDIATE; {schema.TABLES} PRAGMA user_version={schema.VERSION}; COMMIT;"
@@ -74,13 +89,15 @@ class SqliteJournal:
         """Fill a new engine with what the journal holds. Raises `JournalError`."""
         try:
             load(self._db, engine, now)
-        except (sqlite3.Error, msgspec.DecodeError) as error:
+        except _UNREADABLE as error:
             raise _sentence(error, self.path, "read") from error
 
     def last_time(self) -> float:
-        """Engine time of the last commit, 0 for a new journal."""
-        row = self._db.execute("SELECT record FROM marks").fetchone()
-        return msgspec.msgpack.decode(row[0], type=Marks).now if row else 0.0
+        """The latest engine time that the journal tells of, 0 for a new one."""
+        try:
+            return last_time(self._db)
+        except _UNREADABLE as error:
+            raise _sentence(error, self.path, "read") from error
 
     def commit(self, changes: Changes) -> None:
         """Write all changes in one transaction.
@@ -103,10 +120,10 @@ class SqliteJournal:
         touched = [message for message in changes.touched if message.deliveries]
         if touched:
             many("INSERT OR REPLACE INTO state VALUES (?,?,?)", map(rows.state_row, touched))
-        removed = [(message.seq,) for message in changes.removed if message.stored]
+        removed = list(_runs(message.seq for message in changes.removed if message.stored))
         if removed:
-            many("DELETE FROM state WHERE seq=?", removed)
-            many("DELETE FROM message WHERE seq=?", removed)
+            many("DELETE FROM state WHERE seq BETWEEN ? AND ?", removed)
+            many("DELETE FROM message WHERE seq BETWEEN ? AND ?", removed)
         if changes.results:
             many(
                 "INSERT OR REPLACE INTO result VALUES (?,?,?)",
@@ -116,17 +133,31 @@ class SqliteJournal:
             many("DELETE FROM result WHERE seq=?", [(gone.seq,) for gone in changes.forgotten])
         if changes.groups:
             many(
-                "INSERT OR REPLACE INTO consumer_group VALUES (?,?,?)",
+                "INSERT OR REPLACE INTO consumer_group VALUES (?,?,?,?)",
                 map(rows.group_row, changes.groups),
             )
-        record = rows.encode(changes.marks)
-        self._db.execute("INSERT OR REPLACE INTO marks VALUES (1,?)", (record,))
+        if changes.marks is not None:
+            marks = rows.marks_row(changes.marks)
+            self._db.execute("INSERT OR REPLACE INTO marks VALUES (1,?,?)", marks)
         for message in added:
             message.stored = True
 
     def close(self) -> None:
         """Fold the log into the file and close it."""
         self._db.close()
+
+
+def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
+    """First and last of each run of successive numbers: one deletion for all of it."""
+    first = last = -1
+    for number in sorted(numbers):
+        if number != last + 1:
+            if first >= 0:
+                yield first, last
+            first = number
+        last = number
+    if first >= 0:
+        yield first, last
 
 
 def _sentence(error: Exception, path: Path | str, verb: str) -> JournalError | DiskFull:

@@ -1,0 +1,315 @@
+"""`TaskQueue`: the application object, a registry of tasks and the way to their broker."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+import weakref
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overload
+
+from taskq import loader, names
+from taskq.engine.commands import Control, GetStats, Stats
+from taskq.handle import ResultHandle
+from taskq.options import TaskOptions
+from taskq.task import Task
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from taskq.backends.port import Broker
+    from taskq.codec import Codec
+    from taskq.dlq import DeadLetterQueue
+    from taskq.local_workers import LocalWorkers
+    from taskq.options import QueueDefaults, TaskKeywords
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+# which take a name of their own, or make no sense for every call of a queue
+NOT_AS_DEFAULT = ("name", "id", "eta")
+
+
+class TaskDecorator(Protocol):
+    """What `queue.task(**options)` returns."""
+
+    @overload
+    def __call__(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
+    @overload
+    def __call__(self, fn: Callable[P, R], /) -> Task[P, R]: ...
+
+
+class TaskQueue:
+    """A queue of tasks: makes tasks of functions, and knows where their calls go.
+
+    Nothing is connected or started before the first call. Thread-safe, and safe to use on both
+    sides of a fork. Pickles as its name, broker URL and defaults.
+
+    Args:
+        name: name of the queue.
+        broker: URL: `"embedded:DIR"`, `"unix:PATH"`, `"tcp://HOST:PORT"`, `"memory:"`. `None`: the
+            environment's `TASKQ_BROKER`, else an embedded broker of that name.
+        defaults: task options for every task of this queue.
+
+    Raises:
+        TypeError: an unknown option, or a value of the wrong type.
+        ValueError: a value out of range, or an empty name.
+    """
+
+    def __init__(
+        self,
+        name: str = "default",
+        *,
+        broker: str | None = None,
+        **defaults: Unpack[QueueDefaults],
+    ) -> None:
+        from taskq.option_checks import text
+
+        self.name = text("the name of a TaskQueue", name)
+        if broker is not None and (not isinstance(broker, str) or not broker):
+            raise TypeError(f"broker must be a URL or None, not {broker!r}")
+        changes: dict[str, Any] = {**defaults}
+        for option in NOT_AS_DEFAULT:
+            if option in changes:
+                raise TypeError(f"the option {option} cannot be a default of a TaskQueue")
+        self.tasks: dict[str, Task[..., Any]] = {}
+        self._defaults = changes
+        self._options = TaskOptions().merge(changes)
+        self._url = broker
+        self._broker: Broker | None = None
+        self._codec: Codec | None = None
+        self._lock = threading.RLock()
+        self._module = _calling_module()
+        _queues.add(self)
+
+    # --- tasks ------------------------------------------------------------------------------
+
+    @overload
+    def task(self, fn: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
+    @overload
+    def task(self, fn: Callable[P, R], /) -> Task[P, R]: ...
+    @overload
+    def task(self, /, **options: Unpack[TaskKeywords]) -> TaskDecorator: ...
+    def task(self, fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+        """Turn a function, or an `async def`, into a task; with or without options.
+
+        Raises:
+            TypeError: an unknown option, a value of the wrong type, or not a function.
+            ValueError: a value out of range, or another function has that name already.
+        """
+        if "id" in options:
+            raise TypeError("the option id names one message; give it with task.options(id=…)")
+        checked = self._options.merge(options)
+        if fn is not None:
+            return self._register(fn, checked)
+        return lambda function: self._register(function, checked)
+
+    def handle(self, id: str) -> ResultHandle[Any]:
+        """The handle of a call that was enqueued before, here or elsewhere.
+
+        Args:
+            id: message id, as in `ResultHandle.id`. It is not looked up before the handle is asked.
+        """
+        from taskq.option_checks import text
+
+        return ResultHandle(self, text("id", id))
+
+    @property
+    def dlq(self) -> DeadLetterQueue:
+        """The dead letters of this queue."""
+        from taskq.dlq import DeadLetterQueue
+
+        return DeadLetterQueue(self, self.name)
+
+    def workers(
+        self, n: int = 1, *, shutdown_timeout: float = 30.0, log_level: str = "warning"
+    ) -> LocalWorkers:
+        """Real worker processes for the length of a `with` block; threads with a `memory:` broker.
+
+        Args:
+            n: number of processes.
+            shutdown_timeout: seconds that running tasks get at the end of the block.
+            log_level: of the workers, on stderr.
+
+        Raises:
+            ValueError: a number out of range.
+            TaskqError: the workers could not start.
+        """
+        from taskq.local_workers import LocalWorkers
+
+        loader.refuse_to_block()
+        return LocalWorkers(self, n, shutdown_timeout=shutdown_timeout, log_level=log_level)
+
+    # --- operating --------------------------------------------------------------------------
+
+    def pause(self, queue: str | None = None) -> None:
+        """Give out no more messages of the queue, by default this one."""
+        self._control("pause", queue)
+
+    def resume(self, queue: str | None = None) -> None:
+        """Undo `pause`."""
+        self._control("resume", queue)
+
+    def purge(self, queue: str | None = None) -> int:
+        """Forget all messages that wait in the queue; returns how many."""
+        return self._control("purge", queue)
+
+    def stats(self) -> Stats:
+        """The counters of the broker, of every queue, and of every worker."""
+        return self.broker.call(GetStats())
+
+    def close(self) -> None:
+        """Close this thread's connection. A later call opens another one."""
+        with self._lock:
+            if self._broker is not None:
+                self._broker.close()
+
+    # --- for workers, handles and the command line ------------------------------------------
+
+    @property
+    def broker(self) -> Broker:
+        """The way to the broker."""
+        return self._broker or self._connect()
+
+    @property
+    def codec(self) -> Codec:
+        """Encodes and signs calls and results."""
+        return self._codec or self._make_codec()
+
+    @property
+    def url(self) -> str | None:
+        """URL of the broker, as resolved once it is known, or as given."""
+        return self._url if self._broker is None else self._broker.url
+
+    def use_broker(self, broker: Broker | str | None) -> None:
+        """Use that broker from now on; a worker is told its broker on the command line.
+
+        Args:
+            broker: a URL, or a broker object that is shared. `None` changes nothing.
+        """
+        if broker is None:
+            return
+        with self._lock:
+            self._codec = None
+            if isinstance(broker, str):
+                self._url, self._broker = broker, None
+            else:
+                self._url, self._broker = broker.url, broker
+
+    def is_importable(self) -> bool:
+        """Whether a worker can get this object by importing a module."""
+        return self is _default or self.locate() is not None
+
+    def is_in_process(self) -> bool:
+        """Whether broker and workers live in this process, so they have this very object."""
+        return self.broker.url.startswith("memory:")
+
+    def locate(self) -> str | None:
+        """`module:attribute` of this object for `taskq worker`, or `None`."""
+        modules = [self._module, *(task.fn.__module__ for task in self.tasks.values())]
+        return names.locate(self, list(dict.fromkeys(modules)))
+
+    # --- inside -----------------------------------------------------------------------------
+
+    def _register(self, fn: Callable[..., Any], options: TaskOptions) -> Task[..., Any]:
+        if isinstance(fn, Task):
+            raise TypeError(f"{fn.name} is a task already")
+        if not callable(fn) or isinstance(fn, type):
+            raise TypeError(
+                f"a task is made of a function, not of {fn!r}; options go by keyword: "
+                "@queue.task(name=…)"
+            )
+        name = options.name or names.task_name(fn)
+        if fn.__module__ == "__main__":
+            names.alias_main()
+        with self._lock:
+            known = self.tasks.get(name)
+            if known is not None and not _redefines(fn, known.fn):
+                raise ValueError(
+                    f"there are two different functions for the task name {name!r}; "
+                    "give one of them another one: @queue.task(name=…)"
+                )
+            task = self.tasks[name] = Task(self, fn, name, options)
+        return task
+
+    def _control(self, action: str, queue: str | None) -> int:
+        return self.broker.call(Control(queue=queue or self.name, action=action)).count
+
+    def _connect(self) -> Broker:
+        with self._lock:
+            if self._broker is None:
+                from taskq.backends import connect
+
+                self._broker = connect(self._url, self.name)
+            return self._broker
+
+    def _make_codec(self) -> Codec:
+        with self._lock:
+            if self._codec is None:
+                from taskq.codec import Codec
+
+                self._codec = Codec(self.broker.payload_key, self.broker.max_payload)
+            return self._codec
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _restore, (self.name, self.url, self._defaults)
+
+    def __repr__(self) -> str:
+        return f"<TaskQueue {self.name!r} at {self.url or 'its default broker'}>"
+
+
+def _calling_module() -> str:
+    """The module that makes a `TaskQueue`."""
+    return str(sys._getframe(2).f_globals.get("__name__", ""))
+
+
+def _redefines(new: Callable[..., Any], old: Callable[..., Any]) -> bool:
+    """Whether the same definition ran again: a notebook's cell, a reload, a factory."""
+    place = (new.__module__, new.__qualname__) == (old.__module__, old.__qualname__)
+    if place and names.importable_name(new.__module__) is None:
+        return True
+    codes = [getattr(fn, "__code__", None) for fn in (new, old)]
+    lines = [code and (code.co_filename, code.co_firstlineno) for code in codes]
+    return new is old or (place and lines[0] is not None and lines[0] == lines[1])
+
+
+_queues: weakref.WeakSet[TaskQueue] = weakref.WeakSet()
+_default: TaskQueue | None = None
+
+
+def _restore(name: str, url: str | None, defaults: dict[str, Any]) -> TaskQueue:
+    """Unpickle: the queue object that this process has already, or a new one."""
+    for queue in list(_queues):
+        if queue.name == name and url is not None and queue.url == url:
+            return queue
+    return TaskQueue(name, broker=url, **cast("QueueDefaults", defaults))
+
+
+def the_default_queue() -> TaskQueue:
+    """The queue behind `taskq.task`: `TaskQueue()`, made on first use."""
+    global _default
+    if _default is None:
+        _default = TaskQueue()
+    return _default
+
+
+@overload
+def task(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
+@overload
+def task(fn: Callable[P, R], /) -> Task[P, R]: ...
+@overload
+def task(**options: Unpack[TaskKeywords]) -> TaskDecorator: ...
+def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
+    """`TaskQueue.task` of the default queue."""
+    queue = the_default_queue()
+    return queue.task(**options) if fn is None else queue.task(fn, **options)
+
+
+def _forked() -> None:
+    # a lock may be held for ever by a thread that stayed in the parent
+    for queue in list(_queues):
+        queue._lock = threading.RLock()
+
+
+os.register_at_fork(after_in_child=_forked)

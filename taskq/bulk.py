@@ -1,0 +1,97 @@
+"""Enqueues many calls of one task: large requests, sent while the next one is being made."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from os import urandom
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from taskq import loader
+from taskq.engine.commands import Call, Cancel, Enqueue
+from taskq.errors import TaskqError
+from taskq.handle import ResultHandle
+from taskq.handles import HandleSet
+
+if TYPE_CHECKING:
+    from taskq.task import Task
+
+R = TypeVar("R")
+
+CALLS = 1000  # of one request
+BYTES = 2 * 2**20  # of payloads in one request, about
+AHEAD = 2  # requests under way
+
+
+def starmap(task: Task[..., R], iterable: Iterable[Iterable[Any]]) -> HandleSet[R]:
+    """See `Task.starmap`."""
+    app, serializer = task.app, task.defaults.serializer
+    ids: list[str] = []
+    if loader.is_importing():
+        ids = [urandom(12).hex() for _ in iterable]
+    else:
+        _enqueue(task, _chunks(task, iterable, ids), ids)
+    return HandleSet(app, [ResultHandle(app, id, serializer) for id in ids])
+
+
+def _chunks(
+    task: Task[..., Any], iterable: Iterable[Iterable[Any]], ids: list[str]
+) -> Iterator[list[Call]]:
+    encode = task.encode
+    calls: list[Call] = []
+    size = 0
+    for item in iterable:
+        id = urandom(12).hex()
+        payload = encode(id, tuple(item))
+        calls.append(Call(id, payload))
+        ids.append(id)
+        size += len(payload)
+        if len(calls) >= CALLS or size >= BYTES:
+            yield calls
+            calls, size = [], 0
+    if calls:
+        yield calls
+
+
+def _enqueue(task: Task[..., Any], chunks: Iterator[list[Call]], ids: list[str]) -> None:
+    broker = task.app.broker
+    first = next(chunks, None)
+    if first is None:
+        return
+    second = next(chunks, None)
+    if second is None:
+        broker.call(task.request(first))
+        return
+    connection = broker.connect()
+    sent: deque[Enqueue] = deque()
+    try:
+        for calls in _chain(first, second, chunks):
+            request = task.request(calls)
+            connection.send(request)
+            sent.append(request)
+            if len(sent) > AHEAD:
+                connection.receive(sent.popleft())
+        while sent:
+            connection.receive(sent.popleft())
+    except BaseException:
+        _take_back(task, ids)
+        raise
+    finally:
+        connection.close()
+
+
+def _chain(
+    first: list[Call], second: list[Call], rest: Iterator[list[Call]]
+) -> Iterator[list[Call]]:
+    yield first
+    yield second
+    yield from rest
+
+
+def _take_back(task: Task[..., Any], ids: list[str]) -> None:
+    """Cancel what was enqueued before something went wrong; the caller got no handles for it."""
+    for id in ids:
+        try:
+            task.app.broker.call(Cancel(ids=[id]))
+        except TaskqError:
+            return  # the broker knows no more of them, or is gone

@@ -1,0 +1,47 @@
+"""`taskq doctor`: what is wrong, and how to fix it."""
+
+from __future__ import annotations
+
+import click
+
+from taskq.cli.checks import Finding, examine
+from taskq.cli.failure import UNHEALTHY
+from taskq.cli.output import emit_json
+from taskq.cli.shared import Shared, data_options, pass_shared
+from taskq.cli.target import Target, base_directory, choose
+
+
+@click.command()
+@data_options
+@pass_shared
+def command(shared: Shared) -> None:
+    """Look for everything that commonly goes wrong; exit 5 when something is.
+
+    Looks at every broker, unless --broker says which. Starts and changes nothing.
+    """
+    targets = choose(shared.broker)
+    reports: dict[Target | None, list[Finding]] = {each: examine(each) for each in targets}
+    if not targets:
+        sentence = f"no broker has run below {base_directory()} yet"
+        reports = {None: [Finding("broker", sentence, "start a worker, or try: taskq demo")]}
+    wrong = any(finding.wrong for findings in reports.values() for finding in findings)
+    if shared.as_json:
+        emit_json(
+            {
+                "healthy": not wrong,
+                "brokers": [
+                    {
+                        "name": target.name if target else None,
+                        "url": target.url if target else None,
+                        "findings": [finding.as_data() for finding in findings],
+                    }
+                    for target, findings in reports.items()
+                ],
+            }
+        )
+    else:
+        for target, findings in reports.items():
+            if target is not None:
+                click.echo(f"{target.name} ({target.url})")
+            click.echo("\n".join(line for finding in findings for line in finding.lines()))
+    click.get_current_context().exit(UNHEALTHY if wrong else 0)

@@ -1,0 +1,104 @@
+"""`taskq`: the group of all commands. A command is imported when it is used."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Any
+
+import click
+
+from taskq.cli.failure import CliError, explain
+from taskq.cli.shared import Shared, broker_option, json_option, pass_shared
+from taskq.version import __version__
+
+COMMANDS = {
+    "demo": ("taskq.cli.demo.command", "Run the main job from nothing and show what happened."),
+    "worker": ("taskq.cli.worker", "Run the consumers of an app."),
+    "broker": ("taskq.cli.broker", "Run a broker in the foreground."),
+    "status": ("taskq.cli.status", "Show queues, groups and workers."),
+    "call": ("taskq.cli.call", "Enqueue one call of a task."),
+    "result": ("taskq.cli.result", "Print the result of a call."),
+    "job": ("taskq.cli.job", "Show or cancel one message."),
+    "queue": ("taskq.cli.queue", "List, peek into, pause, resume or purge queues."),
+    "dlq": ("taskq.cli.dlq", "List, show, replay or purge dead letters."),
+    "doctor": ("taskq.cli.doctor", "Find what is wrong, and say how to fix it."),
+    "health": ("taskq.cli.health", "Exit 0 if a broker answers, 5 if not."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are modules with an attribute `command`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names, in the order in which a newcomer needs them."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Import one command."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(COMMANDS[cmd_name][0]).command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with a guess at a mistyped name."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], COMMANDS, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "see taskq --help"
+            ctx.fail(f"there is no command {args[0]!r}; {hint}")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list in `--help`, without importing anything."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; every failure becomes one sentence and an exit code."""
+        try:
+            return super().invoke(ctx)
+        except (click.ClickException, click.exceptions.Exit, click.Abort):
+            raise
+        except BrokenPipeError:
+            raise  # click ends quietly
+        except Exception as error:
+            known = explain(error)
+            if known is not None:
+                raise known from error
+            if ctx.ensure_object(Shared).verbosity > 0:
+                raise
+            raise CliError(
+                f"taskq has a defect here: {type(error).__name__}: {error}; "
+                "run it again as taskq -v … for the traceback, and report that"
+            ) from error
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@broker_option
+@json_option
+@click.option("-v", "--verbose", is_flag=True, help="Say more: debug logs, tracebacks of defects.")
+@click.option("-q", "--quiet", is_flag=True, help="Say less: data and errors only.")
+@click.version_option(__version__, prog_name="taskq")
+@pass_shared
+def cli(shared: Shared, verbose: bool, quiet: bool) -> None:
+    """taskq, a durable task queue that needs no server to install.
+
+    \b
+    taskq worker examples.fib:queue -c 2    run the tasks of an app
+    taskq status                            see what is queued
+    taskq demo                              see it work
+    """
+    if verbose and quiet:
+        raise click.UsageError("-v and -q exclude each other")
+    shared.verbosity = verbose - quiet
+
+
+def main() -> None:
+    """The entry point of the `taskq` command."""
+    sys.set_int_max_str_digits(0)  # a result may be any int; this process only prints it
+    cli.main(prog_name="taskq")

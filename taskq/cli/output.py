@@ -1,0 +1,123 @@
+"""Prints data: aligned tables for people, one JSON document for programs."""
+
+from __future__ import annotations
+
+import json
+import unicodedata
+from collections.abc import Iterable, Sequence
+from time import localtime, strftime
+from typing import Any
+
+import click
+from msgspec import Struct
+
+Row = Sequence[object]
+
+
+def plain(value: object) -> Any:
+    """Data as JSON knows it: structs become objects, payloads their size in bytes."""
+    if isinstance(value, Struct):
+        return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
+    if isinstance(value, bytes | bytearray):
+        return len(value)
+    if isinstance(value, dict):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(entry) for entry in value]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    return repr(value)
+
+
+def emit_json(value: object) -> None:
+    """Print one JSON document."""
+    click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False))
+
+
+def width(text: str) -> int:
+    """How many terminal columns a text takes."""
+    return sum(
+        0 if unicodedata.combining(sign) else 2 if unicodedata.east_asian_width(sign) in "WF" else 1
+        for sign in text
+    )
+
+
+def table(headers: Sequence[str], rows: Iterable[Row]) -> str:
+    """An aligned table. Columns of numbers stand to the right; `None` is an empty cell.
+
+    Args:
+        headers: one a column.
+        rows: cells; ints get thousands separators.
+    """
+    rows = [list(row) for row in rows]
+    cells = [[_cell(value) for value in row] for row in rows]
+    right = [
+        all(isinstance(row[i], int | float | None) for row in rows) for i in range(len(headers))
+    ]
+    widths = [max(width(line[i]) for line in [list(headers), *cells]) for i in range(len(headers))]
+    lines = []
+    for line in [list(headers), *cells]:
+        parts = []
+        for text, columns, is_right in zip(line, widths, right, strict=True):
+            gap = " " * (columns - width(text))
+            parts.append(gap + text if is_right else text + gap)
+        lines.append("  ".join(parts).rstrip())
+    return "\n".join(lines)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, int):
+        return f"{value:,}"
+    return one_line(str(value))
+
+
+def one_line(text: str, limit: int = 100) -> str:
+    """A text without line breaks and control characters, and cut where it is too long."""
+    text = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def duration(seconds: float) -> str:
+    """A length of time in two units at most, e.g. `3 min 12 s`."""
+    if seconds < 0.9995:
+        return f"{max(seconds, 0) * 1000:.0f} ms"
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for unit, length, smaller, part in (
+        ("d", 86400, "h", 3600),
+        ("h", 3600, "min", 60),
+        ("min", 60, "s", 1),
+    ):
+        if whole >= length:
+            count, rest = divmod(whole, length)
+            return f"{count} {unit} {rest // part} {smaller}" if rest >= part else f"{count} {unit}"
+    return f"{whole} s"
+
+
+def ago(at: float | None, now: float) -> str:
+    """How long ago a Unix time was."""
+    return "" if not at else f"{duration(now - at)} ago"
+
+
+def when(at: float | None) -> str:
+    """A Unix time as local date and time."""
+    return "" if not at else strftime("%Y-%m-%d %H:%M:%S", localtime(at))
+
+
+def size(count: float) -> str:
+    """A number of bytes, e.g. `1.5 MiB`."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def plural(count: int, word: str) -> str:
+    """`1 message`, `2 messages`."""
+    return f"{count:,} {word}" if count == 1 else f"{count:,} {word}s"

@@ -1,0 +1,119 @@
+"""`taskq queue`: list, peek, pause, resume, purge."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from taskq.cli.output import duration, emit_json, plural, size, table
+from taskq.cli.shared import Shared, data_options, pass_shared
+from taskq.cli.status import queues_table
+from taskq.cli.target import conversation, only
+from taskq.engine.commands import Control, GetStats, Peek, Preview
+from taskq.engine.states import State
+
+
+@click.group()
+def command() -> None:
+    """List queues, look into one, pause, resume or purge it."""
+
+
+@command.command()
+@data_options
+@pass_shared
+def ls(shared: Shared) -> None:
+    """List the queues and their groups."""
+    with conversation(only(shared.broker), autostart=True) as connection:
+        stats = connection.call(GetStats())
+    if shared.as_json:
+        emit_json(stats.queues)
+    else:
+        click.echo(
+            queues_table(stats.queues, stats.broker.now) if stats.queues else "no queues yet"
+        )
+
+
+@command.command()
+@click.argument("queue")
+@click.option("-g", "--group", default="default", show_default=True, help="Consumer group.")
+@click.option("--state", default="ready", show_default=True, help="Which messages.",
+              type=click.Choice([state.label for state in State]))  # fmt: skip
+@click.option("-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True)
+@data_options
+@pass_shared
+def peek(shared: Shared, queue: str, group: str, state: str, limit: int) -> None:
+    """Look at messages of QUEUE without taking them, in the order in which they would run."""
+    with conversation(only(shared.broker), autostart=True) as connection:
+        found = connection.call(Peek(queue=queue, group=group, state=state, limit=limit)).messages
+    if shared.as_json:
+        emit_json(found)
+    else:
+        click.echo(_previews(found) if found else f"nothing in {queue} is {state}")
+
+
+def _previews(found: list[Preview]) -> str:
+    now = time.time()
+    return table(
+        ("id", "task", "state", "priority", "attempts", "size", "due"),
+        [
+            (
+                each.id,
+                each.task,
+                each.state,
+                each.priority,
+                each.attempts,
+                size(each.size),
+                f"in {duration(each.due_at - now)}" if each.due_at > now else "",
+            )
+            for each in found
+        ],
+    )
+
+
+def _control(shared: Shared, queue: str, group: str, action: str) -> int:
+    with conversation(only(shared.broker), autostart=True) as connection:
+        return connection.call(Control(queue=queue, action=action, group=group)).count
+
+
+@command.command()
+@click.argument("queue")
+@click.option("-g", "--group", default="", help="Only this consumer group.")
+@data_options
+@pass_shared
+def pause(shared: Shared, queue: str, group: str) -> None:
+    """Hand out no more messages of QUEUE; what runs goes on, and it still takes new ones."""
+    _control(shared, queue, group, "pause")
+    _told(shared, {"queue": queue, "paused": True}, f"{queue} is paused")
+
+
+@command.command()
+@click.argument("queue")
+@click.option("-g", "--group", default="", help="Only this consumer group.")
+@data_options
+@pass_shared
+def resume(shared: Shared, queue: str, group: str) -> None:
+    """Undo pause."""
+    _control(shared, queue, group, "resume")
+    _told(shared, {"queue": queue, "paused": False}, f"{queue} is consumed again")
+
+
+@command.command()
+@click.argument("queue")
+@click.option("-g", "--group", default="", help="Only this consumer group.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@data_options
+@pass_shared
+def purge(shared: Shared, queue: str, group: str, yes: bool) -> None:
+    """Forget every waiting message of QUEUE. Running ones and dead letters stay."""
+    if not yes:
+        click.confirm(f"Forget every waiting message of {queue}?", abort=True, err=True)
+    count = _control(shared, queue, group, "purge")
+    _told(shared, {"queue": queue, "purged": count}, f"{plural(count, 'message')} forgotten")
+
+
+def _told(shared: Shared, data: dict[str, object], sentence: str) -> None:
+    if shared.as_json:
+        emit_json(data)
+    else:
+        click.echo(sentence)

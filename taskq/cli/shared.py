@@ -1,0 +1,71 @@
+"""What every command shares: the options `--broker`, `--json`, `-v`, `-q`, and their values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+@dataclass
+class Shared:
+    """The options that stand before the command.
+
+    Attributes:
+        broker: URL or name that was asked for, or `None`.
+        as_json: print data as one JSON document.
+        verbosity: 1 with `-v`, -1 with `-q`.
+    """
+
+    broker: str | None = None
+    as_json: bool = False
+    verbosity: int = 0
+
+    def note(self, text: str) -> None:
+        """Tell a person something that is not data."""
+        if self.verbosity >= 0 and not self.as_json:
+            click.echo(text, err=True)
+
+
+pass_shared = click.make_pass_decorator(Shared, ensure=True)
+
+
+def _keep_broker(context: click.Context, _: click.Parameter, value: str | None) -> None:
+    if value is not None:
+        context.ensure_object(Shared).broker = value
+
+
+def _keep_json(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        context.ensure_object(Shared).as_json = True
+
+
+def broker_option(command: F) -> F:
+    """`--broker`, also behind the command."""
+    return click.option(
+        "--broker",
+        metavar="URL|NAME",
+        expose_value=False,
+        callback=_keep_broker,
+        help="Broker URL, or the name of an embedded broker.  [env: TASKQ_BROKER]",
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """`--json`, also behind the command."""
+    return click.option(
+        "--json",
+        is_flag=True,
+        expose_value=False,
+        callback=_keep_json,
+        help="Print the data as one JSON document.",
+    )(command)
+
+
+def data_options(command: F) -> F:
+    """Both, for the commands that print data of a broker."""
+    return broker_option(json_option(command))

@@ -1,0 +1,146 @@
+"""Exceptions to `ErrorInfo` and back, with the traceback as text."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from taskq import errors
+from taskq.arguments import brief
+from taskq.by_value import dump_by_value
+from taskq.engine.commands import ErrorInfo
+
+if TYPE_CHECKING:
+    from taskq.codec import Codec
+
+MAX_TRACEBACK = 16 * 1024  # characters; the middle of a longer one is left out
+MAX_TEXT = 4 * 1024
+MAX_PICKLED = 256 * 1024  # bytes of a pickled exception; a larger one travels as text
+
+_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+class RemoteTraceback(Exception):
+    """The cause of an exception that a task raised: shows the traceback of the worker."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(text)
+        self.text = text
+
+    def __str__(self) -> str:
+        return f'\n"""\n{self.text.rstrip()}\n"""'
+
+
+def encode(
+    codec: Codec,
+    id: str,
+    error: BaseException,
+    attempt: int,
+    worker: str,
+    at: float,
+    serializer: str,
+) -> ErrorInfo:
+    """See `Codec.encode_error`."""
+    return ErrorInfo(
+        kind=_kind(type(error)),
+        text=_text(error),
+        traceback=_traceback(error),
+        pickled=_pickled(codec, id, error) if serializer == "pickle" else None,
+        attempt=attempt,
+        at=at,
+        worker=worker,
+    )
+
+
+def decode(codec: Codec, id: str, info: ErrorInfo, serializer: str | None) -> BaseException:
+    """See `Codec.decode_error`."""
+    error = _rebuilt(codec, id, info, serializer)
+    if info.traceback:
+        error.__cause__ = RemoteTraceback(info.traceback)
+    return error
+
+
+def _rebuilt(codec: Codec, id: str, info: ErrorInfo, serializer: str | None) -> Exception:
+    if info.pickled is not None and serializer != "json":
+        try:
+            error = codec.open_error(id, info.pickled)
+        except errors.TamperedPayload as refused:
+            return refused
+        except BaseException:
+            error = None
+        # SystemExit, KeyboardInterrupt or CancelledError of a task must not end its caller
+        if isinstance(error, Exception):
+            return error
+    package, _, name = info.kind.rpartition(".")
+    if package in ("", "taskq.errors") and isinstance(getattr(errors, name, None), type):
+        return errors.by_name(name)(info.text)
+    return errors.TaskFailed(f"{info.kind}: {info.text}" if info.text else info.kind)
+
+
+def _kind(type_: type[BaseException]) -> str:
+    if type_.__module__ == "builtins":
+        return type_.__qualname__
+    return f"{type_.__module__}.{type_.__qualname__}"
+
+
+def _text(error: BaseException) -> str:
+    try:
+        return _bounded(str(error), MAX_TEXT)
+    except BaseException as fault:
+        return f"(its text cannot be made: {brief(fault)})"
+
+
+def _traceback(error: BaseException) -> str:
+    import traceback
+
+    try:
+        shown = traceback.TracebackException(
+            type(error), error, _user_frames(error.__traceback__), compact=True
+        )
+        return _bounded("".join(shown.format()), MAX_TRACEBACK)
+    except BaseException as fault:
+        return f"(the traceback cannot be made: {brief(fault)})"
+
+
+def _user_frames(frames: TracebackType | None) -> TracebackType | None:
+    """The traceback without the leading frames of taskq itself."""
+    first = frames
+    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+        frames = frames.tb_next
+    return frames or first
+
+
+def _bounded(text: str, limit: int) -> str:
+    # what UTF-8 cannot say would not get into the journal
+    text = text.encode("utf-8", "backslashreplace").decode()
+    if len(text) <= limit:
+        return text
+    head = limit // 4
+    left_out = len(text) - limit
+    return f"{text[:head]}\n… {left_out} characters left out …\n{text[head - limit :]}"
+
+
+def _pickled(codec: Codec, id: str, error: BaseException) -> bytes | None:
+    """The signed pickle, or `None` for an exception that would not come out as it went in."""
+    try:
+        by_value, body = _dump(error)
+        if len(body) > MAX_PICKLED:
+            return None
+        again = pickle.loads(body)
+        if type(again) is not type(error) or str(again) != str(error):
+            return None
+        return codec.sign_error(id, by_value, body)
+    except BaseException:
+        return None
+
+
+def _dump(error: Any) -> tuple[bool, bytes]:
+    try:
+        body = pickle.dumps(error, 5)
+        if b"__main__" not in body:
+            return False, body
+    except Exception:
+        pass
+    return True, dump_by_value(error)

@@ -1,0 +1,138 @@
+"""The running task's own view of its call: `current()`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar, Token
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import logging
+
+
+class TaskContext:
+    """What a running task knows of its call, and may say about it.
+
+    Attributes:
+        id: message id; alike in every attempt, so it serves as an idempotency key.
+        attempt: 1 for the first attempt.
+        fence: fencing token; rises with every delivery of a message.
+        queue: name of the queue.
+        task: name of the task.
+    """
+
+    __slots__ = (
+        "_cancelled",
+        "_extend",
+        "_log",
+        "_report",
+        "attempt",
+        "fence",
+        "id",
+        "queue",
+        "task",
+    )
+
+    def __init__(
+        self,
+        id: str,
+        attempt: int,
+        fence: int,
+        queue: str,
+        task: str,
+        *,
+        report: Callable[[float, float | None, str], None],
+        extend: Callable[[float], None],
+        cancelled: Callable[[], bool],
+    ) -> None:
+        self.id = id
+        self.attempt = attempt
+        self.fence = fence
+        self.queue = queue
+        self.task = task
+        self._report = report
+        self._extend = extend
+        self._cancelled = cancelled
+        self._log: logging.LoggerAdapter[Any] | None = None
+
+    def progress(self, done: float, total: float | None = None, note: str = "") -> None:
+        """Tell how far the task is; `ResultHandle.progress()` shows it.
+
+        Args:
+            done: work done so far, in any unit.
+            total: all the work, in the same unit, where it is known.
+            note: one line for people.
+
+        Raises:
+            LeaseLost: the message is somebody else's now.
+        """
+        self._report(done, total, note)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody has asked this call to stop. Raise `TaskCancelled` to obey."""
+        return self._cancelled()
+
+    def extend(self, seconds: float) -> None:
+        """Make the lease last at least that many seconds from now.
+
+        Raises:
+            LeaseLost: the message is somebody else's now.
+        """
+        if not seconds >= 0:
+            raise ValueError(f"extend() takes seconds that are not negative, not {seconds!r}")
+        self._extend(seconds)
+
+    @property
+    def log(self) -> logging.LoggerAdapter[Any]:
+        """A logger named `taskq.task.NAME` whose records carry `task_id` and `attempt`."""
+        if self._log is None:
+            import logging
+
+            logger = logging.getLogger(f"taskq.task.{self.task}")
+            self._log = logging.LoggerAdapter(logger, {"task_id": self.id, "attempt": self.attempt})
+        return self._log
+
+    def __repr__(self) -> str:
+        return f"<TaskContext {self.task} id={self.id} attempt={self.attempt}>"
+
+
+_current: ContextVar[TaskContext] = ContextVar("taskq_current")
+
+
+def current() -> TaskContext:
+    """The context of the task that runs here.
+
+    Raises:
+        RuntimeError: no task runs in this thread.
+    """
+    context = _current.get(None)
+    if context is None:
+        raise RuntimeError(
+            "current() works only inside a running task, and none runs in this thread"
+        )
+    return context
+
+
+def enter(context: TaskContext) -> Token[TaskContext]:
+    """Make `context` the current one; give the token to `leave`."""
+    return _current.set(context)
+
+
+def leave(token: Token[TaskContext]) -> None:
+    """Undo `enter`."""
+    _current.reset(token)
+
+
+def local(task: str, queue: str) -> TaskContext:
+    """The context of a call that runs in the caller's process, with no broker behind it."""
+    return TaskContext(
+        "local",
+        1,
+        0,
+        queue,
+        task,
+        report=lambda done, total, note: None,
+        extend=lambda seconds: None,
+        cancelled=lambda: False,
+    )

@@ -1,0 +1,249 @@
+"""`ResultHandle`: one call that was enqueued, and its outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+
+from taskq import errors, loader
+from taskq.durations import timeout_of
+from taskq.waiting import Watch
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from taskq.app import TaskQueue
+    from taskq.engine.commands import Finished, JobInfo, Progress
+
+R_co = TypeVar("R_co", covariant=True)
+
+BITS_OF_TEXT = 14_000  # up to here, `str` of an int needs no permission
+
+_PENDING: Any = object()
+_FINAL = ("succeeded", "dead", "cancelled", "expired")
+
+
+class ResultHandle(Generic[R_co]):
+    """A call that was enqueued. Get one by calling a task, or by `queue.handle(id)`.
+
+    Handles are equal when their ids are; they pickle, and work in another process.
+    """
+
+    __slots__ = ("_app", "_error", "_serializer", "_value", "id")
+
+    def __init__(self, app: TaskQueue, id: str, serializer: str | None = None) -> None:
+        self._app = app
+        self.id = id
+        self._serializer = serializer
+        self._value: Any = _PENDING
+        self._error: BaseException | None = None
+
+    # --- the outcome ------------------------------------------------------------------------
+
+    def __call__(self) -> R_co:
+        """`result()`: wait and return, or raise."""
+        return self.result()
+
+    def result(self, timeout: float | None = None) -> R_co:
+        """Wait for the call and return what the task returned.
+
+        Args:
+            timeout: seconds to wait; `None` waits for as long as it takes.
+
+        Raises:
+            TimeoutError: not finished within `timeout`; the handle stays valid.
+            TaskCancelled, TaskExpired: it was, before it could finish.
+            UnknownMessage: the broker has no such message.
+            ResultExpired: it finished, and its result has outlived its TTL.
+            BrokerUnavailable: the broker was gone for longer than the reconnect budget.
+            BaseException: whatever the task raised; `TaskFailed` where that cannot be rebuilt.
+        """
+        if self._value is _PENDING and self._error is None:
+            self._wait(timeout)
+        return self._outcome()
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait for the call and return what `result` would raise, or `None`.
+
+        Args:
+            timeout: seconds to wait.
+
+        Raises:
+            TimeoutError: not finished within `timeout`.
+        """
+        if self._value is _PENDING and self._error is None:
+            self._wait(timeout)
+        return self._error
+
+    def __await__(self) -> Generator[Any, None, R_co]:
+        return self._awaited().__await__()
+
+    async def _awaited(self) -> R_co:
+        if self._value is not _PENDING or self._error is not None:
+            return self._outcome()
+        loader.refuse_to_block()
+        import asyncio
+
+        from taskq.waiter import waiter_of
+
+        future: asyncio.Future[Finished] = asyncio.get_running_loop().create_future()
+        waiter = waiter_of(self._app.broker)
+        callback = _resolver(future)
+        waiter.add(self.id, callback)
+        try:
+            self.settle(await future)
+        finally:
+            waiter.discard(self.id, callback)
+        return self._outcome()
+
+    def done(self) -> bool:
+        """Whether the call has ended, in whatever way. Does not wait.
+
+        Raises:
+            UnknownMessage: the broker has no such message, or its result has expired.
+        """
+        return self.is_settled or self.status() in _FINAL
+
+    # --- about the call ---------------------------------------------------------------------
+
+    def status(self) -> str:
+        """`held`, `scheduled`, `ready`, `leased`, `succeeded`, `dead`, `cancelled` or `expired`.
+
+        Raises:
+            UnknownMessage: the broker has no such message, or its result has expired.
+        """
+        return self.info().state
+
+    def info(self) -> JobInfo:
+        """Everything known of the call: attempts, worker, times, errors.
+
+        Raises:
+            UnknownMessage: the broker has no such message, or its result has expired.
+        """
+        from taskq.engine.commands import Inspect
+
+        loader.refuse_to_block()
+        return self._app.broker.call(Inspect(id=self.id)).jobs[0]
+
+    def progress(self) -> Progress | None:
+        """How far the running task says it is, or `None`.
+
+        Raises:
+            UnknownMessage: the broker has no such message, or its result has expired.
+        """
+        return self.info().progress
+
+    def cancel(self, terminate: bool = False) -> bool:
+        """Cancel the call; true if it will not run, or has been asked to stop.
+
+        Args:
+            terminate: kill the process of a running one, too.
+
+        Raises:
+            UnknownMessage: the broker has no such message.
+        """
+        from taskq.engine.commands import Cancel
+
+        loader.refuse_to_block()
+        reply = self._app.broker.call(Cancel(ids=[self.id], terminate=terminate))
+        return bool(reply.cancelled or reply.asked)
+
+    # --- for wait and as_completed ----------------------------------------------------------
+
+    @property
+    def app(self) -> TaskQueue:
+        """The queue object through which this handle asks."""
+        return self._app
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether this handle holds the outcome already."""
+        return self._value is not _PENDING or self._error is not None
+
+    def settle(self, finished: Finished) -> None:
+        """Keep the outcome that the broker told."""
+        state, codec = finished.state, self._app.codec
+        if state == "succeeded":
+            try:
+                value = self._value = codec.decode_result(self.id, finished.value, self._serializer)
+            except errors.SerializationError as error:
+                self._error = error
+            else:
+                if type(value) is int and value.bit_length() > BITS_OF_TEXT:
+                    from taskq import digits
+
+                    digits.allow(value)
+        elif state == "dead" and finished.error is not None:
+            self._error = codec.decode_error(self.id, finished.error, self._serializer)
+        else:
+            self._error = _ended(self.id, state)
+
+    def _wait(self, timeout: float | None) -> None:
+        loader.refuse_to_block()
+        timeout = timeout_of(timeout)
+        deadline = None if timeout is None else monotonic() + timeout
+        watch = Watch(self._app.broker, (self.id,))
+        finished = watch.next(deadline)
+        if not finished:
+            watch.close()
+            raise TimeoutError(f"call {self.id} has not finished within {timeout} s")
+        self.settle(finished[0])
+
+    def _outcome(self) -> R_co:
+        if self._error is None:
+            return cast("R_co", self._value)
+        if isinstance(self._error, errors.UnknownMessage):
+            error, self._error = self._error, None  # an id of one's own may be enqueued later
+            raise error
+        try:
+            raise self._error
+        finally:
+            del self  # the traceback holds this frame: do not hold the exception in return
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ResultHandle) and other.id == self.id
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return ResultHandle, (self._app, self.id, self._serializer)
+
+    def __repr__(self) -> str:
+        return f"<ResultHandle {self.id} of queue {self._app.name!r}>"
+
+
+def _ended(id: str, state: str) -> errors.TaskqError:
+    if state == "cancelled":
+        return errors.TaskCancelled(f"call {id} was cancelled")
+    if state == "expired":
+        return errors.TaskExpired(f"call {id} was not started before it expired")
+    if state == "forgotten":
+        return errors.ResultExpired(
+            f"call {id} finished and its result has expired; give the task a longer result_ttl"
+        )
+    if state == "unknown":
+        return errors.UnknownMessage(
+            f"the broker has no message {id}: it was never enqueued, was purged, or is long forgotten"
+        )
+    return errors.TaskFailed(f"call {id} ended as {state!r}")
+
+
+def _resolver(future: asyncio.Future[Finished]) -> Callable[[Finished | BaseException], None]:
+    """A callback for the waiter's thread."""
+    loop = future.get_loop()
+
+    def resolve(end: Finished | BaseException) -> None:
+        if future.done():
+            return
+        if isinstance(end, BaseException):
+            future.set_exception(end)
+        else:
+            future.set_result(end)
+
+    def callback(end: Finished | BaseException) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(resolve, end)
+
+    return callback

@@ -1,0 +1,222 @@
+"""Imports the user's app in a worker: `module:attribute` to a `TaskQueue`.
+
+A worker imports the module that, run as a program, also enqueues and waits. While it does, calls of
+tasks are not enqueued, and whatever would block on a result ends the import at that line; what was
+registered until then is kept.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import get_ident
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from taskq.app import TaskQueue
+
+IMPORTS = "TASKQ_IMPORT"  # further modules with tasks of the app, separated by commas
+
+importing: int | None = None  # the thread that imports an app
+
+
+class AppImportError(Exception):
+    """An app cannot be loaded.
+
+    Attributes:
+        user_traceback: the traceback of the user's code, or empty.
+    """
+
+    def __init__(self, sentence: str, user_traceback: str = "") -> None:
+        super().__init__(sentence)
+        self.user_traceback = user_traceback
+
+
+class ImportEnds(BaseException):
+    """Ends the import of an app where it would block. Not for users to catch."""
+
+
+def is_importing() -> bool:
+    """Whether this thread imports an app, so that calls are not to be enqueued."""
+    return importing is not None and importing == get_ident()
+
+
+def refuse_to_block() -> None:
+    """Called by whatever needs the broker for a handle.
+
+    Raises:
+        ImportEnds: this thread imports an app.
+    """
+    if is_importing():
+        raise ImportEnds
+
+
+def load_app(spec: str) -> TaskQueue:
+    """Import the app that a worker serves.
+
+    Args:
+        spec: `module:attribute`; or `module`, which holds one `TaskQueue` or none: then it is the
+            default queue. Modules are found from the current directory.
+
+    Raises:
+        AppImportError: no such module or attribute, or the module raised.
+    """
+    name, _, attribute = spec.partition(":")
+    if not name or name.endswith(".py") or os.sep in name:
+        hint = name.removesuffix(".py").strip("./").replace(os.sep, ".") or "examples.fib"
+        raise AppImportError(
+            f"{spec!r} is not an app; name it module:attribute, like {hint}:{attribute or 'queue'}"
+        )
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    module = load_module(name)
+    app = _attribute(module, attribute) if attribute else _only_queue(module)
+    for further in filter(None, os.environ.get(IMPORTS, "").split(",")):
+        load_module(further)
+    return app
+
+
+def load_module(name: str) -> ModuleType:
+    """Import one module as a worker does.
+
+    Raises:
+        AppImportError: there is none of that name, or it raised.
+    """
+    if name in sys.modules:
+        return sys.modules[name]
+    with _flag():
+        try:
+            return _execute(name)
+        except AppImportError:
+            raise
+        except ModuleNotFoundError as error:
+            missing = str(error.name)
+            if name == missing or name.startswith(missing + "."):
+                raise AppImportError(
+                    f"there is no module {missing!r} here ({os.getcwd()}); run from the directory "
+                    "from which it can be imported"
+                ) from error
+            raise _raised(name, error) from error
+        except (Exception, SystemExit) as error:
+            raise _raised(name, error) from error
+
+
+@contextmanager
+def _flag() -> Iterator[None]:
+    global importing
+    before, importing = importing, get_ident()
+    try:
+        yield
+    finally:
+        importing = before
+
+
+def _execute(name: str) -> ModuleType:
+    """Import by hand, so that a module whose execution was ended is kept."""
+    import importlib
+    import importlib.util
+
+    parent, _, child = name.rpartition(".")
+    if parent:
+        load_module(parent)
+        if name in sys.modules:
+            return sys.modules[name]
+    spec = importlib.util.find_spec(name)
+    if spec is None:
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+    if spec.origin is None or spec.loader is None:
+        return importlib.import_module(name)  # a directory without __init__.py: nothing is executed
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except ImportEnds as end:
+        _tell_where(name, end)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
+    if parent:
+        setattr(sys.modules[parent], child, module)
+    return sys.modules[name]
+
+
+def _tell_where(name: str, end: ImportEnds) -> None:
+    import logging
+
+    place = name
+    frames = end.__traceback__
+    while frames is not None:
+        if frames.tb_frame.f_globals.get("__name__") == name:
+            place = f"{frames.tb_frame.f_code.co_filename}:{frames.tb_lineno}"
+        frames = frames.tb_next
+    logging.getLogger("taskq.loader").warning(
+        "the import of %s ended at %s, which waits for a result; tasks defined below that line are "
+        'unknown to this worker. Put what shall not run in workers under: if __name__ == "__main__":',
+        name,
+        place,
+    )
+
+
+def _raised(name: str, error: BaseException) -> AppImportError:
+    import traceback
+
+    frames = error.__traceback__
+    while frames is not None and _is_machinery(frames.tb_frame.f_code.co_filename):
+        frames = frames.tb_next
+    text = "".join(traceback.format_exception(type(error), error, frames))
+    if isinstance(error, SystemExit):
+        sentence = f"the module {name!r} called sys.exit() when it was imported"
+    else:
+        sentence = f"the module {name!r} raised {type(error).__name__} when it was imported"
+    return AppImportError(sentence, text)
+
+
+def _is_machinery(filename: str) -> bool:
+    return filename == __file__ or filename.startswith("<frozen importlib")
+
+
+def _attribute(module: ModuleType, attribute: str) -> TaskQueue:
+    from taskq.app import TaskQueue
+
+    found: Any = module
+    try:
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except AttributeError:
+        raise AppImportError(
+            f"the module {module.__name__!r} has no {attribute!r}; {_offer(module)}"
+        ) from None
+    if not isinstance(found, TaskQueue):
+        raise AppImportError(
+            f"{module.__name__}:{attribute} is a {type(found).__name__}, not a TaskQueue; "
+            f"{_offer(module)}"
+        )
+    return found
+
+
+def _only_queue(module: ModuleType) -> TaskQueue:
+    from taskq.app import the_default_queue
+
+    queues = _queues(module)
+    if len(set(queues.values())) == 1:
+        return next(iter(queues.values()))
+    default = the_default_queue()
+    if not queues and default.tasks:
+        return default
+    raise AppImportError(f"which queue of {module.__name__!r} is meant? {_offer(module)}")
+
+
+def _queues(module: ModuleType) -> dict[str, TaskQueue]:
+    from taskq.app import TaskQueue
+
+    return {name: value for name, value in vars(module).items() if isinstance(value, TaskQueue)}
+
+
+def _offer(module: ModuleType) -> str:
+    names = [f"{module.__name__}:{name}" for name in _queues(module)]
+    if not names:
+        return "no TaskQueue is defined in it"
+    return f"there is {', '.join(names)}"

@@ -1,0 +1,179 @@
+"""`queue.workers(n)`: worker processes for the length of a `with` block."""
+
+from __future__ import annotations
+
+import os
+import sys
+from contextlib import AbstractContextManager, suppress
+from time import monotonic
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from taskq import names
+from taskq.durations import seconds
+from taskq.errors import TaskqError
+from taskq.loader import IMPORTS
+
+if TYPE_CHECKING:
+    import subprocess
+
+    from taskq.app import TaskQueue
+
+START = 60.0  # seconds within which the workers have to be ready
+GRACE = 5.0  # seconds beyond the shutdown timeout, before they are killed
+
+
+class LocalWorkers(AbstractContextManager["LocalWorkers"]):
+    """See `TaskQueue.workers`."""
+
+    def __init__(self, app: TaskQueue, n: int, *, shutdown_timeout: float, log_level: str) -> None:
+        if isinstance(n, bool) or not isinstance(n, int) or n < 1:
+            raise ValueError(f"the number of workers must be a whole number ≥ 1, not {n!r}")
+        self._app = app
+        self._n = n
+        self._shutdown = seconds("shutdown_timeout", shutdown_timeout)
+        self._log_level = log_level
+        self._process: subprocess.Popen[bytes] | None = None
+        self._threads: AbstractContextManager[object] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of the launcher; `None` outside of the block, and with threads."""
+        return None if self._process is None else self._process.pid
+
+    def __enter__(self) -> LocalWorkers:
+        if self._app.is_in_process():
+            import importlib
+
+            # by name: the client does not know the worker
+            inline = importlib.import_module("taskq.worker.inline")
+            threads: AbstractContextManager[object] = inline.run_threads(self._app, self._n)
+            threads.__enter__()
+            self._threads = threads
+            return self
+        self._start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        threads, self._threads = self._threads, None
+        if threads is not None:
+            threads.__exit__(kind, error, traceback)
+        self._stop()
+
+    # --- processes --------------------------------------------------------------------------
+
+    def _start(self) -> None:
+        import subprocess
+
+        readable, writable = os.pipe()
+        try:
+            self._process = subprocess.Popen(
+                self._command(writable),
+                env=self._environment(),
+                pass_fds=(writable,),
+                stdin=subprocess.DEVNULL,
+            )
+            os.close(writable)
+            writable = -1
+            answer = _line(readable, monotonic() + START)
+        except BaseException:
+            self._kill()
+            raise
+        finally:
+            os.close(readable)
+            if writable >= 0:
+                os.close(writable)
+        if answer != "ready":
+            self._kill()
+            reason = answer.removeprefix("error:").strip()
+            raise TaskqError(
+                f"the workers could not start: {reason or 'see what they wrote to stderr'}"
+            )
+
+    def _command(self, ready_fd: int) -> list[str]:
+        app = self._app
+        queues = dict.fromkeys([app.name, *(task.queue for task in app.tasks.values())])
+        command = [sys.executable, "-m", "taskq.worker"]
+        spec = self._spec()
+        if spec is not None:
+            command.append(spec)
+        return [
+            *command,
+            *("--broker", app.broker.url),
+            *("-Q", ",".join(queues)),
+            *("-c", str(self._n)),
+            *("-l", self._log_level),
+            *("--shutdown-timeout", str(self._shutdown)),
+            *("--ready-fd", str(ready_fd)),
+        ]
+
+    def _spec(self) -> str | None:
+        """What the workers import: the app, or for the default queue a module that uses it."""
+        return self._app.locate() or next(iter(self._modules()), None)
+
+    def _modules(self) -> list[str]:
+        """The importable modules that hold tasks of the app; none if the app itself is in none."""
+        if not self._app.is_importable():
+            return []
+        found = [names.importable_name(task.fn.__module__) for task in self._app.tasks.values()]
+        return [module for module in dict.fromkeys(found) if module is not None]
+
+    def _environment(self) -> dict[str, str]:
+        """What the workers shall import from is what this process imports from."""
+        environment = dict(os.environ)
+        package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        own = [os.path.abspath(path) for path in sys.path if not _is_standard(path)]
+        given = environment.get("PYTHONPATH", "").split(os.pathsep)
+        paths = dict.fromkeys([*own, package, *filter(None, given)])
+        environment["PYTHONPATH"] = os.pathsep.join(paths)
+        environment[IMPORTS] = ",".join(self._modules())
+        return environment
+
+    def _stop(self) -> None:
+        """Let the workers finish; kill those that do not."""
+        import subprocess
+
+        process = self._process
+        if process is None:
+            return
+        with suppress(ProcessLookupError):
+            process.terminate()
+        try:
+            process.wait(self._shutdown + GRACE)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            self._kill()
+
+    def _kill(self) -> None:
+        process, self._process = self._process, None
+        if process is not None:
+            with suppress(ProcessLookupError):
+                process.kill()
+            process.wait()
+
+
+def _is_standard(path: str) -> bool:
+    """Whether a new interpreter has that path by itself."""
+    return bool(path) and path.startswith((sys.prefix + os.sep, sys.base_prefix + os.sep + "lib"))
+
+
+def _line(descriptor: int, deadline: float) -> str:
+    """One line from a pipe, or what came before its end."""
+    import select
+
+    data = b""
+    while not data.endswith(b"\n"):
+        ready, _, _ = select.select([descriptor], [], [], max(deadline - monotonic(), 0.0))
+        if not ready:
+            return f"they were not ready within {START:.0f} s"
+        chunk = os.read(descriptor, 4096)
+        if not chunk:
+            break
+        data += chunk
+    return data.decode(errors="replace").strip()

@@ -1,0 +1,263 @@
+"""`Task`: a function that enqueues its calls."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from functools import update_wrapper
+from os import urandom
+from time import time
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
+
+from taskq import loader, names
+from taskq.engine.commands import Call, Enqueue
+from taskq.handle import ResultHandle
+
+if TYPE_CHECKING:
+    from typing import Unpack
+
+    from taskq.app import TaskQueue
+    from taskq.by_value import ByValue
+    from taskq.handles import HandleSet
+    from taskq.options import Overrides, TaskOptions
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+SHAPES_KEPT = 256
+DECIDED_BY_WORKER = ("retry_on", "give_up_on")
+
+
+class Task(Generic[P, R]):
+    """A function whose calls run in workers. Make one with `@queue.task`.
+
+    Attributes:
+        fn: the plain function.
+        name: the name under which workers know it.
+        queue: the queue that its calls go to.
+        defaults: its options, checked.
+    """
+
+    fn: Callable[P, R]
+
+    def __init__(
+        self,
+        app: TaskQueue,
+        fn: Callable[P, R],
+        name: str,
+        options: TaskOptions,
+        portable: bool | None = None,
+    ) -> None:
+        update_wrapper(self, fn)
+        self.app = app
+        self.fn = fn
+        self.name = name
+        self.queue = options.queue or app.name
+        self.defaults = options
+        self._shapes: set[tuple[Any, ...]] = set()
+        self._portable = portable  # None: not looked at yet
+        self._by_value: ByValue | None = None
+        self._wire = options.to_wire(bool(portable))
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> ResultHandle[R]:
+        """Enqueue a call. Returns when the broker has it in its journal.
+
+        Raises:
+            TypeError: the arguments do not fit the function.
+            SerializationError: an argument cannot be pickled; it is named. Nothing is enqueued.
+            PayloadTooLarge, QueueFull, DiskFull: the broker would not take it.
+            BrokerUnavailable: no broker answered within the reconnect budget.
+        """
+        id = self.defaults.id or urandom(12).hex()
+        serializer = self.defaults.serializer
+        if loader.is_importing():
+            return ResultHandle(self.app, id, serializer)
+        call = Call(id, self._encode(id, args, kwargs))
+        self.app.broker.call(self._request([call]))
+        return ResultHandle(self.app, id, serializer)
+
+    def options(self, **overrides: Unpack[Overrides]) -> Task[P, R]:
+        """The same task with other options, for the calls made through what is returned.
+
+        Raises:
+            TypeError: an unknown option, or one that only the decorator may set.
+            ValueError: a value out of range.
+        """
+        changes = cast("dict[str, Any]", overrides)
+        if "name" in changes:
+            raise TypeError("the option name belongs to the decorator; a call cannot change it")
+        portable: bool | None = self._is_portable()
+        if not portable:
+            self._refuse_what_workers_decide(changes)
+        merged = self.defaults.merge(changes)
+        if merged.serializer != self.defaults.serializer:
+            portable = None
+        task = Task(self.app, self.fn, self.name, merged, portable)
+        task._shapes = self._shapes
+        return task
+
+    def call_local(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run the function here and now, with no broker; an `async def` one in a new event loop."""
+        from taskq import context
+
+        token = context.enter(context.local(self.name, self.queue))
+        try:
+            value = self.fn(*args, **kwargs)
+            if inspect.iscoroutine(value):
+                import asyncio
+
+                value = asyncio.run(value)
+            return value
+        finally:
+            context.leave(token)
+
+    def map(self, iterable: Iterable[Any]) -> HandleSet[R]:
+        """Enqueue one call an item, each with the item as its only argument.
+
+        Raises:
+            as a call does; the calls enqueued before a faulty item are cancelled.
+        """
+        return self.starmap((item,) for item in iterable)
+
+    def starmap(self, iterable: Iterable[Iterable[Any]]) -> HandleSet[R]:
+        """Enqueue one call an item, each with the item's elements as its arguments.
+
+        Raises:
+            as a call does; the calls enqueued before a faulty item are cancelled.
+        """
+        from taskq import bulk
+
+        if self.defaults.id is not None:
+            raise ValueError("the option id names one message; map makes many")
+        return bulk.starmap(self, iterable)
+
+    # --- for bulk ---------------------------------------------------------------------------
+
+    def encode(self, id: str, args: tuple[Any, ...]) -> bytes:
+        """The payload of one call with positional arguments."""
+        return self._encode(id, args, {})
+
+    def request(self, calls: list[Call]) -> Enqueue:
+        """The request that enqueues these calls."""
+        return self._request(calls)
+
+    # --- inside -----------------------------------------------------------------------------
+
+    def _encode(self, id: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bytes:
+        shape = (len(args), *kwargs)
+        if shape not in self._shapes:
+            self._check_arguments(args, kwargs, shape)
+        # a handle as an argument will make the call wait for it; so it must not mean less before
+        if ResultHandle in map(type, args) or (
+            kwargs and ResultHandle in map(type, kwargs.values())
+        ):
+            raise TypeError(
+                f"{self.name} was given a ResultHandle, which this version cannot wait for; "
+                "pass its result() or its id"
+            )
+        function = self._function() if self._portable is not False else None
+        return self.app.codec.encode_call(
+            self.queue,
+            id,
+            self.name,
+            args,
+            kwargs,
+            function=function,
+            serializer=self.defaults.serializer,
+            signed_like=self.fn,
+        )
+
+    def _request(self, calls: list[Call]) -> Enqueue:
+        options = self.defaults
+        expires_at = options.expires_at
+        if options.expires is not None:
+            expires_at = time() + options.expires
+        return Enqueue(
+            queue=self.queue,
+            task=self.name,
+            options=self._wire,
+            calls=calls,
+            delay=options.delay,
+            eta_at=options.eta,
+            expires_at=expires_at,
+        )
+
+    def _check_arguments(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], shape: tuple[Any, ...]
+    ) -> None:
+        """Whether a call is well-formed depends on its shape alone, so each is looked at once."""
+        try:
+            signature = inspect.signature(self.fn)
+        except ValueError:
+            return  # a builtin without one
+        try:
+            signature.bind(*args, **kwargs)
+        except TypeError as error:
+            raise TypeError(f"{self.fn.__qualname__}(): {error}") from None
+        if len(self._shapes) < SHAPES_KEPT:
+            self._shapes.add(shape)
+
+    def _is_portable(self) -> bool:
+        """Whether calls carry the function, since workers could not import it."""
+        if self._portable is None:
+            # JSON cannot carry a function
+            by_name = self.defaults.serializer == "json" or self.app.is_in_process()
+            self._portable = not (by_name or self._is_importable())
+            self._wire = self.defaults.to_wire(self._portable)
+        return self._portable
+
+    def _is_importable(self) -> bool:
+        module = self.fn.__module__
+        found = names.find(module, self.fn.__qualname__)
+        return (
+            isinstance(found, Task)
+            and found.fn is self.fn
+            and names.importable_name(module) is not None
+            and self.app.is_importable()
+        )
+
+    def _function(self) -> bytes | None:
+        if not self._is_portable():
+            return None
+        if self._by_value is None:
+            from taskq.by_value import ByValue
+
+            options = self.defaults if self.defaults.has_policy() else None
+            self._by_value = ByValue(self.name, self.fn, options)
+        return self._by_value.data()
+
+    def _refuse_what_workers_decide(self, changes: dict[str, Any]) -> None:
+        for name in DECIDED_BY_WORKER:
+            if name in changes:
+                raise TypeError(
+                    f"the option {name} belongs to the decorator: the worker decides it"
+                )
+        if callable(changes.get("backoff")):
+            raise TypeError("a backoff function belongs to the decorator: the worker calls it")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if not self._is_importable():
+            return _restore, (self.app, self.fn, self.name, self.defaults)
+        module = names.importable_name(self.fn.__module__)
+        return _import, (module, self.fn.__qualname__, self.defaults)
+
+    def __repr__(self) -> str:
+        return f"<Task {self.name} of queue {self.queue!r}>"
+
+
+def _restore(
+    app: TaskQueue, fn: Callable[..., Any], name: str, options: TaskOptions
+) -> Task[..., Any]:
+    return Task(app, fn, name, options, portable=True)
+
+
+def _import(module: str, qualname: str, options: TaskOptions) -> Task[..., Any]:
+    import importlib
+
+    importlib.import_module(module)
+    task = names.find(module, qualname)
+    if not isinstance(task, Task):
+        raise ImportError(f"{module}.{qualname} is not a task here")
+    if task.defaults == options:
+        return task
+    return Task(task.app, task.fn, task.name, options, portable=False)

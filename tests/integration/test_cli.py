@@ -1,0 +1,234 @@
+"""The commands, as processes, against real brokers and workers."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from taskq.cli.processes import is_alive
+from tests.integration.terminal import Terminal, open_terminal
+from tests.support import wait_until
+
+APP = "tests.integration.cli_app:queue"
+ADD, FAIL, READ = (f"tests.integration.cli_app:{name}" for name in ("add", "fail", "read"))
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    with open_terminal() as found:
+        yield found
+
+
+def burst(terminal: Terminal) -> None:
+    terminal.taskq("worker", APP, "--burst", "--log-level", "error")
+
+
+def test_call_worker_result(terminal: Terminal) -> None:
+    id = terminal.taskq("call", ADD, "20", "b=22").stdout.strip()
+    told = terminal.taskq("result", id, code=1)
+    assert "has not finished" in told.stderr
+    assert terminal.data("job", "show", id)[0]["state"] == "ready"
+    burst(terminal)
+    assert terminal.taskq("result", id).stdout == "42\n"
+    assert terminal.data("result", id) == {"id": id, "state": "succeeded", "result": 42}
+    (job,) = terminal.data("job", "show", id)
+    assert (job["state"], job["attempts"], job["queue"]) == ("succeeded", 1, "shop")
+
+
+def test_call_and_wait_with_a_worker_in_another_terminal(terminal: Terminal) -> None:
+    worker = terminal.start("-m", "taskq", "worker", APP, "-c", "2", "--name", "w")
+    assert terminal.taskq("call", ADD, "-5", "--wait").stdout == "-4\n"
+    assert terminal.taskq("call", "add", "1", "--app", APP, "--wait").stdout == "2\n"
+    failed = terminal.taskq("call", FAIL, '"on purpose"', "--wait", code=1)
+    assert "raise ValueError(text)" in failed.stderr
+    assert failed.stderr.splitlines()[-1].endswith("failed with ValueError: on purpose")
+    (broker,) = terminal.data("status")
+    (queue,) = broker["queues"]
+    assert (queue["queue"], queue["succeeded"], queue["dead"]) == ("shop", 2, 1)
+    assert queue["consumers"] == 2
+    (told,) = broker["workers"]
+    assert told["name"].startswith("w")
+    assert told["info"]["pid"] == worker.pid
+    assert terminal.end(worker) == 0
+
+
+def test_status_says_what_a_person_needs(terminal: Terminal) -> None:
+    terminal.taskq("call", ADD, "1")
+    text = terminal.taskq("status").stdout
+    assert text.startswith("shop: broker pid ")
+    assert "nobody consumes shop in group default" in text
+    assert "no workers" in text
+    terminal.taskq("queue", "pause", "shop")
+    assert "paused" in terminal.taskq("status").stdout
+
+
+def test_status_does_not_start_a_broker(terminal: Terminal) -> None:
+    terminal.taskq("call", ADD, "1")
+    pid = terminal.broker_pid("shop")
+    os.kill(pid, signal.SIGTERM)
+    wait_until(lambda: not is_alive(pid))
+    told = terminal.taskq("status", code=3)
+    assert "no broker runs in" in told.stdout
+    assert terminal.taskq("health", code=5).stderr.startswith("Error: unhealthy: no broker runs")
+    terminal.taskq("doctor", code=5)
+    assert terminal.broker_pid("shop") == 0
+
+
+def test_several_brokers(terminal: Terminal) -> None:
+    terminal.taskq("call", ADD, "1")
+    terminal.taskq("call", ADD, "1", "--broker", "other")
+    told = terminal.taskq("queue", "ls", code=2)
+    assert "choose one with --broker NAME: other, shop" in told.stderr
+    assert [each["name"] for each in terminal.data("status")] == ["other", "shop"]
+    terminal.taskq("--broker", "other", "queue", "ls")
+    terminal.taskq("queue", "ls", TASKQ_BROKER=f"embedded:{terminal.state / 'other'}")
+    terminal.taskq("queue", "ls", TASKQ_APP=APP)
+
+
+def test_queue_commands(terminal: Terminal) -> None:
+    ids = [terminal.taskq("call", ADD, str(n)).stdout.strip() for n in range(2)]
+    late = terminal.taskq("call", ADD, "9", "--delay", "1h").stdout.strip()
+    assert [each["id"] for each in terminal.data("queue", "peek", "shop")] == ids
+    assert late in terminal.taskq("queue", "peek", "shop", "--state", "scheduled").stdout
+    terminal.taskq("queue", "pause", "shop")
+    assert terminal.data("queue", "ls")[0]["paused"] is True
+    terminal.taskq("queue", "resume", "shop")
+    assert terminal.data("queue", "ls")[0]["paused"] is False
+    terminal.taskq("job", "cancel", late)
+    terminal.taskq("queue", "purge", "shop", code=1)  # nobody there to say yes
+    assert terminal.data("queue", "purge", "shop", "--yes")["purged"] == 2
+    told = terminal.taskq("queue", "peek", "none", code=1)
+    assert "there is no queue 'none'; this broker has shop" in told.stderr
+
+
+def test_dead_letters_are_shown_and_replayed(terminal: Terminal) -> None:
+    path = terminal.directory / "text"
+    id = terminal.taskq("call", READ, f'"{path}"').stdout.strip()
+    burst(terminal)
+    listed = terminal.data("dlq", "ls")
+    assert [each["id"] for each in listed["entries"]] == [id]
+    assert "FileNotFoundError" in listed["entries"][0]["reason"]
+    assert terminal.data("dlq", "ls", "--error", "KeyError")["entries"] == []
+    shown = terminal.taskq("dlq", "show", id).stdout
+    assert "return Path(path).read_text()" in shown
+    told = terminal.taskq("doctor", code=5)
+    assert "1 dead letter" in told.stdout
+    path.write_text("here")
+    assert terminal.data("dlq", "replay", id) == {"replayed": 1}
+    burst(terminal)
+    assert terminal.taskq("result", id).stdout == "here\n"
+    terminal.taskq("dlq", "show", id, code=1)
+    terminal.taskq("dlq", "replay", "nothing", code=1)
+
+
+def test_purged_dead_letters_are_gone(terminal: Terminal) -> None:
+    terminal.taskq("call", FAIL, '"x"')
+    burst(terminal)
+    assert terminal.data("dlq", "purge", "--all", "-y") == {"purged": 1}
+    assert terminal.data("dlq", "ls") == {"total": 0, "entries": []}
+
+
+def test_doctor_and_health_of_a_system_in_order(terminal: Terminal) -> None:
+    worker = terminal.start("-m", "taskq", "worker", APP)
+    assert terminal.taskq("call", ADD, "1", "--wait").stdout == "2\n"
+    report = terminal.data("doctor")
+    assert report["healthy"] is True
+    assert {each["check"] for each in report["brokers"][0]["findings"]} == {
+        "permissions",
+        "disk",
+        "broker",
+        "queue shop",
+        "workers",
+    }
+    assert terminal.data("health", "--queue", "shop")["healthy"] is True
+    assert terminal.end(worker) == 0
+    assert terminal.data("health", "--queue", "shop", code=5)["healthy"] is False
+    terminal.taskq("health")
+
+
+def test_doctor_of_a_killed_broker(terminal: Terminal) -> None:
+    terminal.taskq("call", ADD, "1")
+    pid = terminal.broker_pid("shop")
+    os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: not is_alive(pid))
+    (report,) = terminal.data("doctor", code=5)["brokers"]
+    wrong = [each["check"] for each in report["findings"] if each["wrong"]]
+    assert wrong == ["broker", "socket", "lock"]
+    assert terminal.data("queue", "ls")[0]["ready"] == 1  # and it is all there again
+
+
+def test_doctor_of_a_directory_that_is_open_to_others(terminal: Terminal) -> None:
+    terminal.taskq("call", ADD, "1")
+    (terminal.state / "shop").chmod(0o755)
+    told = terminal.taskq("doctor", code=5)
+    (terminal.state / "shop").chmod(0o700)
+    assert "run: chmod 700" in told.stdout
+
+
+def test_an_app_that_cannot_be_imported(terminal: Terminal) -> None:
+    (terminal.directory / "broken_app.py").write_text("import no_such_library\n")
+    terminal.cwd = terminal.directory
+    told = terminal.taskq("worker", "broken_app:queue", code=2)
+    assert "import no_such_library" in told.stderr
+    assert "ModuleNotFoundError" in told.stderr
+    assert "loader.py" not in told.stderr
+    told = terminal.taskq("call", "broken_app:f", code=2)
+    assert "import no_such_library" in told.stderr
+    assert told.stderr.splitlines()[-1].startswith("Error: the module 'broken_app' raised")
+    terminal.taskq("worker", "nowhere:queue", code=2)
+
+
+def test_check_lists_the_tasks(terminal: Terminal) -> None:
+    done = terminal.taskq("worker", APP, "--check")
+    assert "tests.integration.cli_app.add" in done.stdout + done.stderr
+
+
+def test_a_broker_in_the_foreground(terminal: Terminal) -> None:
+    directory = terminal.state / "mine"
+    broker = terminal.start("-m", "taskq", "broker", "--dir", str(directory))
+    assert broker.stdout is not None
+    assert "broker ready at unix:" in broker.stdout.readline()
+    second = terminal.taskq("broker", "--dir", str(directory), code=4)
+    assert f"another broker (pid {broker.pid}) already serves" in second.stderr
+    assert terminal.data("health", "--broker", f"unix:{directory / 'sock'}")["pid"] == broker.pid
+    assert terminal.end(broker) == 0
+
+
+def test_a_broker_on_tcp(terminal: Terminal) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    url = f"tcp://127.0.0.1:{port}"
+    directory = terminal.state / "tcp"
+    broker = terminal.start("-m", "taskq", "broker", "--dir", str(directory), "--listen", url)
+    assert broker.stdout is not None
+    assert url in broker.stdout.readline()
+    told = terminal.taskq("health", "--broker", url, code=5)
+    assert "TASKQ_AUTHKEY_FILE" in told.stderr
+    key = str(directory / "key")
+    terminal.taskq("health", "--broker", url, TASKQ_AUTHKEY_FILE=key)
+    id = terminal.taskq("call", ADD, "1", "--broker", url, TASKQ_AUTHKEY_FILE=key).stdout.strip()
+    terminal.taskq("worker", APP, "--broker", url, "--burst", TASKQ_AUTHKEY_FILE=key)
+    done = terminal.taskq("result", id, "--broker", url, TASKQ_AUTHKEY_FILE=key)
+    assert done.stdout == "2\n"
+
+
+def test_a_broker_that_is_not_there(terminal: Terminal) -> None:
+    told = terminal.taskq("--broker", f"unix:{terminal.state / 'none'}", "queue", "ls", code=3)
+    assert told.stderr.startswith("Error: ")
+    assert len(told.stderr.splitlines()) == 1
+
+
+def test_an_unknown_id(terminal: Terminal) -> None:
+    terminal.taskq("call", ADD, "1")
+    for command in (
+        ("result", "nothing"),
+        ("job", "show", "nothing"),
+        ("job", "cancel", "nothing"),
+    ):
+        told = terminal.taskq(*command, code=1)
+        assert "nothing" in told.stderr
+        assert len(told.stderr.splitlines()) == 1

@@ -1,0 +1,94 @@
+"""Which broker a command means."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from taskq.cli import target
+from taskq.cli.failure import UNREACHABLE, USAGE, CliError
+
+
+@pytest.fixture(autouse=True)
+def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("TASKQ_DIR", str(tmp_path))
+    monkeypatch.delenv("TASKQ_BROKER", raising=False)
+    monkeypatch.delenv("TASKQ_APP", raising=False)
+    return tmp_path
+
+
+def broker_directory(base: Path, name: str) -> Path:
+    (base / name).mkdir()
+    (base / name / "key").touch()
+    return base / name
+
+
+def test_a_plain_name_is_an_embedded_broker(base: Path) -> None:
+    assert target.only("q") == target.Target(f"embedded:{base / 'q'}", "q", base / "q")
+
+
+def test_an_embedded_url_names_its_directory(base: Path) -> None:
+    assert target.only(f"embedded:{base / 'x'}").directory == base / "x"
+
+
+def test_another_url_is_taken_as_it_is() -> None:
+    assert target.only("tcp://h:1") == target.Target("tcp://h:1", "tcp://h:1")
+
+
+def test_memory_is_refused() -> None:
+    with pytest.raises(CliError, match="inside its program") as caught:
+        target.only("memory:")
+    assert caught.value.exit_code == USAGE
+
+
+def test_the_option_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKQ_BROKER", "tcp://h:1")
+    assert target.only(None).url == "tcp://h:1"
+    assert target.only("tcp://h:2").url == "tcp://h:2"
+
+
+def test_the_only_directory_is_taken(base: Path) -> None:
+    broker_directory(base, "one")
+    (base / "not-a-broker").mkdir()
+    assert target.only(None).name == "one"
+
+
+def test_several_directories_are_listed(base: Path) -> None:
+    broker_directory(base, "one")
+    broker_directory(base, "two")
+    with pytest.raises(CliError, match="one, two") as caught:
+        target.only(None)
+    assert caught.value.exit_code == USAGE
+    assert [each.name for each in target.choose(None)] == ["one", "two"]
+
+
+def test_none_at_all(base: Path) -> None:
+    with pytest.raises(CliError, match="no broker has run") as caught:
+        target.only(None)
+    assert caught.value.exit_code == UNREACHABLE
+
+
+def test_a_name_that_cannot_be_a_directory() -> None:
+    with pytest.raises(CliError, match="cannot name a directory"):
+        target.only("../x")
+
+
+def test_the_app_is_asked(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(base)
+    monkeypatch.syspath_prepend(str(base))
+    (base / "unit_cli_shop.py").write_text("from taskq import TaskQueue\nq = TaskQueue('shop')\n")
+    monkeypatch.setenv("TASKQ_APP", "unit_cli_shop:q")
+    assert target.only(None).name == "shop"
+    with pytest.raises(CliError, match="no broker has run"):
+        target.only(None, ask_app=False)
+
+
+def test_looking_never_makes_a_directory(base: Path) -> None:
+    with (
+        pytest.raises(CliError, match="no broker runs") as caught,
+        target.conversation(target.only("q"), autostart=False),
+    ):
+        raise AssertionError("connected")
+    assert caught.value.exit_code == UNREACHABLE
+    assert not (base / "q").exists()

@@ -1,0 +1,36 @@
+"""A worker in one call, for tests of the client: it runs in the test's own thread."""
+
+from __future__ import annotations
+
+import itertools
+
+from taskq import TaskQueue
+from taskq.engine.commands import Ack, Claim, Fail, Outcome, Register, Settle
+
+_numbers = itertools.count(1)
+
+
+def work(queue: TaskQueue, n: int = 10_000) -> int:
+    """Run up to `n` messages that are ready; returns how many."""
+    name = f"hand-{next(_numbers)}"
+    register = Register(worker=name, consumer=name, group="default", queues=[queue.name])
+    connection = queue.broker.connect(lambda: register)
+    try:
+        messages = connection.call(Claim(queues=[queue.name], n=n, wait=0)).messages
+        outcomes: list[Outcome] = []
+        for message in messages:
+            function, args, kwargs = queue.codec.decode_call(
+                message.queue, message.id, message.task, message.payload
+            )
+            function = function or queue.tasks[message.task].fn
+            try:
+                value = queue.codec.encode_result(message.id, function(*args, **kwargs))
+            except Exception as error:
+                info = queue.codec.encode_error(message.id, error, message.attempt, name)
+                outcomes.append(Fail(message.receipt, message.id, info))
+            else:
+                outcomes.append(Ack(message.receipt, message.id, value))
+        connection.call(Settle(outcomes=outcomes))
+        return len(messages)
+    finally:
+        connection.close()

@@ -1,0 +1,231 @@
+"""A bench to test the engine on: the engine, a clock that the test moves, and short commands."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from taskq import errors
+from taskq.engine import commands as c
+from taskq.engine.engine import Engine
+from taskq.journal.sqlite import SqliteJournal
+
+PRODUCER = 1  # the session that commands come from unless a test names another
+WORKER = 2  # the session that `register` uses unless a test names another
+
+
+class Bench:
+    """Drives an engine as a host does: apply, advance, commit, deliver the replies.
+
+    `journal`: where each tick is committed, if anywhere. `draw` is what the backoff's dice show.
+    """
+
+    def __init__(self, now: float = 1000.0, journal: SqliteJournal | None = None) -> None:
+        self.engine = Engine()
+        self.journal = journal
+        self.now = now
+        self.draw = 0.0
+        self.replies: dict[int, list[c.Reply]] = {}
+        self._rid = 0
+        self._answers: dict[int, c.Reply] = {}
+
+    # --- what a host does -------------------------------------------------------------------
+
+    def tick(self, now: float | None = None) -> None:
+        """Let the engine do what is due, commit, and deliver the replies."""
+        if now is not None:
+            self.now = now
+        self.engine.advance(self.now)
+        changes = self.engine.take_changes()
+        if changes is not None and self.journal is not None:
+            self.journal.commit(changes)
+        for session, reply in self.engine.take_replies():
+            self.replies.setdefault(session, []).append(reply)
+            self._answers[reply.rid] = reply
+
+    def after(self, seconds: float) -> None:
+        """Move the clock forwards, and tick."""
+        self.tick(self.now + seconds)
+
+    def apply(self, request: c.Request[Any], session: int = PRODUCER) -> int:
+        """Hand a request to the engine without a tick; its request id."""
+        self._rid += 1
+        request.rid = self._rid
+        self.engine.apply(session, request, self.now, self.draw)
+        return self._rid
+
+    def park(self, request: c.Request[Any], session: int = PRODUCER) -> int:
+        """Hand over a request that is not to be answered yet; its request id."""
+        rid = self.apply(request, session)
+        self.tick()
+        assert self.answer(rid) is None, f"answered at once: {self.answer(rid)}"
+        return rid
+
+    def answer(self, rid: int) -> Any:
+        """The reply to that request, or `None`."""
+        return self._answers.get(rid)
+
+    def call(self, request: c.Request[c.R], session: int = PRODUCER) -> c.R:
+        """The reply of a request that is answered in its tick; raises what a `Failed` names."""
+        rid = self.apply(request, session)
+        self.tick()
+        reply = self.answer(rid)
+        assert reply is not None, f"parked: {request}"
+        if isinstance(reply, c.Failed):
+            raise errors.by_name(reply.error)(reply.text)
+        return reply
+
+    def disconnect(self, session: int) -> None:
+        """The connection of that session closes."""
+        self.engine.disconnect(session, self.now)
+        self.tick()
+
+    def reload(self) -> Engine:
+        """Another engine, filled from the journal."""
+        assert self.journal is not None
+        engine = Engine()
+        self.journal.load(engine, self.now)
+        engine.advance(self.now)
+        return engine
+
+    def restart(self) -> None:
+        """The broker dies and comes back: only the journal is left."""
+        self.engine = self.reload()
+        self.tick()
+
+    # --- short commands -----------------------------------------------------------------------
+
+    def enqueue(
+        self,
+        *ids: str,
+        queue: str = "q",
+        task: str = "t",
+        payload: bytes = b"payload",
+        delay: float = 0.0,
+        eta_at: float | None = None,
+        expires_at: float | None = None,
+        **options: Any,
+    ) -> list[str]:
+        """Enqueue messages; the ids that were known before."""
+        calls = [c.Call(id, payload) for id in ids]
+        request = c.Enqueue(
+            queue=queue,
+            task=task,
+            options=c.Options(**options),
+            calls=calls,
+            delay=delay,
+            eta_at=eta_at,
+            expires_at=expires_at,
+        )
+        return self.call(request).existing
+
+    def register(
+        self,
+        session: int = WORKER,
+        worker: str = "w",
+        consumer: str = "c",
+        group: str = "default",
+        queues: Sequence[str] = ("q",),
+        tasks: Iterable[str] | None = None,
+        holding: Iterable[int] = (),
+    ) -> int:
+        """Make a session a consumer; how many lost messages came back."""
+        request = c.Register(
+            worker=worker,
+            consumer=consumer,
+            group=group,
+            queues=list(queues),
+            tasks=None if tasks is None else list(tasks),
+            holding=list(holding),
+        )
+        return self.call(request, session).count
+
+    def claim(
+        self, n: int = 100, session: int = WORKER, queues: Sequence[str] = ("q",)
+    ) -> list[c.Delivered]:
+        """What is ready, at once."""
+        return self.call(c.Claim(queues=list(queues), n=n, wait=0), session).messages
+
+    def claim_one(self, session: int = WORKER, queues: Sequence[str] = ("q",)) -> c.Delivered:
+        """The one message that is next."""
+        (message,) = self.claim(1, session, queues)
+        return message
+
+    def park_claim(
+        self, session: int = WORKER, n: int = 100, queues: Sequence[str] = ("q",), wait: float = 60
+    ) -> int:
+        """A claim that finds nothing; its request id."""
+        return self.park(c.Claim(queues=list(queues), n=n, wait=wait), session)
+
+    def settle(self, *outcomes: c.Outcome) -> list[int]:
+        """Settle; the receipts that were stale."""
+        return self.call(c.Settle(outcomes=list(outcomes)), WORKER).rejected
+
+    def ack(self, message: c.Delivered, value: bytes = b"value") -> list[int]:
+        """The task has returned."""
+        return self.settle(c.Ack(message.receipt, message.id, value))
+
+    def fail(self, message: c.Delivered, **how: Any) -> list[int]:
+        """The task has raised."""
+        return self.settle(failure(message, **how))
+
+    def release(self, message: c.Delivered, unknown: bool = False) -> list[int]:
+        """The task has not begun."""
+        return self.settle(c.Release(message.receipt, message.id, unknown))
+
+    def bury(self, *ids: str, **options: Any) -> None:
+        """Have messages end in the dead-letter queue; needs a registered consumer."""
+        self.enqueue(*ids, **options)
+        for message in self.claim(len(ids)):
+            self.fail(message, final=True)
+
+    def heartbeat(
+        self, worker: str = "w", wait: float = 0.0, session: int = WORKER + 100
+    ) -> c.Attended:
+        """Renew a worker's leases; what is told to it at once."""
+        return self.call(c.Heartbeat(worker=worker, info=c.WorkerInfo(), wait=wait), session)
+
+    def reap(self, consumer: str = "c", running: Iterable[int] = (), **how: bool) -> int:
+        """A consumer has died."""
+        request = c.Reap(
+            worker="w", consumer=consumer, running=list(running), reason="signal 9", **how
+        )
+        return self.call(request, WORKER + 100).count
+
+    # --- what there is ------------------------------------------------------------------------
+
+    def job(self, id: str, group: str = "default") -> c.JobInfo:
+        """All that is known of a message in one group."""
+        (job,) = (j for j in self.call(c.Inspect(id=id)).jobs if j.group == group)
+        return job
+
+    def state(self, id: str, group: str = "default") -> str:
+        """Where a message stands; `"unknown"` if nowhere."""
+        try:
+            return self.job(id, group).state
+        except errors.UnknownMessage:
+            return "unknown"
+
+    def end(self, id: str) -> c.Finished:
+        """How a message has ended, as a waiter is told."""
+        (finished,) = self.call(c.Wait(watch=999, add=[id], wait=0)).finished
+        return finished
+
+    def stats(self, queue: str = "q", group: str = "default") -> c.QueueStats:
+        """The counters of one group."""
+        (found,) = (
+            entry
+            for entry in self.call(c.GetStats()).queues
+            if (entry.queue, entry.group) == (queue, group)
+        )
+        return found
+
+
+def failure(message: c.Delivered, **how: Any) -> c.Fail:
+    """The outcome of an attempt that raised."""
+    return c.Fail(message.receipt, message.id, c.ErrorInfo("ValueError", "no"), **how)
+
+
+def ids(messages: Iterable[c.Delivered]) -> list[str]:
+    """Their ids, in order."""
+    return [message.id for message in messages]

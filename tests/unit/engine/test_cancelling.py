@@ -1,0 +1,153 @@
+"""Cancel: what waits ends at once, what runs is asked, what has ended stays."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskq.engine import commands as c
+from taskq.errors import UnknownMessage
+from tests.unit.engine.bench import WORKER, Bench
+
+HEART = WORKER + 100
+
+
+@pytest.fixture
+def bench() -> Bench:
+    bench = Bench()
+    bench.register()
+    return bench
+
+
+def cancel(bench: Bench, *ids: str, terminate: bool = False) -> c.Cancelled:
+    return bench.call(c.Cancel(ids=list(ids), terminate=terminate))
+
+
+def heartbeat(wait: float = 60) -> c.Heartbeat:
+    return c.Heartbeat(worker="w", info=c.WorkerInfo(), wait=wait)
+
+
+def test_what_waits_is_cancelled_at_once(bench: Bench) -> None:
+    bench.enqueue("ready")
+    bench.enqueue("later", delay=50)
+    reply = cancel(bench, "ready", "later")
+    assert (reply.cancelled, reply.asked) == (["ready", "later"], [])
+    assert bench.claim() == []
+    assert (bench.end("ready").state, bench.end("later").state) == ("cancelled", "cancelled")
+    bench.after(50)
+    assert bench.claim() == []
+
+
+def test_what_runs_is_asked_through_the_heartbeat(bench: Bench) -> None:
+    bench.enqueue("a")
+    message = bench.claim_one()
+    beat = bench.park(heartbeat(), HEART)
+    reply = cancel(bench, "a")
+    assert (reply.cancelled, reply.asked) == ([], ["a"])
+    attended = bench.answer(beat)
+    assert (attended.cancel, attended.terminate) == ([message.receipt], [])
+    assert bench.state("a") == "leased"
+
+
+def test_terminate_is_told_apart(bench: Bench) -> None:
+    bench.enqueue("a")
+    message = bench.claim_one()
+    beat = bench.park(heartbeat(), HEART)
+    cancel(bench, "a", terminate=True)
+    attended = bench.answer(beat)
+    assert (attended.cancel, attended.terminate) == ([], [message.receipt])
+    bench.reap(running=[message.receipt], cancelled=True)
+    assert bench.end("a").state == "cancelled"
+
+
+def test_terminate_after_a_polite_request(bench: Bench) -> None:
+    bench.enqueue("a")
+    message = bench.claim_one()
+    cancel(bench, "a")
+    assert bench.heartbeat().cancel == [message.receipt]
+    cancel(bench, "a", terminate=True)
+    assert bench.heartbeat().terminate == [message.receipt]
+
+
+def test_news_between_two_heartbeats_is_told_by_the_next_at_once(bench: Bench) -> None:
+    bench.enqueue("a")
+    message = bench.claim_one()
+    bench.heartbeat()
+    cancel(bench, "a")
+    assert bench.heartbeat(wait=60).cancel == [message.receipt]
+    assert bench.heartbeat().cancel == []
+
+
+def test_asking_twice_tells_once(bench: Bench) -> None:
+    bench.enqueue("a")
+    message = bench.claim_one()
+    cancel(bench, "a")
+    assert cancel(bench, "a").asked == ["a"]
+    assert bench.heartbeat().cancel == [message.receipt]
+
+
+def test_a_worker_on_a_new_connection_is_told_again(bench: Bench) -> None:
+    bench.enqueue("a", "b")
+    one, two = bench.claim()
+    cancel(bench, "a")
+    cancel(bench, "b", terminate=True)
+    bench.heartbeat(session=HEART)  # this reply is lost with its connection
+    bench.disconnect(HEART)
+    attended = bench.heartbeat(wait=60, session=HEART + 1)
+    assert (attended.cancel, attended.terminate) == ([one.receipt], [two.receipt])
+
+
+@pytest.mark.parametrize("how", ["fail", "release", "lapse", "reap", "abandon", "register"])
+def test_however_a_cancelled_run_ends_it_is_cancelled(bench: Bench, how: str) -> None:
+    bench.enqueue("a", retries=5, lease=10)
+    message = bench.claim_one()
+    cancel(bench, "a")
+    if how == "fail":
+        bench.fail(message)
+    elif how == "release":
+        bench.release(message)
+    elif how == "lapse":
+        bench.after(10)
+    elif how == "reap":
+        bench.reap(running=[message.receipt])
+    elif how == "register":
+        bench.register()
+    else:
+        bench.settle(c.Abandon(message.receipt, "a"))
+    assert bench.end("a").state == "cancelled"
+    assert bench.engine.ledger.messages == {}
+
+
+def test_a_run_that_succeeds_in_spite_of_it_has_succeeded(bench: Bench) -> None:
+    bench.enqueue("a")
+    message = bench.claim_one()
+    cancel(bench, "a")
+    bench.ack(message, b"42")
+    assert bench.end("a").value == b"42"
+
+
+def test_what_has_ended_is_left_alone(bench: Bench) -> None:
+    bench.enqueue("done")
+    bench.ack(bench.claim_one())
+    bench.bury("dead")
+    reply = cancel(bench, "done", "dead")
+    assert (reply.cancelled, reply.asked) == ([], [])
+    assert (bench.end("done").state, bench.state("dead")) == ("succeeded", "dead")
+
+
+def test_a_forgotten_one_has_ended_too(bench: Bench) -> None:
+    bench.enqueue("a", result_ttl=100)
+    bench.ack(bench.claim_one())
+    bench.after(100)
+    assert cancel(bench, "a").cancelled == []
+
+
+def test_an_unknown_id_refuses_all_and_changes_nothing(bench: Bench) -> None:
+    bench.enqueue("a")
+    with pytest.raises(UnknownMessage, match="'nobody'"):
+        cancel(bench, "a", "nobody")
+    assert bench.state("a") == "ready"
+
+
+def test_the_same_id_twice_in_one_request(bench: Bench) -> None:
+    bench.enqueue("a")
+    assert cancel(bench, "a", "a").cancelled == ["a"]

@@ -1,0 +1,151 @@
+"""The dead-letter queue: list, filter, get, replay, replay slowly, purge."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskq.engine import commands as c
+from taskq.errors import TaskqError, UnknownMessage
+from tests.unit.engine.bench import Bench, ids
+
+
+@pytest.fixture
+def bench() -> Bench:
+    bench = Bench()
+    bench.register()
+    return bench
+
+
+def listed(bench: Bench, **filters: str | int) -> list[str]:
+    reply = bench.call(c.ListDead(**filters))  # type: ignore[arg-type]
+    return [entry.id for entry in reply.entries]
+
+
+def test_an_entry_tells_the_whole_story(bench: Bench) -> None:
+    bench.enqueue("a", task="mail.send", payload=b"call", retries=1)
+    first_at = bench.now
+    bench.fail(bench.claim_one(), delay=0)
+    bench.after(5)
+    bench.fail(bench.claim_one())
+    reply = bench.call(c.ListDead(id="a"))
+    (entry,) = reply.entries
+    assert (entry.id, entry.queue, entry.group, entry.task) == ("a", "q", "default", "mail.send")
+    assert (entry.payload, entry.reason, entry.attempts) == (b"call", "ValueError: no", 2)
+    assert (entry.enqueued_at, entry.first_failed_at, entry.last_failed_at) == (
+        first_at,
+        first_at,
+        first_at + 5,
+    )
+    assert [error.attempt for error in entry.errors] == [1, 2]
+    assert reply.total == 1
+
+
+def test_listing_filters_and_limits_oldest_first(bench: Bench) -> None:
+    bench.bury("b", task="mail.send")
+    bench.after(1)
+    bench.bury("a", task="mail.read")
+    bench.enqueue("c", task="other")
+    message = bench.claim_one()
+    bench.settle(c.Fail(message.receipt, "c", c.ErrorInfo("KeyError", "'x'")))
+    assert listed(bench) == ["b", "a", "c"]
+    assert listed(bench, limit=2) == ["b", "a"]
+    assert listed(bench, limit=0) == []
+    assert listed(bench, task="mail") == ["b", "a"]
+    assert listed(bench, error="KeyError") == ["c"]
+    assert listed(bench, error="'x'", task="mail") == []
+    assert listed(bench, queue="q") == ["b", "a", "c"]
+    assert listed(bench, queue="other") == []
+    assert listed(bench, id="nobody") == []
+    assert bench.call(c.ListDead(task="mail", limit=1)).total == 3
+
+
+def test_replay_begins_with_fresh_counts(bench: Bench) -> None:
+    bench.bury("a", retries=0, max_deliveries=1)
+    assert bench.call(c.Replay(ids=["a"])).count == 1
+    assert listed(bench) == []
+    message = bench.claim_one()
+    assert message.attempt == 1
+    bench.ack(message, b"now")
+    assert bench.end("a").value == b"now"
+
+
+def test_a_replayed_one_can_die_again(bench: Bench) -> None:
+    bench.bury("a", retries=1)
+    bench.call(c.Replay(ids=["a"]))
+    bench.fail(bench.claim_one(), delay=0)
+    bench.fail(bench.claim_one())
+    assert bench.state("a") == "dead"
+    assert bench.stats().dead == 1
+
+
+def test_replay_all_of_a_queue(bench: Bench) -> None:
+    bench.bury("a", "b")
+    bench.register(3, consumer="c3", queues=["other"])
+    bench.enqueue("x", queue="other")
+    bench.fail(bench.claim_one(3, queues=["other"]))
+    assert bench.call(c.Replay(queue="q")).count == 2
+    assert (ids(bench.claim()), listed(bench)) == (["a", "b"], ["x"])
+
+
+def test_replay_at_a_rate(bench: Bench) -> None:
+    bench.bury(*"abcd")
+    assert bench.call(c.Replay(queue="q", rate=2.0)).count == 4
+    assert ids(bench.claim()) == ["a"]
+    bench.after(0.499)
+    assert bench.claim() == []
+    bench.after(0.001)
+    assert ids(bench.claim()) == ["b"]
+    bench.after(1)
+    assert ids(bench.claim()) == ["c", "d"]
+
+
+@pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
+def test_a_rate_must_be_above_0(bench: Bench, rate: float) -> None:
+    bench.bury("a")
+    with pytest.raises(TaskqError, match="rate"):
+        bench.call(c.Replay(queue="q", rate=rate))
+    assert listed(bench) == ["a"]
+
+
+def test_purge_forgets_without_a_result(bench: Bench) -> None:
+    bench.bury("a", "b")
+    assert bench.call(c.PurgeDead(ids=["a"])).count == 1
+    assert (listed(bench), bench.state("a")) == (["b"], "unknown")
+    assert bench.call(c.PurgeDead(queue="q")).count == 1
+    assert bench.engine.ledger.messages == {}
+    stats = bench.stats()
+    assert (stats.dead, stats.purged, stats.bytes) == (0, 2, 0)
+
+
+@pytest.mark.parametrize("request_type", [c.Replay, c.PurgeDead])
+def test_an_unknown_id_refuses_all(
+    bench: Bench, request_type: type[c.Replay | c.PurgeDead]
+) -> None:
+    bench.bury("a")
+    with pytest.raises(UnknownMessage, match="'nobody'"):
+        bench.call(request_type(ids=["a", "nobody"]))
+    assert listed(bench) == ["a"]
+
+
+@pytest.mark.parametrize("request_type", [c.Replay, c.PurgeDead])
+def test_the_same_id_twice_counts_once(
+    bench: Bench, request_type: type[c.Replay | c.PurgeDead]
+) -> None:
+    bench.bury("a")
+    assert bench.call(request_type(ids=["a", "a"])).count == 1
+
+
+def test_groups_have_dead_letters_of_their_own(bench: Bench) -> None:
+    bench.register(3, worker="auditor", group="audit")
+    bench.enqueue("a")
+    bench.fail(bench.claim_one())
+    bench.fail(bench.claim_one(3))
+    assert len(listed(bench)) == 2
+    assert listed(bench, group="audit") == ["a"]
+    assert bench.call(c.Replay(ids=["a"], group="audit")).count == 1
+    assert (bench.state("a", "default"), bench.state("a", "audit")) == ("dead", "ready")
+
+
+def test_a_dead_letter_keeps_its_id_taken(bench: Bench) -> None:
+    bench.bury("a")
+    assert bench.enqueue("a") == ["a"]

@@ -1,0 +1,127 @@
+"""Enqueue: one and many, the same id again, and what is refused."""
+
+from __future__ import annotations
+
+from math import inf, nan
+
+import pytest
+
+from taskq.engine import commands as c
+from taskq.engine import produce
+from taskq.errors import PayloadTooLarge, TaskqError
+from tests.unit.engine.bench import Bench, ids
+
+
+@pytest.fixture
+def bench() -> Bench:
+    bench = Bench()
+    bench.register()
+    return bench
+
+
+def test_many_in_one_request_keep_their_order(bench: Bench) -> None:
+    names = [f"{n:04}" for n in range(2000)]
+    assert bench.enqueue(*names) == []
+    assert ids(bench.claim(2000)) == names
+
+
+def test_none_is_fine(bench: Bench) -> None:
+    assert bench.enqueue() == []
+
+
+def test_a_known_id_is_left_as_it_is(bench: Bench) -> None:
+    bench.enqueue("a", payload=b"first")
+    assert bench.enqueue("a", "b", payload=b"second") == ["a"]
+    assert [message.payload for message in bench.claim()] == [b"first", b"second"]
+    assert bench.call(c.GetStats()).broker.acknowledged == 2
+
+
+@pytest.mark.parametrize("state", ["scheduled", "leased", "dead", "succeeded", "cancelled"])
+def test_an_id_is_known_in_every_state(bench: Bench, state: str) -> None:
+    bench.enqueue("a", delay=5 if state == "scheduled" else 0)
+    if state not in ("scheduled", "cancelled"):
+        message = bench.claim_one()
+        if state == "dead":
+            bench.fail(message)
+        elif state == "succeeded":
+            bench.ack(message)
+    elif state == "cancelled":
+        bench.call(c.Cancel(ids=["a"]))
+    assert bench.state("a") == state
+    assert bench.enqueue("a") == ["a"]
+    assert bench.state("a") == state
+
+
+def test_the_same_id_twice_in_one_request(bench: Bench) -> None:
+    assert bench.enqueue("a", "a") == ["a"]
+    assert ids(bench.claim()) == ["a"]
+
+
+def test_an_id_is_one_message_in_all_queues(bench: Bench) -> None:
+    bench.enqueue("a")
+    assert bench.enqueue("a", queue="other") == ["a"]
+
+
+@pytest.mark.parametrize("name", ["queue", "task"])
+def test_names_must_not_be_empty(bench: Bench, name: str) -> None:
+    with pytest.raises(TaskqError, match="name"):
+        bench.enqueue("a", **{name: ""})  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("option", "bad"),
+    [
+        ("priority", -1),
+        ("priority", 4),
+        ("lease", 0.0),
+        ("lease", -1.0),
+        ("lease", nan),
+        ("result_ttl", -1.0),
+        ("result_ttl", nan),
+        ("delay", inf),
+        ("delay", nan),
+        ("eta_at", inf),
+        ("eta_at", nan),
+        ("expires_at", inf),
+        ("expires_at", nan),
+    ],
+)
+def test_numbers_that_would_stop_the_clock_are_refused(
+    bench: Bench, option: str, bad: float
+) -> None:
+    with pytest.raises(TaskqError, match=option):
+        bench.enqueue("a", **{option: bad})  # type: ignore[arg-type]
+    assert bench.state("a") == "unknown"
+    assert bench.engine.next_deadline() is None
+
+
+def test_fault_54_a_payload_over_the_limit_refuses_the_whole_request(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(produce, "MAX_PAYLOAD", 10)
+    bench.enqueue("exact", payload=b"x" * 10)
+    calls = [c.Call("small", b""), c.Call("big", b"x" * 11)]
+    with pytest.raises(PayloadTooLarge, match="big"):
+        bench.call(c.Enqueue("q", "t", c.Options(), calls))
+    assert ids(bench.claim()) == ["exact"]
+
+
+def test_calls_of_one_task_share_their_options_in_memory(bench: Bench) -> None:
+    bench.enqueue("a", retries=3)
+    bench.enqueue("b", retries=3)
+    messages = bench.engine.ledger.messages
+    assert messages["a"].spec is messages["b"].spec
+
+
+def test_options_of_tasks_that_are_gone_do_not_pile_up(bench: Bench) -> None:
+    for n in range(3000):
+        bench.enqueue(f"{n}", task=f"task{n}")
+        bench.ack(bench.claim_one())
+    assert len(bench.engine.ledger._specs) < 1100
+
+
+def test_a_refusal_carries_the_request_id(bench: Bench) -> None:
+    rid = bench.apply(c.Enqueue("", "t", c.Options(), []))
+    bench.tick()
+    reply = bench.answer(rid)
+    assert (type(reply), reply.error) == (c.Failed, "TaskqError")

@@ -1,0 +1,120 @@
+"""Pause, resume, purge, peek, and the counters."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskq.engine import commands as c
+from taskq.engine.retry import Backoff
+from taskq.errors import TaskqError
+from tests.unit.engine.bench import Bench, ids
+
+
+@pytest.fixture
+def bench() -> Bench:
+    bench = Bench()
+    bench.register()
+    return bench
+
+
+def control(bench: Bench, action: str, queue: str = "q") -> int:
+    return bench.call(c.Control(queue=queue, action=action)).count
+
+
+def test_a_paused_queue_hands_out_nothing_and_takes_everything(bench: Bench) -> None:
+    bench.enqueue("a")
+    assert control(bench, "pause") == 1
+    assert bench.claim() == []
+    bench.enqueue("b")
+    assert bench.stats().paused
+    control(bench, "resume")
+    assert ids(bench.claim()) == ["a", "b"]
+
+
+def test_what_runs_goes_on_while_paused(bench: Bench) -> None:
+    bench.enqueue("a")
+    message = bench.claim_one()
+    control(bench, "pause")
+    assert bench.ack(message) == []
+
+
+def test_purge_drops_what_waits_and_only_that(bench: Bench) -> None:
+    bench.bury("dead")
+    bench.enqueue("running")
+    running = bench.claim_one()
+    bench.enqueue("ready")
+    bench.enqueue("scheduled", delay=50)
+    bench.enqueue("elsewhere", queue="other")
+    assert control(bench, "purge") == 2
+    assert [bench.state(id) for id in ("ready", "scheduled")] == ["unknown"] * 2
+    assert [bench.state(id) for id in ("dead", "running", "elsewhere")] == [
+        "dead",
+        "leased",
+        "ready",
+    ]
+    assert (bench.stats().purged, bench.stats().ready, bench.stats().scheduled) == (2, 0, 0)
+    assert bench.ack(running) == []
+    bench.after(50)
+    assert bench.claim() == []
+
+
+def test_a_purged_id_may_be_used_again(bench: Bench) -> None:
+    bench.enqueue("a")
+    control(bench, "purge")
+    assert bench.enqueue("a") == []
+    assert ids(bench.claim()) == ["a"]
+
+
+@pytest.mark.parametrize(("queue", "action"), [("none", "pause"), ("", "purge"), ("q", "stop")])
+def test_a_wrong_queue_or_action_is_refused(bench: Bench, queue: str, action: str) -> None:
+    bench.enqueue("a")
+    with pytest.raises(TaskqError, match=repr(action if queue == "q" else queue)):
+        control(bench, action, queue)
+    assert bench.state("a") == "ready"
+
+
+def test_peek_shows_the_order_in_which_they_would_run(bench: Bench) -> None:
+    bench.enqueue("b", task="x", payload=b"12345")
+    bench.enqueue("a", priority=0)
+    bench.enqueue("late", delay=20)
+    bench.enqueue("soon", delay=10)
+
+    def peek(state: str, limit: int = 20) -> list[str]:
+        return [m.id for m in bench.call(c.Peek(queue="q", state=state, limit=limit)).messages]
+
+    assert peek("ready") == ["a", "b"]
+    assert peek("ready", 1) == ["a"]
+    assert peek("scheduled") == ["soon", "late"]
+    assert peek("dead") == peek("leased") == []
+    assert ids(bench.claim(1)) == ["a"]
+    assert (peek("ready"), peek("leased")) == (["b"], ["a"])
+    (preview,) = bench.call(c.Peek(queue="q")).messages
+    assert (preview.task, preview.size, preview.state) == ("x", 5, "ready")
+
+
+@pytest.mark.parametrize(("queue", "state"), [("none", "ready"), ("q", "happy"), ("", "ready")])
+def test_peek_refuses_what_is_not_there(bench: Bench, queue: str, state: str) -> None:
+    with pytest.raises(TaskqError):
+        bench.call(c.Peek(queue=queue, state=state))
+
+
+def test_the_counters_follow_every_step(bench: Bench) -> None:
+    plain = Backoff(base=10, jitter=False)
+    bench.enqueue(*"abcdefgh", retries=1, backoff=plain, payload=b"12345")
+    bench.enqueue("x", expires_at=bench.now + 1)
+    a, b, x, _ = bench.claim(4)
+    bench.ack(a)
+    bench.fail(b)
+    bench.fail(x, final=True)
+    bench.call(c.Cancel(ids=["e"]))
+    bench.after(1)
+    stats = bench.stats()
+    assert (stats.ready, stats.scheduled, stats.leased) == (3, 1, 1)
+    assert (stats.succeeded, stats.dead, stats.cancelled, stats.expired) == (1, 1, 1, 1)
+    assert (stats.failed, stats.purged, stats.held) == (2, 0, 0)
+    assert stats.bytes == 5 * 6  # all but the finished, the cancelled and the expired
+    assert stats.consumers == 1
+    assert stats.oldest_ready_at == bench.now - 1
+    broker = bench.call(c.GetStats()).broker
+    assert (broker.acknowledged, broker.messages, broker.results) == (9, 6, 3)
+    assert broker.now == bench.now

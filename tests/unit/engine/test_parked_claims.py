@@ -1,0 +1,188 @@
+"""Claims that wait: served when something comes, in fair shares, and never after their time."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskq.engine import commands as c
+from tests.unit.engine.bench import WORKER, Bench, ids
+
+
+@pytest.fixture
+def bench() -> Bench:
+    bench = Bench()
+    for session in (WORKER, 3, 4):
+        bench.register(session, consumer=f"c{session}")
+    return bench
+
+
+def test_a_parked_claim_gets_what_is_enqueued(bench: Bench) -> None:
+    rid = bench.park_claim()
+    bench.enqueue("a")
+    assert ids(bench.answer(rid).messages) == ["a"]
+
+
+def test_a_parked_claim_gets_what_becomes_due(bench: Bench) -> None:
+    bench.enqueue("a", delay=5)
+    rid = bench.park_claim()
+    bench.after(4.999)
+    assert bench.answer(rid) is None
+    bench.after(0.001)
+    assert ids(bench.answer(rid).messages) == ["a"]
+
+
+@pytest.mark.parametrize("how", ["release", "lapse", "retry", "reap", "leave", "replay", "resume"])
+def test_a_parked_claim_gets_what_comes_back(bench: Bench, how: str) -> None:
+    bench.register(9, worker="other")
+    bench.enqueue("a", lease=10, retries=how != "replay")
+    if how == "resume":
+        bench.call(c.Control(queue="q", action="pause"))
+        rid = bench.park_claim()
+        bench.call(c.Control(queue="q", action="resume"))
+        assert ids(bench.answer(rid).messages) == ["a"]
+        return
+    message = bench.claim_one(session=9)
+    rid = bench.park_claim()
+    if how == "release":
+        bench.release(message)
+    elif how == "lapse":
+        bench.after(10)
+    elif how == "retry":
+        bench.fail(message, delay=1.0)
+        bench.after(1)
+    elif how == "reap":
+        bench.call(c.Reap(worker="other", consumer="c", running=[message.receipt], reason=""))
+    elif how == "leave":
+        bench.call(c.Leave(worker="other"))
+    else:
+        bench.fail(message)
+        bench.call(c.Replay(ids=["a"]))
+    assert ids(bench.answer(rid).messages) == ["a"]
+
+
+def test_a_claim_is_over_in_its_time_exactly(bench: Bench) -> None:
+    rid = bench.park_claim(wait=5)
+    assert bench.engine.next_deadline() == bench.now + 5
+    bench.after(4.999)
+    assert bench.answer(rid) is None
+    bench.after(0.001)
+    assert bench.answer(rid).messages == []
+    bench.enqueue("a")
+    assert bench.state("a") == "ready"
+
+
+def test_drained_tells_whether_anything_can_still_come(bench: Bench) -> None:
+    def drained(wait: float = 0) -> bool:
+        return bench.call(c.Claim(queues=["q"], n=1, wait=wait), WORKER).drained
+
+    assert drained()
+    bench.enqueue("a", delay=5)
+    assert not drained()
+    bench.after(5)
+    message = bench.claim_one(session=3)
+    assert not drained()
+    bench.ack(message)
+    assert drained()
+
+
+def test_waiting_consumers_share_what_comes(bench: Bench) -> None:
+    rids = [bench.park_claim(session) for session in (WORKER, 3, 4)]
+    bench.enqueue(*"abcdefg")
+    shares = [ids(bench.answer(rid).messages) for rid in rids]
+    assert sorted(id for share in shares for id in share) == list("abcdefg")
+    assert sorted(len(share) for share in shares) == [2, 2, 3]
+
+
+def test_a_share_is_no_more_than_asked_for(bench: Bench) -> None:
+    small = bench.park_claim(WORKER, n=1)
+    big = bench.park_claim(3)
+    bench.enqueue(*"abcdef")
+    assert len(bench.answer(small).messages) == 1
+    assert len(bench.answer(big).messages) == 5
+
+
+def test_one_message_goes_to_one_claim(bench: Bench) -> None:
+    rids = [bench.park_claim(session) for session in (WORKER, 3, 4)]
+    bench.enqueue("a")
+    assert sum(bench.answer(rid) is not None for rid in rids) == 1
+    bench.enqueue("b")
+    assert sum(bench.answer(rid) is not None for rid in rids) == 2
+
+
+def test_a_claim_waits_on_several_queues(bench: Bench) -> None:
+    bench.register(queues=["q", "other"], consumer="c2")
+    rid = bench.park_claim(queues=["q", "other"])
+    bench.enqueue("a", queue="other")
+    assert ids(bench.answer(rid).messages) == ["a"]
+    bench.enqueue("b")
+    assert bench.state("b") == "ready"
+
+
+def test_a_claim_that_was_answered_is_not_served_from_its_other_queue(bench: Bench) -> None:
+    rid = bench.park_claim(queues=["q", "other"])
+    bench.apply(c.Enqueue("q", "t", c.Options(), [c.Call("a", b"")]))
+    bench.apply(c.Enqueue("other", "t", c.Options(), [c.Call("b", b"")]))
+    bench.tick()
+    assert len(bench.replies[WORKER]) == 2  # the registration and one claim
+    given = set(ids(bench.answer(rid).messages))
+    assert given
+    assert {id for id in "ab" if bench.state(id) == "leased"} == given
+
+
+def test_a_closed_connection_is_never_served(bench: Bench) -> None:
+    bench.park_claim(WORKER)
+    rid = bench.park_claim(3)
+    bench.disconnect(WORKER)
+    bench.enqueue("a")
+    assert ids(bench.answer(rid).messages) == ["a"]
+
+
+@pytest.mark.parametrize("end", ["reap", "leave", "take over"])
+def test_a_dead_consumer_is_never_served(bench: Bench, end: str) -> None:
+    bench.park_claim(WORKER)
+    if end == "reap":
+        bench.reap("c2")
+    elif end == "leave":
+        bench.call(c.Leave(worker="w"))
+    else:
+        bench.register(9, consumer="c2")
+    bench.enqueue("a")
+    assert bench.state("a") == "ready"
+
+
+def test_a_second_claim_takes_the_place_of_the_first(bench: Bench) -> None:
+    first = bench.park_claim()
+    assert bench.claim() == []
+    bench.enqueue("a")
+    assert bench.answer(first) is None
+    assert bench.state("a") == "ready"
+
+
+def test_a_claim_of_nothing_withdraws_the_parked_one(bench: Bench) -> None:
+    bench.park_claim()
+    reply = bench.call(c.Claim(queues=[], n=0, wait=0), WORKER)
+    assert reply.messages == []
+    bench.enqueue("a")
+    assert bench.state("a") == "ready"
+
+
+def test_nothing_is_left_of_a_thousand_claims(bench: Bench) -> None:
+    for n in range(1000):
+        rid = bench.park_claim(wait=60)
+        bench.enqueue(f"{n}")
+        (message,) = bench.answer(rid).messages
+        bench.ack(message)
+    assert len(bench.engine.ledger.timers._heap) < 20
+    (group,) = bench.engine.ledger.queues["q"].groups.values()
+    assert not group.claims
+
+
+def test_the_suspect_is_alone_in_a_parked_claim_too(bench: Bench) -> None:
+    bench.enqueue("poison", lease=10)
+    bench.claim_one(session=3)
+    bench.call(c.Control(queue="q", action="pause"))
+    bench.enqueue("a", "b")
+    bench.after(10)
+    rid = bench.park_claim()
+    bench.call(c.Control(queue="q", action="resume"))
+    assert ids(bench.answer(rid).messages) == ["poison"]

@@ -1,0 +1,115 @@
+"""Results: kept for their TTL, removed by the clock, and told from what never was."""
+
+from __future__ import annotations
+
+from math import inf
+
+import pytest
+
+from taskq.engine import commands as c
+from taskq.engine.results import REMEMBERED
+from taskq.errors import UnknownMessage
+from tests.unit.engine.bench import Bench, ids
+
+
+@pytest.fixture
+def bench() -> Bench:
+    bench = Bench()
+    bench.register()
+    return bench
+
+
+def finish(bench: Bench, id: str, **options: float) -> None:
+    bench.enqueue(id, **options)
+    bench.ack(bench.claim_one())
+
+
+def results(bench: Bench) -> int:
+    return bench.call(c.GetStats()).broker.results
+
+
+def test_a_result_lives_for_its_ttl(bench: Bench) -> None:
+    finish(bench, "a", result_ttl=100)
+    bench.after(99.999)
+    assert bench.end("a").value == b"value"
+    bench.after(0.001)
+    assert bench.end("a").state == "forgotten"
+
+
+def test_expiry_is_active_and_needs_no_reader(bench: Bench) -> None:
+    for id in "abc":
+        finish(bench, id, result_ttl=100)
+    assert results(bench) == 3
+    bench.after(100)
+    assert results(bench) == 0
+
+
+def test_the_clock_is_asked_for_the_first_expiry() -> None:
+    bench = Bench()
+    bench.enqueue("a", result_ttl=100)
+    bench.call(c.Cancel(ids=["a"]))
+    assert bench.engine.next_deadline() == bench.now + 100
+
+
+def test_each_result_expires_in_its_own_time(bench: Bench) -> None:
+    finish(bench, "long", result_ttl=1000)
+    finish(bench, "short", result_ttl=100)
+    bench.after(100)
+    assert (bench.end("short").state, bench.end("long").state) == ("forgotten", "succeeded")
+    bench.after(900)
+    assert bench.end("long").state == "forgotten"
+
+
+def test_a_short_ttl_hides_the_value_at_once_but_the_id_is_remembered(bench: Bench) -> None:
+    finish(bench, "a", result_ttl=1)
+    bench.after(1)
+    assert bench.end("a").state == "forgotten"
+    assert bench.enqueue("a") == ["a"]
+    bench.after(REMEMBERED)
+    assert bench.enqueue("a") == []
+
+
+def test_a_ttl_of_0_stores_no_value(bench: Bench) -> None:
+    finish(bench, "a", result_ttl=0)
+    result = bench.engine.ledger.results.get("a")
+    assert result is not None
+    assert result.value is None
+
+
+def test_a_ttl_without_end(bench: Bench) -> None:
+    finish(bench, "a", result_ttl=inf)
+    bench.after(10**9)
+    assert bench.end("a").value == b"value"
+    assert bench.engine.next_deadline() is None
+
+
+def test_no_value_is_a_value_of_its_own(bench: Bench) -> None:
+    bench.enqueue("a")
+    message = bench.claim_one()
+    bench.settle(c.Ack(message.receipt, "a", None))
+    end = bench.end("a")
+    assert (end.state, end.value) == ("succeeded", None)
+
+
+def test_inspect_shows_the_end(bench: Bench) -> None:
+    bench.enqueue("a", task="work", priority=1)
+    message = bench.claim_one()
+    bench.after(3)
+    bench.ack(message)
+    job = bench.job("a")
+    assert (job.state, job.task, job.queue, job.priority) == ("succeeded", "work", "q", 1)
+    assert (job.attempts, job.worker, job.enqueued_at) == (1, "w", bench.now - 3)
+    assert (job.started_at, job.finished_at) == (bench.now - 3, bench.now)
+
+
+def test_inspect_of_the_unknown_is_an_error(bench: Bench) -> None:
+    with pytest.raises(UnknownMessage, match="'nothing'"):
+        bench.job("nothing")
+
+
+def test_a_late_message_with_a_forgotten_id_is_a_new_one(bench: Bench) -> None:
+    finish(bench, "a", result_ttl=100)
+    bench.after(100)
+    bench.enqueue("a")
+    assert ids(bench.claim()) == ["a"]
+    assert bench.state("a") == "leased"

@@ -1,0 +1,82 @@
+"""A task that no consumer knows is parked, shown, and given to the first one that knows it."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskq.engine import commands as c
+from tests.unit.engine.bench import Bench, ids
+
+
+@pytest.fixture
+def bench() -> Bench:
+    bench = Bench()
+    bench.register(tasks=["known"])
+    return bench
+
+
+def test_an_unknown_task_is_parked_and_shown(bench: Bench) -> None:
+    bench.enqueue("a", task="new")
+    bench.enqueue("b", task="known")
+    assert ids(bench.claim()) == ["b"]
+    assert bench.state("a") == "held"
+    assert bench.stats().unknown == {"new": 1}
+    assert bench.call(c.GetStats()).broker.parked == 1
+
+
+def test_it_goes_to_a_consumer_that_knows_it_first_and_in_order(bench: Bench) -> None:
+    bench.enqueue("a", "b", task="new")
+    assert bench.claim() == []
+    bench.enqueue("c", task="new")
+    bench.register(3, consumer="c2", tasks=["new"])
+    assert ids(bench.claim(session=3)) == ["a", "b", "c"]
+    assert bench.stats().unknown == {}
+
+
+def test_a_parked_claim_of_one_that_knows_is_served(bench: Bench) -> None:
+    bench.register(3, consumer="c2", tasks=["new"])
+    waiting = bench.park_claim(3)
+    bench.park_claim()
+    bench.enqueue("a", task="new")
+    assert ids(bench.answer(waiting).messages) == ["a"]
+
+
+def test_a_release_as_unknown_parks_it(bench: Bench) -> None:
+    bench.register(3, consumer="all", tasks=None)
+    bench.enqueue("a", task="x")
+    message = bench.claim_one(session=3)
+    bench.release(message, unknown=True)
+    job = bench.job("a")
+    assert (job.state, job.attempts) == ("held", 0)
+
+
+def test_a_portable_message_can_go_anywhere(bench: Bench) -> None:
+    bench.enqueue("a", task="<lambda>", portable=True)
+    assert ids(bench.claim()) == ["a"]
+
+
+def test_part_of_the_parked_ones_may_be_taken(bench: Bench) -> None:
+    bench.enqueue("a", "b", "c", task="new")
+    bench.claim()
+    bench.register(3, consumer="c2", tasks=["new"])
+    assert ids(bench.claim(2, session=3)) == ["a", "b"]
+    assert bench.stats().unknown == {"new": 1}
+    assert ids(bench.claim(2, session=3)) == ["c"]
+
+
+def test_a_parked_one_can_be_cancelled_and_purged(bench: Bench) -> None:
+    bench.enqueue("a", "b", task="new")
+    bench.claim()
+    bench.call(c.Cancel(ids=["a"]))
+    assert bench.stats().unknown == {"new": 1}
+    assert bench.call(c.Control(queue="q", action="purge")).count == 1
+    assert (bench.stats().unknown, bench.stats().held) == ({}, 0)
+    bench.register(3, consumer="c2", tasks=["new"])
+    assert bench.claim(session=3) == []
+
+
+def test_a_parked_one_expires(bench: Bench) -> None:
+    bench.enqueue("a", task="new", expires_at=bench.now + 5)
+    bench.claim()
+    bench.after(5)
+    assert (bench.state("a"), bench.stats().unknown) == ("expired", {})

@@ -1,0 +1,245 @@
+"""Waiting for ids: one, many, again, unknown ones, too long, and from a connection that closes."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskq.engine import commands as c
+from taskq.engine import produce
+from tests.unit.engine.bench import PRODUCER, Bench
+
+WAITER = 5
+
+
+@pytest.fixture
+def bench() -> Bench:
+    bench = Bench()
+    bench.register()
+    return bench
+
+
+def wait(*add: str, seconds: float = 60, watch: int = 1) -> c.Wait:
+    return c.Wait(watch=watch, add=list(add), wait=seconds)
+
+
+def told(reply: c.Waited) -> list[str]:
+    return [entry.id for entry in reply.finished]
+
+
+def test_a_wait_is_answered_when_its_message_ends(bench: Bench) -> None:
+    bench.enqueue("a")
+    message = bench.claim_one()
+    rid = bench.park(wait("a"), WAITER)
+    bench.ack(message, b"42")
+    reply = bench.answer(rid)
+    assert [(entry.id, entry.state, entry.value) for entry in reply.finished] == [
+        ("a", "succeeded", b"42")
+    ]
+    assert reply.pending == 0
+
+
+def test_what_has_ended_is_told_at_once(bench: Bench) -> None:
+    bench.enqueue("a")
+    bench.ack(bench.claim_one())
+    assert told(bench.call(wait("a"), WAITER)) == ["a"]
+
+
+@pytest.mark.parametrize("end", ["dead", "cancelled", "expired", "unknown"])
+def test_every_end_is_told(bench: Bench, end: str) -> None:
+    bench.enqueue("a", expires_at=bench.now + 5 if end == "expired" else None)
+    rid = bench.park(wait("a", seconds=600), WAITER)
+    if end == "dead":
+        bench.fail(bench.claim_one())
+    elif end == "cancelled":
+        bench.call(c.Cancel(ids=["a"]))
+    elif end == "expired":
+        bench.after(5)
+    else:
+        bench.call(c.Control(queue="q", action="purge"))
+    (finished,) = bench.answer(rid).finished
+    assert finished.state == end
+
+
+def test_an_unknown_id_is_told_as_such_at_once(bench: Bench) -> None:
+    (finished,) = bench.call(wait("never"), WAITER).finished
+    assert (finished.id, finished.state) == ("never", "unknown")
+
+
+def test_many_are_told_as_they_end_each_once(bench: Bench) -> None:
+    bench.enqueue(*"abc")
+    a, b, x = bench.claim()
+    rid = bench.park(wait(*"abc"), WAITER)
+    bench.settle(c.Ack(b.receipt, "b", b""), c.Ack(a.receipt, "a", b""))
+    reply = bench.answer(rid)
+    assert (told(reply), reply.pending) == (["b", "a"], 1)
+    rid = bench.park(wait(), WAITER)
+    bench.ack(x)
+    reply = bench.answer(rid)
+    assert (told(reply), reply.pending) == (["c"], 0)
+
+
+def test_what_ends_between_two_waits_is_told_by_the_second(bench: Bench) -> None:
+    bench.enqueue("a", "b")
+    a, b = bench.claim()
+    rid = bench.park(wait("a", "b"), WAITER)
+    bench.ack(a)
+    assert told(bench.answer(rid)) == ["a"]
+    bench.ack(b)
+    assert told(bench.call(wait(), WAITER)) == ["b"]
+
+
+def test_adding_an_id_again_does_not_tell_it_twice(bench: Bench) -> None:
+    bench.enqueue("a", "b")
+    a, _ = bench.claim()
+    rid = bench.park(wait("a", "b"), WAITER)
+    second = bench.park(wait("a", "b"), WAITER)
+    bench.ack(a)
+    assert bench.answer(rid) is None  # the second request took its place
+    reply = bench.answer(second)
+    assert (told(reply), reply.pending) == (["a"], 1)
+
+
+def test_adding_again_what_has_ended_and_was_not_told_yet(bench: Bench) -> None:
+    bench.enqueue("a", "b")
+    a, b = bench.claim()
+    rid = bench.park(wait("a", "b"), WAITER)
+    bench.ack(a)
+    assert bench.answer(rid) is not None
+    bench.ack(b)
+    reply = bench.call(wait("b"), WAITER)
+    assert (told(reply), reply.pending) == (["b"], 0)
+
+
+def test_an_id_may_be_in_several_watches(bench: Bench) -> None:
+    bench.enqueue("a")
+    message = bench.claim_one()
+    rids = [bench.park(wait("a", watch=n), WAITER + n) for n in (1, 2)]
+    rids.append(bench.park(wait("a", watch=7), WAITER + 1))
+    bench.ack(message)
+    assert [told(bench.answer(rid)) for rid in rids] == [["a"]] * 3
+
+
+def test_a_wait_is_over_in_its_time_exactly(bench: Bench) -> None:
+    bench.enqueue("a", delay=1000)
+    rid = bench.park(wait("a", seconds=2), WAITER)
+    assert bench.engine.next_deadline() == bench.now + 2
+    bench.after(1.999)
+    assert bench.answer(rid) is None
+    bench.after(0.001)
+    reply = bench.answer(rid)
+    assert (reply.finished, reply.pending) == ([], 1)
+
+
+def test_a_wait_that_ran_out_says_whose_queue_nobody_consumes(bench: Bench) -> None:
+    bench.enqueue("a", queue="lonely")
+    bench.enqueue("b", queue="q", delay=100)
+    rid = bench.park(wait("a", "b", seconds=2), WAITER)
+    bench.after(2)
+    assert bench.answer(rid).unconsumed == ["lonely"]
+
+
+def test_a_queue_whose_consumers_have_gone_is_unconsumed(bench: Bench) -> None:
+    bench.enqueue("a")
+    bench.disconnect(2)
+    rid = bench.park(wait("a", seconds=2), WAITER)
+    bench.after(2)
+    assert bench.answer(rid).unconsumed == ["q"]
+
+
+def test_a_wait_of_0_seconds_never_parks(bench: Bench) -> None:
+    bench.enqueue("a")
+    reply = bench.call(wait("a", seconds=0), WAITER)
+    assert (reply.finished, reply.pending) == ([], 1)
+
+
+def test_an_empty_wait_is_answered_at_once(bench: Bench) -> None:
+    reply = bench.call(wait(), WAITER)
+    assert (reply.finished, reply.pending) == ([], 0)
+
+
+def test_two_deadlines_on_one_connection(bench: Bench) -> None:
+    bench.enqueue("a", delay=1000)
+    late = bench.park(wait("a", seconds=50, watch=1), WAITER)
+    soon = bench.park(wait("a", seconds=10, watch=2), WAITER)
+    bench.after(10)
+    assert (bench.answer(late), bench.answer(soon) is not None) == (None, True)
+    bench.after(40)
+    assert bench.answer(late) is not None
+
+
+def test_unwatch_forgets(bench: Bench) -> None:
+    bench.enqueue("a")
+    rid = bench.park(wait("a"), WAITER)
+    bench.call(c.Unwatch(watch=1), WAITER)
+    bench.ack(bench.claim_one())
+    assert bench.answer(rid) is None
+    bench.call(c.Unwatch(watch=1), WAITER)
+
+
+def test_nothing_is_left_of_a_closed_connection(bench: Bench) -> None:
+    bench.enqueue("a", "b")
+    rid = bench.park(wait("a", "b"), WAITER)
+    other = bench.park(wait("a"), WAITER + 1)
+    bench.disconnect(WAITER)
+    bench.ack(bench.claim_one())
+    assert bench.answer(rid) is None
+    assert told(bench.answer(other)) == ["a"]
+    assert len(bench.engine.ledger.watchers) == 0
+
+
+def test_fault_36_ten_thousand_waiters(bench: Bench) -> None:
+    bench.enqueue("a")
+    message = bench.claim_one()
+    for session in range(100, 10_100):
+        bench.apply(wait("a"), session)
+    bench.tick()
+    bench.ack(message)
+    assert sum(len(bench.replies.get(session, ())) for session in range(100, 10_100)) == 10_000
+
+
+def test_big_answers_come_in_pieces(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(produce, "REPLY_BYTES", 1000)
+    names = [f"{n}" for n in range(10)]
+    bench.enqueue(*names)
+    for message in bench.claim():
+        bench.ack(message, b"x" * 400)
+    seen = []
+    reply = bench.call(wait(*names), WAITER)
+    while True:
+        seen += told(reply)
+        assert len(reply.finished) <= 2
+        if not reply.pending:
+            break
+        reply = bench.call(wait(), WAITER)
+    assert seen == names
+
+
+def test_a_dead_letter_replayed_before_its_waiter_heard_of_it_is_waited_for(bench: Bench) -> None:
+    bench.bury("a")
+    bench.enqueue("b")
+    b = bench.claim_one()
+    bench.park(wait("b"), WAITER)
+    bench.call(c.Replay(ids=["a"]))
+    a = bench.claim_one()
+    rid = bench.park(wait("a"), WAITER)
+    bench.ack(b)
+    assert told(bench.answer(rid)) == ["b"]
+    bench.fail(a)  # told to the watch while nobody waits on it
+    bench.call(c.Replay(ids=["a"]))
+    reply = bench.call(wait(seconds=60), WAITER)
+    assert (reply.finished, reply.pending) == ([], 1)
+    rid = bench.park(wait(), WAITER)
+    bench.ack(bench.claim_one())
+    (finished,) = bench.answer(rid).finished
+    assert (finished.id, finished.state) == ("a", "succeeded")
+
+
+def test_a_dead_letter_replayed_in_the_tick_of_its_death(bench: Bench) -> None:
+    bench.enqueue("a")
+    message = bench.claim_one()
+    rid = bench.park(wait("a"), WAITER)
+    bench.apply(c.Settle(outcomes=[c.Fail(message.receipt, "a", c.ErrorInfo("E", ""))]), 2)
+    bench.apply(c.Replay(ids=["a"]), PRODUCER)
+    bench.tick()
+    reply = bench.answer(rid)
+    assert reply is None or (reply.finished == [] and reply.pending == 1)

@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import threading
+from typing import Any
+
+import pytest
+from client_hand import work
+
+import taskq
+from taskq import Task, TaskQueue, names
+
+module_queue = TaskQueue("in-a-module")
+
+
+def test_the_exported_names() -> None:
+    assert sorted(taskq.__all__) == [
+        "Backoff",
+        "HandleSet",
+        "Priority",
+        "ResultHandle",
+        "Retry",
+        "Task",
+        "TaskQueue",
+        "__version__",
+        "as_completed",
+        "current",
+        "errors",
+        "task",
+        "wait",
+    ]
+    for name in taskq.__all__:
+        assert hasattr(taskq, name)
+
+
+def test_importing_is_light() -> None:
+    heavy = [
+        "asyncio",
+        "click",
+        "cloudpickle",
+        "logging",
+        "multiprocessing",
+        "socket",
+        "sqlite3",
+        "subprocess",
+    ]
+    program = f"import sys, taskq; print([m for m in {heavy!r} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True)
+    assert done.stdout.strip() == b"[]"
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda: TaskQueue(""), ValueError),
+        (lambda: TaskQueue(3), TypeError),  # type: ignore[arg-type]
+        (lambda: TaskQueue("q", broker=3), TypeError),  # type: ignore[arg-type]
+        (lambda: TaskQueue("q", retries=-1), ValueError),
+        (lambda: TaskQueue("q", retires=1), TypeError),  # type: ignore[call-arg]
+        (lambda: TaskQueue("q", id="x"), TypeError),  # type: ignore[call-arg]
+        (lambda: TaskQueue("q").task(retires=1), TypeError),  # type: ignore[call-overload]
+        (lambda: TaskQueue("q").task(id="x"), TypeError),  # type: ignore[call-overload]
+        (lambda: TaskQueue("q").task("name"), TypeError),  # type: ignore[call-overload]
+        (lambda: TaskQueue("q").task(int), TypeError),
+        (lambda: TaskQueue("q").handle(""), ValueError),
+        (lambda: TaskQueue("q").workers(0), ValueError),
+        (lambda: TaskQueue("q", broker="ftp://x").broker, ValueError),
+    ],
+)
+def test_bad_input(make: Any, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        make()
+
+
+def test_defaults_and_options() -> None:
+    q = TaskQueue("q", retries=3, result_ttl="5m")
+
+    @q.task(retries=1, queue="mails")
+    def send() -> None: ...
+
+    assert (send.defaults.retries, send.defaults.result_ttl) == (1, 300.0)
+    assert send.queue == "mails"
+    assert list(q.tasks.values()) == [send]
+
+
+def test_two_functions_of_one_name() -> None:
+    q = TaskQueue("q")
+    q.task(name="x")(len)
+    with pytest.raises(ValueError, match="two different functions for the task name 'x'"):
+        q.task(name="x")(repr)
+
+
+def test_a_factory_may_define_a_task_again() -> None:
+    q = TaskQueue("q")
+
+    def factory() -> Task[[], None]:
+        @q.task
+        def made() -> None: ...
+
+        return made
+
+    assert factory() is not factory()
+    assert len(q.tasks) == 1
+
+
+def test_a_queue_pickles_as_its_name() -> None:
+    q = TaskQueue("p", broker="embedded:/nowhere", retries=2)
+    data = pickle.dumps(q)
+    assert pickle.loads(data) is q
+    del q
+    again = pickle.loads(data)
+    assert (again.name, again.url, again._defaults) == ("p", "embedded:/nowhere", {"retries": 2})
+
+
+def test_where_a_queue_is() -> None:
+    assert module_queue.locate() == f"{__name__}:module_queue"
+    assert TaskQueue("nowhere").locate() is None
+
+
+def test_names_of_the_program() -> None:
+    def fn() -> None: ...
+
+    fn.__module__, fn.__qualname__ = "__main__", "fn"
+    main = sys.modules["__main__"]
+    file = getattr(main, "__file__", "") or ""
+    expected = names.importable_name("__main__") or os.path.basename(file).removesuffix(".py")
+    assert names.task_name(fn) == f"{expected}.fn"
+
+
+def test_operating() -> None:
+    q = TaskQueue("q", broker="memory:")
+    task = q.task(name="t")(lambda: 1)
+    task()
+    q.pause()
+    assert work(q) == 0
+    q.resume()
+    assert q.stats().queues[0].ready == 1
+    assert q.purge() == 1
+    assert q.stats().queues[0].ready == 0
+    q.close()
+    q.stats()
+
+
+def test_threads_share_one_broker() -> None:
+    q = TaskQueue("q", broker="memory:")
+    found: list[object] = []
+    start = threading.Barrier(8)
+
+    def look() -> None:
+        start.wait()
+        found.append(q.broker)
+
+    threads = [threading.Thread(target=look) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(set(map(id, found))) == 1
+
+
+def test_79_a_queue_never_shows_its_key() -> None:
+    q = TaskQueue("q", broker="memory:")
+    shown = repr(q) + repr(q.broker) + repr(q.codec)
+    assert q.broker.payload_key.hex() not in shown
+    assert repr(q.broker.payload_key) not in shown

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+from client_hand import work
+
+from taskq import TaskQueue, errors
+
+
+@pytest.fixture
+def q() -> TaskQueue:
+    queue = TaskQueue("q", broker="memory:")
+
+    @queue.task(name="mail.send")
+    def send(to: str, copies: int = 1) -> None:
+        raise ConnectionError(f"no route to {to}")
+
+    return queue
+
+
+def test_an_entry_shows_everything(q: TaskQueue) -> None:
+    handle = q.tasks["mail.send"]("a@b.c", copies=2)
+    work(q)
+    (entry,) = q.dlq.list()
+    assert (entry.id, entry.queue, entry.task) == (handle.id, "q", "mail.send")
+    assert entry.reason == "ConnectionError: no route to a@b.c"
+    assert (entry.attempts, len(entry.errors)) == (1, 1)
+    assert entry.call.args == ("a@b.c",)
+    assert entry.call.kwargs == {"copies": 2}
+    assert entry.describe() == "mail.send('a@b.c', copies=2)"
+    assert "in send" in entry.tracebacks[0]
+    assert entry.first_failed_at <= entry.last_failed_at
+    assert q.dlq.get(handle.id).id == handle.id
+
+
+def test_filters(q: TaskQueue) -> None:
+    q.tasks["mail.send"].map(["a", "b", "c"])
+    work(q)
+    assert len(q.dlq) == 3
+    assert len(list(q.dlq)) == 3
+    assert len(q.dlq.list(2)) == 2
+    assert len(q.dlq.list(task="mail")) == 3
+    assert q.dlq.list(task="other") == []
+    assert len(q.dlq.list(error="ConnectionError")) == 3
+    with pytest.raises(ValueError, match="limit must be"):
+        q.dlq.list(-1)
+
+
+def test_replay_and_purge(q: TaskQueue) -> None:
+    handles = q.tasks["mail.send"].map(["a", "b", "c"])
+    work(q)
+    q.dlq.replay(handles[0].id)
+    assert handles[0].status() == "ready"
+    q.dlq.list()[0].purge()
+    assert len(q.dlq) == 1
+    assert q.dlq.replay_all() == 1
+    work(q)
+    assert q.dlq.purge_all() == 2
+    assert len(q.dlq) == 0
+    assert q.dlq
+    for act in (q.dlq.get, q.dlq.replay, q.dlq.purge):
+        with pytest.raises(errors.UnknownMessage):
+            act("nothing")
+    with pytest.raises(ValueError, match="rate must be"):
+        q.dlq.replay_all(rate=0)
+
+
+def test_a_call_that_cannot_be_loaded_is_still_shown(q: TaskQueue) -> None:
+    q.tasks["mail.send"]("a")
+    work(q)
+    (entry,) = q.dlq.list()
+    entry._letter.payload = b"x" * 40
+    assert "cannot be shown" in entry.describe()
+    with pytest.raises(errors.TamperedPayload):
+        _ = entry.call

@@ -1,0 +1,299 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+import pickle
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+from client_hand import work
+
+from taskq import HandleSet, TaskQueue, as_completed, errors, wait
+from taskq.backends.memory import MemoryBroker
+from taskq.engine.commands import Finished, Wait, Waited
+from taskq.waiter import UNANSWERED
+from taskq.waiting import UnconsumedWarning, Watch, warn_unconsumed
+
+numbers = itertools.count()
+
+
+class Clock:
+    now = 1_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def q(clock: Clock) -> TaskQueue:
+    queue = TaskQueue(f"q{next(numbers)}", broker="memory:")
+    queue.use_broker(MemoryBroker(clock))
+
+    @queue.task(name="one")
+    def one(n: int) -> int:
+        if n < 0:
+            raise ValueError(n)
+        return n
+
+    return queue
+
+
+@pytest.fixture
+def other() -> Iterator[TaskQueue]:
+    queue = TaskQueue("other", broker="memory:")
+
+    @queue.task(name="one")
+    def one(n: int) -> int:
+        return n
+
+    yield queue
+    queue.close()
+
+
+def test_a_result_is_kept_in_the_handle(q: TaskQueue, monkeypatch: pytest.MonkeyPatch) -> None:
+    handle = q.tasks["one"](5)
+    work(q)
+    assert handle.result(timeout=10) == 5
+    monkeypatch.setattr(q.broker, "call", lambda request: pytest.fail("asked again"))
+    assert handle() == 5
+    assert handle.done()
+    assert handle.exception() is None
+
+
+def test_what_the_task_raised(q: TaskQueue) -> None:
+    handle = q.tasks["one"](-1)
+    work(q)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="-1"):
+            handle.result(timeout=10)
+    assert isinstance(handle.exception(), ValueError)
+    assert "in one" in str(handle.exception().__cause__)  # type: ignore[union-attr]
+
+
+def test_a_timeout_leaves_the_handle_valid(q: TaskQueue) -> None:
+    handle = q.tasks["one"](1)
+    with pytest.raises(TimeoutError, match=f"call {handle.id} has not finished within 0"):
+        handle.result(timeout=0)
+    work(q)
+    assert handle.result(timeout=0) == 1
+    with pytest.raises(ValueError, match="timeout must be zero or greater"):
+        q.tasks["one"](1).result(timeout=-1)
+
+
+def test_61_every_end_has_its_own_error(q: TaskQueue, clock: Clock) -> None:
+    task = q.tasks["one"]
+    cancelled = task(1)
+    assert cancelled.cancel()
+    assert not cancelled.cancel()
+    expired = task.options(expires=datetime.fromtimestamp(clock.now + 5, UTC))(1)
+    brief = task.options(result_ttl=1, priority=0)(1)
+    work(q, 1)
+    clock.now += 10
+    unknown = q.handle("nothing")
+    for handle, error in (
+        (cancelled, errors.TaskCancelled),
+        (expired, errors.TaskExpired),
+        (brief, errors.ResultExpired),
+        (unknown, errors.UnknownMessage),
+    ):
+        assert type(handle.exception(timeout=0)) is error
+        with pytest.raises(error, match=handle.id):
+            handle.result(timeout=0)
+    with pytest.raises(errors.UnknownMessage, match="nothing"):
+        unknown.status()
+
+
+def test_an_unknown_id_may_become_known(q: TaskQueue) -> None:
+    handle = q.handle("mine")
+    with pytest.raises(errors.UnknownMessage):
+        handle.result(timeout=0)
+    q.tasks["one"].options(id="mine")(3)
+    work(q)
+    assert handle.result(timeout=0) == 3
+
+
+def test_handles_are_values(q: TaskQueue) -> None:
+    handle = q.tasks["one"](1)
+    again = pickle.loads(pickle.dumps(handle))
+    assert again == handle == q.handle(handle.id)
+    assert len({handle, again}) == 1
+    work(q)
+    assert again.app is q
+    assert again.result(timeout=0) == 1
+    assert handle.id in repr(handle)
+
+
+def test_75_a_tampered_result_is_refused(q: TaskQueue) -> None:
+    handle = q.tasks["one"](1)
+    handle.settle(Finished(handle.id, "succeeded", b"\x01p\x03\x0b" + b"x" * 30))
+    with pytest.raises(errors.TamperedPayload):
+        handle.result()
+
+
+def test_await(q: TaskQueue) -> None:
+    async def main() -> None:
+        handles = [q.tasks["one"](n) for n in range(300)]
+        failing = q.tasks["one"](-1)
+        gathered = asyncio.gather(*handles)
+        await asyncio.get_running_loop().run_in_executor(None, work, q)
+        assert await gathered == list(range(300))
+        with pytest.raises(ValueError, match="-1"):
+            await failing
+        never = q.tasks["one"](1)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(never, 0)
+        with pytest.raises(errors.UnknownMessage):
+            await q.handle("nothing")
+        assert sum("taskq-waiter" in thread.name for thread in threading.enumerate()) == 1
+
+    asyncio.run(main())
+
+
+def test_a_long_wait_outlives_many_short_ones(q: TaskQueue, clock: Clock) -> None:
+    async def main() -> None:
+        later = q.tasks["one"].options(delay=100)(-5)
+        waiting = asyncio.ensure_future(asyncio.wait([asyncio.ensure_future(later._awaited())]))
+        for n in range(3 * UNANSWERED):
+            handle = q.tasks["one"](n)
+            asking = asyncio.ensure_future(handle._awaited())
+            await asyncio.sleep(0)
+            work(q)
+            assert await asking == n
+        clock.now += 200
+        work(q)
+        await waiting
+        assert isinstance(later.exception(), ValueError)
+
+    asyncio.run(main())
+
+
+def test_await_tells_that_the_broker_is_gone(q: TaskQueue) -> None:
+    handle = q.tasks["one"](1)
+
+    def gone() -> None:
+        raise errors.BrokerUnavailable("gone")
+
+    q.broker.connect = gone  # type: ignore[method-assign,assignment]
+
+    async def main() -> None:
+        await handle
+
+    for _ in range(2):
+        with pytest.raises(errors.BrokerUnavailable, match="gone"):
+            asyncio.run(main())
+
+
+# --- many ----------------------------------------------------------------------------------------
+
+
+def test_wait(q: TaskQueue) -> None:
+    one = q.tasks["one"]
+    bad, good, late = one(-1), one(1), one.options(delay=100)(2)
+    work(q)
+    done, not_done = wait([bad, good, late, good], timeout=0)
+    assert (done, not_done) == ({bad, good}, {late})
+    assert wait([late, good], return_when="FIRST_COMPLETED").done == {good}
+    assert wait([late, bad], return_when="FIRST_EXCEPTION").done == {bad}
+    with pytest.raises(ValueError, match="return_when must be"):
+        wait([good], return_when="SOMETIME")  # type: ignore[arg-type]
+    assert wait([]).done == set()
+
+
+def test_as_completed(q: TaskQueue) -> None:
+    handles = q.tasks["one"].map(range(5))
+    late = q.tasks["one"].options(delay=100)(2)
+    work(q)
+    assert {h.result() for h in as_completed(handles, timeout=10)} == {0, 1, 2, 3, 4}
+    seen = []
+    with pytest.raises(TimeoutError, match="1 of 6 calls"):
+        seen.extend(as_completed([*handles, late], timeout=0))
+    assert len(seen) == 5
+
+
+def test_handles_of_several_brokers(q: TaskQueue, other: TaskQueue) -> None:
+    handles = [q.tasks["one"](1), other.tasks["one"](2)]
+    work(q)
+    work(other)
+    assert sorted(h.result() for h in as_completed(handles, timeout=20)) == [1, 2]
+
+
+def test_a_handle_set_is_a_sequence(q: TaskQueue) -> None:
+    handles = q.tasks["one"].map(range(4))
+    assert isinstance(handles, HandleSet)
+    assert len(handles) == 4
+    assert isinstance(handles[1:3], HandleSet)
+    assert list(handles[1:3]) == [handles[1], handles[2]]
+    assert handles.cancel() == 4
+    assert not handles.wait(timeout=0).not_done
+
+
+def test_a_set_draws_only_in_a_terminal(q: TaskQueue) -> None:
+    import io
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    handles = q.tasks["one"].map(range(4))
+    work(q)
+    for out, drawn in ((io.StringIO(), False), (Terminal(), True)):
+        handles = HandleSet(q, [q.handle(h.id) for h in handles])
+        assert handles.results(timeout=0, progress=out) == [0, 1, 2, 3]
+        assert ("4/4 100%" in out.getvalue()) is drawn
+
+
+# --- the watch -----------------------------------------------------------------------------------
+
+
+class Script:
+    """A broker that answers waits from a list."""
+
+    def __init__(self, *replies: Waited) -> None:
+        self.replies = list(replies)
+        self.asked: list[Wait] = []
+
+    def call(self, request: Wait) -> Waited:
+        self.asked.append(request)
+        return self.replies.pop(0)
+
+
+def test_ids_are_sent_once() -> None:
+    script = Script(
+        Waited([Finished("a", "succeeded")], 1), Waited([Finished("b", "succeeded")], 0)
+    )
+    watch = Watch(script, ["a", "b"])  # type: ignore[arg-type]
+    assert [f.id for f in watch.next(None)] == ["a"]
+    assert [f.id for f in watch.next(None)] == ["b"]
+    assert watch.next(None) == []
+    assert [sorted(request.add) for request in script.asked] == [["a", "b"], []]
+
+
+def test_12_a_forgotten_watch_is_made_again() -> None:
+    script = Script(Waited([], 0), Waited([Finished("a", "succeeded")], 1))
+    watch = Watch(script, ["a", "b"])  # type: ignore[arg-type]
+    assert [f.id for f in watch.next(None)] == ["a"]
+    assert [sorted(request.add) for request in script.asked] == [["a", "b"], ["a", "b"]]
+
+
+def test_the_first_slice_is_short_and_tells_of_missing_workers() -> None:
+    script = Script(Waited([], 1, ["lonely"]), Waited([Finished("a", "succeeded")], 0))
+    watch = Watch(script, ["a"])  # type: ignore[arg-type]
+    with pytest.warns(UnconsumedWarning, match="no worker consumes the queue 'lonely'") as caught:
+        watch.next(None)
+    assert caught[0].filename == __file__
+    assert [request.wait for request in script.asked] == [2.0, 30.0]
+    warn_unconsumed(["lonely"])  # once is enough; a second one would be an error here
+
+
+def test_a_watch_that_was_left_is_dropped_at_the_broker(q: TaskQueue) -> None:
+    handle = q.tasks["one"](1)
+    with pytest.raises(TimeoutError):
+        handle.result(timeout=0)
+    assert q.broker._engine.ledger.watchers._by_id == {}  # type: ignore[attr-defined]

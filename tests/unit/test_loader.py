@@ -1,0 +1,125 @@
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from taskq import loader
+from taskq.loader import AppImportError, load_app
+
+PROGRAM = """
+from taskq import TaskQueue
+queue = TaskQueue("loaded", broker="embedded:/nowhere")
+
+@queue.task
+def one(n):
+    return n
+
+handle = one(1)
+many = one.map(range(3))
+"""
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path])
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    before = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - before:
+        if getattr(sys.modules[name], "__file__", None) is None or str(tmp_path) in str(
+            sys.modules[name].__file__
+        ):
+            del sys.modules[name]
+
+
+def write(here: Path, name: str, text: str) -> None:
+    path = here / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_calls_at_the_import_are_not_enqueued(here: Path) -> None:
+    write(here, "calls_app.py", PROGRAM)
+    app = load_app("calls_app:queue")
+    assert app.name == "loaded"
+    assert list(app.tasks) == ["calls_app.one"]
+    assert len(sys.modules["calls_app"].many) == 3
+    assert not loader.is_importing()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "print(handle())",
+        "handle.exception()",
+        "handle.status()",
+        "handle.cancel()",
+        "many.results()",
+        "many.cancel()",
+        "import taskq; taskq.wait([handle])",
+        "import asyncio\nasync def main(): await handle\nasyncio.run(main())",
+        "queue.workers(2)",
+    ],
+)
+def test_what_would_block_ends_the_import(
+    here: Path, line: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(here, "blocks_app.py", f"{PROGRAM}\n{line}\nraise SystemExit('went on')\n")
+    app = load_app("blocks_app:queue")
+    assert list(app.tasks) == ["blocks_app.one"]
+    assert "blocks_app" in sys.modules
+    (record,) = caplog.records
+    place = 13 if "async def" in line else 12
+    assert f"blocks_app.py:{place}" in record.getMessage()
+    assert 'if __name__ == "__main__":' in record.getMessage()
+
+
+def test_packages_and_directories(here: Path) -> None:
+    write(here, "space_app/inner/fib.py", PROGRAM)
+    write(here, "real_app/__init__.py", "")
+    write(here, "real_app/fib.py", PROGRAM)
+    assert list(load_app("space_app.inner.fib:queue").tasks) == ["space_app.inner.fib.one"]
+    assert list(load_app("real_app.fib").tasks) == ["real_app.fib.one"]
+    assert sys.modules["real_app"].fib is sys.modules["real_app.fib"]
+
+
+def test_further_modules(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(here, "base_app.py", PROGRAM)
+    write(here, "more_app.py", "from base_app import queue\n@queue.task\ndef two(): ...\n")
+    monkeypatch.setenv("TASKQ_IMPORT", "more_app")
+    assert list(load_app("base_app:queue").tasks) == ["base_app.one", "more_app.two"]
+
+
+@pytest.mark.parametrize(
+    ("text", "spec", "sentence"),
+    [
+        ("", "missing_app:queue", "there is no module 'missing_app' here"),
+        ("", "missing_dir.app:queue", "there is no module 'missing_dir' here"),
+        ("", "bad_app.py:queue", "name it module:attribute, like bad_app:queue"),
+        ("", "bad_app:queue", "has no 'queue'; no TaskQueue is defined in it"),
+        (PROGRAM, "bad_app:que", "has no 'que'; there is bad_app:queue"),
+        (PROGRAM, "bad_app:one", "is a Task, not a TaskQueue; there is bad_app:queue"),
+        (PROGRAM + "other = TaskQueue('b')", "bad_app", "which queue of 'bad_app' is meant?"),
+        ("raise SystemExit(3)", "bad_app:queue", "called sys.exit"),
+    ],
+)
+def test_what_cannot_be_loaded(here: Path, text: str, spec: str, sentence: str) -> None:
+    write(here, "bad_app.py", text)
+    with pytest.raises(AppImportError) as caught:
+        load_app(spec)
+    assert sentence in str(caught.value)
+
+
+@pytest.mark.parametrize("line", ["1 / 0", "import not_to_be_found"])
+def test_the_users_own_error_comes_with_his_traceback(here: Path, line: str) -> None:
+    write(here, "broken_app.py", f"\n{line}\n")
+    with pytest.raises(AppImportError, match="'broken_app' raised") as caught:
+        load_app("broken_app:queue")
+    assert 'broken_app.py", line 2' in caught.value.user_traceback
+    assert "loader.py" not in caught.value.user_traceback
+    assert "broken_app" not in sys.modules
+    assert not loader.is_importing()

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+import asyncio
+import inspect
+import pickle
+import threading
+from typing import Any
+
+import cloudpickle
+import pytest
+from client_hand import work
+
+from taskq import ResultHandle, TaskQueue, current, errors
+from taskq.engine.commands import GetStats
+
+queue = TaskQueue("unit-task", broker="memory:")
+
+
+@queue.task
+def importable(n: int) -> int:
+    """Add one."""
+    return n + 1
+
+
+@pytest.fixture
+def q() -> TaskQueue:
+    return TaskQueue("q", broker="memory:")
+
+
+def accepted(q: TaskQueue) -> int:
+    return q.broker.call(GetStats()).broker.acknowledged
+
+
+def test_a_call_is_enqueued_and_comes_back(q: TaskQueue) -> None:
+    @q.task
+    def add(a: int, b: int = 1) -> int:
+        return a + b
+
+    handle = add(1, b=2)
+    assert isinstance(handle, ResultHandle)
+    assert handle.status() == "ready"
+    assert work(q) == 1
+    assert handle() == 3
+    assert handle.done()
+
+
+def test_a_task_looks_like_its_function() -> None:
+    assert importable.__name__ == "importable"
+    assert importable.__doc__ == "Add one."
+    assert list(inspect.signature(importable).parameters) == ["n"]
+    assert importable.name == "test_task.importable"
+    assert importable.queue == "unit-task"
+    assert importable.fn(1) == 2
+
+
+@pytest.mark.parametrize(
+    ("args", "kwargs", "text"),
+    [
+        ((), {}, "missing a required argument: 'a'"),
+        ((1, 2, 3), {}, "too many positional arguments"),
+        ((1,), {"c": 2}, "unexpected keyword argument 'c'"),
+        ((1,), {"a": 2}, "multiple values for argument 'a'"),
+    ],
+)
+def test_arguments_are_checked_at_the_call(q: TaskQueue, args: Any, kwargs: Any, text: str) -> None:
+    def add(a: int, b: int = 1) -> int:
+        return a + b
+
+    task: Any = q.task(add)
+    for _ in range(2):
+        with pytest.raises(TypeError, match=text):
+            task(*args, **kwargs)
+    assert accepted(q) == 0
+
+
+def test_57_nothing_is_enqueued_when_an_argument_cannot_be_pickled(q: TaskQueue) -> None:
+    @q.task
+    def send(to: str, lock: object) -> None: ...
+
+    with pytest.raises(errors.SerializationError, match="argument 'lock'"):
+        send("a", threading.Lock())
+    with pytest.raises(errors.SerializationError, match="argument 'lock'"):
+        send.starmap([("a", 1), ("b", threading.Lock())])
+    assert accepted(q) == 0
+
+
+def test_a_handle_is_no_argument_yet(q: TaskQueue) -> None:
+    @q.task
+    def one(n: Any) -> Any:
+        return n
+
+    with pytest.raises(TypeError, match="was given a ResultHandle"):
+        one(one(1))
+    with pytest.raises(TypeError, match="was given a ResultHandle"):
+        one(n=one(1))
+
+
+def test_map_and_starmap(q: TaskQueue) -> None:
+    @q.task
+    def add(a: int, b: int = 1) -> int:
+        return a + b
+
+    mapped = add.map(range(2500))
+    assert len(mapped) == 2500
+    pairs = add.starmap([(1, 2), (3, 4)])
+    assert work(q) == 2502
+    assert mapped.results(timeout=10) == list(range(1, 2501))
+    assert pairs.results(timeout=10) == [3, 7]
+    assert add.map([]).results() == []
+    with pytest.raises(ValueError, match="one message"):
+        add.options(id="x").map([1])
+
+
+def test_what_map_enqueued_before_a_faulty_item_is_cancelled(q: TaskQueue) -> None:
+    @q.task
+    def one(n: Any) -> Any:
+        return n
+
+    with pytest.raises(errors.SerializationError):
+        one.map([*range(2500), threading.Lock()])
+    assert accepted(q) > 0
+    assert work(q) == 0
+
+
+def test_options_of_one_call(q: TaskQueue) -> None:
+    @q.task
+    def one(n: int) -> int:
+        return n
+
+    later = one.options(delay="1h", priority=0)(1)
+    assert later.status() == "scheduled"
+    assert later.info().priority == 0
+    first = one.options(id="order-7")(1)
+    assert one.options(id="order-7")(2) == first
+    assert first.id == "order-7"
+    assert work(q) == 1
+    assert q.handle("order-7").result() == 1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "error"),
+    [
+        ({"name": "other"}, TypeError),
+        ({"retry_on": OSError}, TypeError),
+        ({"backoff": lambda attempt: 1}, TypeError),
+        ({"nonsense": 1}, TypeError),
+        ({"delay": -1}, ValueError),
+    ],
+)
+def test_what_one_call_cannot_change(overrides: Any, error: type[Exception]) -> None:
+    with pytest.raises(error):
+        importable.options(**overrides)
+
+
+def test_call_local_runs_here(q: TaskQueue) -> None:
+    @q.task
+    async def later(n: int) -> int:
+        await asyncio.sleep(0)
+        return n
+
+    @q.task
+    def attempt() -> int:
+        current().progress(1, 2)
+        return current().attempt
+
+    assert later.call_local(5) == 5
+    assert attempt.call_local() == 1
+    with pytest.raises(RuntimeError):
+        current()
+
+
+def test_an_importable_task_pickles_by_name() -> None:
+    assert pickle.loads(pickle.dumps(importable)) is importable
+
+
+def test_a_recursive_task_travels_by_value() -> None:
+    q = TaskQueue("by-value", broker="embedded:/nowhere")
+
+    @q.task(retries=2)
+    def countdown(n: int) -> object:
+        return countdown if n == 0 else None
+
+    copy = cloudpickle.loads(cloudpickle.dumps(countdown))
+    assert copy is not countdown
+    assert (copy.name, copy.defaults) == (countdown.name, countdown.defaults)
+    inner = copy.fn(0)
+    assert inner.name == countdown.name
+    assert copy.app.name == "by-value"
+
+
+def test_json_tasks(q: TaskQueue) -> None:
+    @q.task(serializer="json")
+    def echo(x: Any) -> Any:
+        return x
+
+    with pytest.raises(errors.SerializationError, match="argument 'x'"):
+        echo((1, 2))
+    assert accepted(q) == 0
+    assert echo([1]).status() == "ready"
