@@ -14,13 +14,13 @@ add(1, 2).result()
 from __future__ import annotations
 
 from taskq import errors
-from taskq.app import TaskQueue, task
+from taskq.client.app import TaskQueue, task
+from taskq.client.handle import ResultHandle
+from taskq.client.handles import HandleSet, as_completed, wait
+from taskq.client.task import Task
 from taskq.context import current
 from taskq.engine.retry import Backoff
-from taskq.handle import ResultHandle
-from taskq.handles import HandleSet, as_completed, wait
-from taskq.options import Priority, Retry
-from taskq.task import Task
+from taskq.options.task_options import Priority, Retry
 from taskq.version import __version__
 
 __all__ = [

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from taskq.app import TaskQueue
+    from taskq.client.app import TaskQueue
 
 IMPORTS = "TASKQ_IMPORT"  # further modules with tasks of the app, separated by commas
 
@@ -179,7 +179,7 @@ def _is_machinery(filename: str) -> bool:
 
 
 def _attribute(module: ModuleType, attribute: str) -> TaskQueue:
-    from taskq.app import TaskQueue
+    from taskq.client.app import TaskQueue
 
     found: Any = module
     try:
@@ -198,7 +198,7 @@ def _attribute(module: ModuleType, attribute: str) -> TaskQueue:
 
 
 def _only_queue(module: ModuleType) -> TaskQueue:
-    from taskq.app import the_default_queue
+    from taskq.client.app import the_default_queue
 
     queues = _queues(module)
     if len(set(queues.values())) == 1:
@@ -210,7 +210,7 @@ def _only_queue(module: ModuleType) -> TaskQueue:
 
 
 def _queues(module: ModuleType) -> dict[str, TaskQueue]:
-    from taskq.app import TaskQueue
+    from taskq.client.app import TaskQueue
 
     return {name: value for name, value in vars(module).items() if isinstance(value, TaskQueue)}
 

@@ -8,7 +8,7 @@ from os.path import basename
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from taskq.app import TaskQueue
+    from taskq.client.app import TaskQueue
 
 _MAIN = ("__main__", "__mp_main__")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,3 +16,15 @@ def short_dir() -> Iterator[Path]:
     """A new directory with a path that is short enough for a unix socket."""
     with short_directory() as path:
         yield path
+
+
+@pytest.fixture(autouse=True)
+def _own_logging() -> Iterator[None]:
+    """A command run in this process sets up logging for a process of its own: undo that."""
+    ours = [logging.getLogger("taskq"), logging.getLogger("taskq.loader")]
+    before = [(logger.handlers[:], logger.level, logger.propagate) for logger in ours]
+    yield
+    for logger, (handlers, level, propagate) in zip(ours, before, strict=True):
+        logger.handlers[:] = handlers
+        logger.setLevel(level)
+        logger.propagate = propagate

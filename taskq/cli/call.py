@@ -15,7 +15,7 @@ from taskq.cli.outcome import print_outcome
 from taskq.cli.output import emit_json
 from taskq.cli.shared import Shared, data_options, pass_shared
 from taskq.cli.target import hush_import_notes, of_choice
-from taskq.task import Task
+from taskq.client.task import Task
 
 _KEYWORD = re.compile(r"([^\W\d]\w*)=(.*)", re.DOTALL)
 

@@ -10,7 +10,7 @@ from taskq import errors
 from taskq.cli.failure import CRASH, CliError
 from taskq.cli.output import emit_json
 from taskq.cli.shared import Shared
-from taskq.handle import ResultHandle
+from taskq.client.handle import ResultHandle
 
 
 def print_outcome(shared: Shared, handle: ResultHandle[Any], timeout: float | None) -> None:

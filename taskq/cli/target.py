@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 from taskq.cli.failure import UNREACHABLE, USAGE, CliError
 
 if TYPE_CHECKING:
-    from taskq.app import TaskQueue
     from taskq.backends.port import Broker, Connection
+    from taskq.client.app import TaskQueue
 
 PATIENCE = 3.0  # seconds for which a broker that is restarting is looked for
 
@@ -186,6 +186,6 @@ def conversation(target: Target, *, autostart: bool) -> Iterator[Connection]:
 
 def app_of(target: Target) -> TaskQueue:
     """A queue object without tasks, to handle results of that broker."""
-    from taskq.app import TaskQueue
+    from taskq.client.app import TaskQueue
 
     return TaskQueue(target.name if target.directory else "default", broker=target.url)

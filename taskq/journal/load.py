@@ -97,10 +97,10 @@ def _load_results(db: sqlite3.Connection, ledger: Ledger) -> None:
 
 def _load_messages(db: sqlite3.Connection, ledger: Ledger, now: float) -> None:
     query = (
-        "SELECT m.seq, m.record, m.payload, m.crc, s.record, s.crc "
-        "FROM message m LEFT JOIN state s USING (seq) ORDER BY m.seq"
+        "SELECT m.seq, m.record, m.payload, m.crc, s.seq, s.record, s.crc "
+        "FROM message m LEFT JOIN state s ON s.seq = m.seq ORDER BY m.seq"
     )
-    for seq, record, payload, crc, state, state_crc in db.execute(query):
+    for seq, record, payload, crc, touched, state, state_crc in db.execute(query):
         _check("message", seq, crc, seq, record, payload)
         stored = rows.decode_message(record)
         spec = ledger.spec(stored.spec.queue, stored.spec.task, stored.spec.options)
@@ -111,7 +111,7 @@ def _load_messages(db: sqlite3.Connection, ledger: Ledger, now: float) -> None:
         spec.uses += 1
         ledger.messages[message.id] = message
         known: set[str] = set()
-        if state is not None or state_crc is not None:
+        if touched is not None:
             _check("state", seq, state_crc, seq, state)
             for entry in rows.decode_deliveries(state):
                 known.add(entry.group)

@@ -78,6 +78,9 @@ class SqliteJournal:
             db.executescript(
                 f"BEGIN IMMEDIATE; {schema.TABLES} PRAGMA user_version={schema.VERSION}; COMMIT;"
             )
+        found = {sql for (sql,) in db.execute("SELECT sql FROM sqlite_master WHERE sql NOT NULL")}
+        if found != {sql.strip() for sql in schema.TABLES.split(";")[:-1]}:
+            raise JournalError(f"{self.path} is damaged: its tables are not those of a journal")
         (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise JournalError(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from taskq.backends.port import Broker
-from taskq.codec import Codec
+from taskq.codec.envelope import Codec
 
 
 class Policy(Protocol):

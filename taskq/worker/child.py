@@ -141,7 +141,7 @@ def _load(settings: Settings, seat: Seat) -> App | None:
     from taskq import loader
 
     if settings.app is None:
-        from taskq.app import TaskQueue
+        from taskq.client.app import TaskQueue
 
         return TaskQueue(settings.queues[0][0], broker=settings.broker)
     if not seat.first:

@@ -12,7 +12,7 @@ from types import CoroutineType
 from typing import Any, TypeVar
 
 from taskq import context as contexts
-from taskq.codec import serializer_of
+from taskq.codec.envelope import serializer_of
 from taskq.context import TaskContext
 from taskq.engine.commands import (
     Abandon,
@@ -27,7 +27,7 @@ from taskq.engine.commands import (
     Report,
 )
 from taskq.errors import BrokerUnavailable, LeaseLost, TaskCancelled, TaskTimeout
-from taskq.options import Retry, TaskOptions
+from taskq.options.task_options import Retry, TaskOptions
 from taskq.worker.application import App, Policy, RunnableTask
 from taskq.worker.coroutines import CoroutineRunner
 from taskq.worker.limits import GRACE, Alarm, late

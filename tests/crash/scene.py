@@ -43,9 +43,7 @@ class Scene:
 
     def consumers_of(self, launcher: int) -> int:
         return sum(
-            worker.consumers
-            for worker in self.queue.stats().workers
-            if worker.info.pid == launcher
+            worker.consumers for worker in self.queue.stats().workers if worker.info.pid == launcher
         )
 
     def succeeded(self) -> int:

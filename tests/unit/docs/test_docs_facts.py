@@ -12,7 +12,7 @@ import taskq
 from taskq import errors
 from taskq.cli.main import COMMANDS
 from taskq.cli.worker import command as worker_command
-from taskq.options import Overrides, TaskKeywords
+from taskq.options.task_options import Overrides, TaskKeywords
 from tests.unit.docs.pages import PAGES, ROOT, anchors, blocks, links, name_of, prose
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=name_of)

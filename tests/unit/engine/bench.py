@@ -39,6 +39,10 @@ class Bench:
         changes = self.engine.take_changes()
         if changes is not None and self.journal is not None:
             self.journal.commit(changes)
+        self.deliver()
+
+    def deliver(self) -> None:
+        """Deliver the replies that are there."""
         for session, reply in self.engine.take_replies():
             self.replies.setdefault(session, []).append(reply)
             self._answers[reply.rid] = reply

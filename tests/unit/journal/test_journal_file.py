@@ -163,6 +163,7 @@ def test_fault_3_a_damaged_column_is_named_with_its_place(
         ("UPDATE state SET seq=4 WHERE seq=3", "row 4 of table state"),
         ("UPDATE state SET seq=9 WHERE seq=3", "row 9 of table state"),
         ("UPDATE state SET record=NULL WHERE seq=3", "row 3 of table state"),
+        ("UPDATE state SET record=NULL, crc=NULL WHERE seq=3", "row 3 of table state"),
         ("UPDATE consumer_group SET queue='p'", "row 'p' of table consumer_group"),
         ("DELETE FROM marks", "row 4 of table message"),
         ("DELETE FROM message WHERE seq=3", "row 3 of table state"),

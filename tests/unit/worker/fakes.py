@@ -7,10 +7,10 @@ from typing import Any, cast
 
 from taskq.backends.memory import MemoryBroker
 from taskq.backends.port import Connection
-from taskq.codec import Codec
+from taskq.codec.envelope import Codec
 from taskq.engine.commands import Call, Claim, Delivered, Enqueue, Options, Register
 from taskq.engine.commands import Request as AnyRequest
-from taskq.options import TaskOptions
+from taskq.options.task_options import TaskOptions
 
 
 class FakeTask:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from taskq.backends.memory import MemoryBroker
-from taskq.codec import Codec
+from taskq.codec.envelope import Codec
 from taskq.engine.commands import Finished, GetStats, Wait
 from taskq.worker.inline import run_threads
 

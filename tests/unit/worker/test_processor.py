@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 
-from taskq.by_value import ByValue
+from taskq.codec.by_value import ByValue
 from taskq.context import current
 from taskq.engine.commands import (
     Abandon,
@@ -19,7 +19,7 @@ from taskq.engine.commands import (
     Release,
 )
 from taskq.errors import TaskCancelled
-from taskq.options import Retry, TaskOptions
+from taskq.options.task_options import Retry, TaskOptions
 from taskq.worker.processor import Processor
 from taskq.worker.slot import Slot
 

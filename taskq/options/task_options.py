@@ -9,10 +9,10 @@ from typing import Any, Literal, TypeAlias, TypedDict
 from msgspec import Struct
 from msgspec.structs import replace
 
-from taskq.durations import Duration, Moment, seconds
 from taskq.engine.commands import Options
 from taskq.engine.retry import Backoff
-from taskq.option_checks import check
+from taskq.options.checks import check
+from taskq.options.durations import Duration, Moment, seconds
 
 BackoffOption: TypeAlias = "Backoff | Duration | Sequence[Duration] | Callable[[int], float]"
 ExceptionTypes: TypeAlias = "type[BaseException] | tuple[type[BaseException], ...]"

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from taskq import Backoff, Priority, Retry
-from taskq.durations import seconds, timeout_of, unix_time
-from taskq.options import TaskOptions
+from taskq.options.durations import seconds, timeout_of, unix_time
+from taskq.options.task_options import TaskOptions
 
 
 def options(**changes: Any) -> TaskOptions:

@@ -10,19 +10,19 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from taskq import loader, names
+from taskq.client.handle import ResultHandle
+from taskq.client.task import Task
 from taskq.engine.commands import Control, GetStats, Stats
-from taskq.handle import ResultHandle
-from taskq.options import TaskOptions
-from taskq.task import Task
+from taskq.options.task_options import TaskOptions
 
 if TYPE_CHECKING:
     from typing import Unpack
 
     from taskq.backends.port import Broker
-    from taskq.codec import Codec
-    from taskq.dlq import DeadLetterQueue
-    from taskq.local_workers import LocalWorkers
-    from taskq.options import QueueDefaults, TaskKeywords
+    from taskq.client.dlq import DeadLetterQueue
+    from taskq.client.local_workers import LocalWorkers
+    from taskq.codec.envelope import Codec
+    from taskq.options.task_options import QueueDefaults, TaskKeywords
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -64,7 +64,7 @@ class TaskQueue:
         broker: str | None = None,
         **defaults: Unpack[QueueDefaults],
     ) -> None:
-        from taskq.option_checks import text
+        from taskq.options.checks import text
 
         self.name = text("the name of a TaskQueue", name)
         if broker is not None and (not isinstance(broker, str) or not broker):
@@ -111,14 +111,14 @@ class TaskQueue:
         Args:
             id: message id, as in `ResultHandle.id`. It is not looked up before the handle is asked.
         """
-        from taskq.option_checks import text
+        from taskq.options.checks import text
 
         return ResultHandle(self, text("id", id))
 
     @property
     def dlq(self) -> DeadLetterQueue:
         """The dead letters of this queue."""
-        from taskq.dlq import DeadLetterQueue
+        from taskq.client.dlq import DeadLetterQueue
 
         return DeadLetterQueue(self, self.name)
 
@@ -136,7 +136,7 @@ class TaskQueue:
             ValueError: a number out of range.
             TaskqError: the workers could not start.
         """
-        from taskq.local_workers import LocalWorkers
+        from taskq.client.local_workers import LocalWorkers
 
         loader.refuse_to_block()
         return LocalWorkers(self, n, shutdown_timeout=shutdown_timeout, log_level=log_level)
@@ -247,7 +247,7 @@ class TaskQueue:
     def _make_codec(self) -> Codec:
         with self._lock:
             if self._codec is None:
-                from taskq.codec import Codec
+                from taskq.codec.envelope import Codec
 
                 self._codec = Codec(self.broker.payload_key, self.broker.max_payload)
             return self._codec

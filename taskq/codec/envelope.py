@@ -22,8 +22,8 @@ from collections.abc import Callable, Mapping
 from hmac import compare_digest
 from typing import Any
 
-from taskq.arguments import brief, dump_arguments
-from taskq.by_value import dump_by_value
+from taskq.client.arguments import brief, dump_arguments
+from taskq.codec.by_value import dump_by_value
 from taskq.engine.commands import ErrorInfo
 from taskq.errors import PayloadTooLarge, SerializationError, TamperedPayload
 
@@ -90,7 +90,7 @@ class Codec:
             PayloadTooLarge: more than `max_payload` bytes.
         """
         if serializer == "json":
-            from taskq import codec_json
+            from taskq.codec import json as codec_json
 
             header, body = _JSON, codec_json.dump_call(task, args, kwargs, signed_like)
         else:
@@ -143,7 +143,7 @@ class Codec:
         function = None
         try:
             if header[1:2] == b"j":
-                from taskq import codec_json
+                from taskq.codec import json as codec_json
 
                 args, kwargs = codec_json.load(body)
                 return None, tuple(args), kwargs
@@ -182,7 +182,7 @@ class Codec:
             PayloadTooLarge: more than `max_payload` bytes.
         """
         if serializer == "json":
-            from taskq import codec_json
+            from taskq.codec import json as codec_json
 
             header, body = _JSON, codec_json.dump_result(value)
         else:
@@ -239,7 +239,7 @@ class Codec:
             at: Unix time.
             serializer: that of the call; with `"json"` no exception is pickled.
         """
-        from taskq import codec_errors
+        from taskq.codec import errors as codec_errors
 
         return codec_errors.encode(self, id, error, attempt, worker, at, serializer)
 
@@ -251,7 +251,7 @@ class Codec:
         The original where it can be rebuilt, an error of taskq where the broker made it, else
         `TaskFailed` with the text; `TamperedPayload` where the signature does not fit.
         """
-        from taskq import codec_errors
+        from taskq.codec import errors as codec_errors
 
         return codec_errors.decode(self, id, info, serializer)
 
@@ -275,7 +275,7 @@ class Codec:
         _check_header(what, header)
         try:
             if header[1:2] == b"j":
-                from taskq import codec_json
+                from taskq.codec import json as codec_json
 
                 return codec_json.load(body)
             if serializer != "json":

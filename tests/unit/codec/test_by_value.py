@@ -5,7 +5,7 @@ from types import ModuleType
 
 import pytest
 
-from taskq.by_value import ByValue, dump_by_value
+from taskq.codec.by_value import ByValue, dump_by_value
 from taskq.errors import SerializationError
 
 SOURCE = """

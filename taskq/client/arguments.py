@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from taskq.by_value import dump_by_value
+from taskq.codec.by_value import dump_by_value
 from taskq.errors import SerializationError
 
 

@@ -10,14 +10,13 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from taskq.client.waiting import FIRST_SLICE, SLICE, numbers, warn_unconsumed
 from taskq.engine.commands import Finished, Unwatch, Wait, Waited
-from taskq.waiting import FIRST_SLICE, SLICE, numbers, warn_unconsumed
 
 if TYPE_CHECKING:
     from taskq.backends.port import Broker, Connection
 
 IDLE = 10.0  # seconds without work after which the thread ends
-UNANSWERED = 64  # superseded requests after which the connection is made anew
 
 Callback = Callable[["Finished | BaseException"], None]
 
@@ -70,10 +69,7 @@ class Waiter:
         try:
             connection = self._broker.connect()
             while self._step(connection, ear):
-                if len(self._superseded) > UNANSWERED:
-                    connection.close()
-                    connection = self._broker.connect()
-                    self._forget()
+                pass
         except BaseException as error:
             self._fail(error, ear)
         if connection is not None:

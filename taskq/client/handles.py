@@ -7,12 +7,12 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO, TypeVar, overload
 
 from taskq import loader
-from taskq.durations import timeout_of
-from taskq.handle import ResultHandle
-from taskq.waiting import Watch
+from taskq.client.handle import ResultHandle
+from taskq.client.waiting import Watch
+from taskq.options.durations import timeout_of
 
 if TYPE_CHECKING:
-    from taskq.app import TaskQueue
+    from taskq.client.app import TaskQueue
     from taskq.engine.commands import Finished
 
 R = TypeVar("R")
@@ -102,7 +102,7 @@ class HandleSet(Sequence[ResultHandle[R_co]]):
     ) -> Iterator[ResultHandle[R_co]]:
         if not progress:
             return handles
-        from taskq.progress import drawn
+        from taskq.client.progress import drawn
 
         return drawn(handles, len(self), None if progress is True else progress)
 
@@ -195,7 +195,7 @@ def _of_several(handles: list[ResultHandle[Any]], deadline: float | None) -> Ite
     """Ends from several brokers: their waiters' threads fill one queue."""
     from queue import Empty, SimpleQueue
 
-    from taskq.waiter import waiter_of
+    from taskq.client.waiter import waiter_of
 
     ends: SimpleQueue[Finished | BaseException] = SimpleQueue()
     put = ends.put

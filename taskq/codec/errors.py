@@ -8,18 +8,18 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from taskq import errors
-from taskq.arguments import brief
-from taskq.by_value import dump_by_value
+from taskq.client.arguments import brief
+from taskq.codec.by_value import dump_by_value
 from taskq.engine.commands import ErrorInfo
 
 if TYPE_CHECKING:
-    from taskq.codec import Codec
+    from taskq.codec.envelope import Codec
 
 MAX_TRACEBACK = 16 * 1024  # characters; the middle of a longer one is left out
 MAX_TEXT = 4 * 1024
 MAX_PICKLED = 256 * 1024  # bytes of a pickled exception; a larger one travels as text
 
-_PACKAGE = os.path.dirname(os.path.abspath(__file__)) + os.sep
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
 
 
 class RemoteTraceback(Exception):

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from taskq.progress import line
+from taskq.client.progress import line
 
 
 def test_the_line() -> None:

@@ -21,7 +21,7 @@ def dump_by_value(value: Any) -> bytes:
     if main is None:
         data: bytes = cloudpickle.dumps(value, 5)
         return data
-    from taskq.main_pickler import dumps
+    from taskq.codec.main_pickler import dumps
 
     return dumps(value, main)
 

@@ -7,13 +7,13 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from taskq import errors, loader
-from taskq.durations import timeout_of
-from taskq.waiting import Watch
+from taskq.client.waiting import Watch
+from taskq.options.durations import timeout_of
 
 if TYPE_CHECKING:
     import asyncio
 
-    from taskq.app import TaskQueue
+    from taskq.client.app import TaskQueue
     from taskq.engine.commands import Finished, JobInfo, Progress
 
 R_co = TypeVar("R_co", covariant=True)
@@ -85,7 +85,7 @@ class ResultHandle(Generic[R_co]):
         loader.refuse_to_block()
         import asyncio
 
-        from taskq.waiter import waiter_of
+        from taskq.client.waiter import waiter_of
 
         future: asyncio.Future[Finished] = asyncio.get_running_loop().create_future()
         waiter = waiter_of(self._app.broker)
@@ -171,7 +171,7 @@ class ResultHandle(Generic[R_co]):
                 self._error = error
             else:
                 if type(value) is int and value.bit_length() > BITS_OF_TEXT:
-                    from taskq import digits
+                    from taskq.client import digits
 
                     digits.allow(value)
         elif state == "dead" and finished.error is not None:

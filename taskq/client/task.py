@@ -10,16 +10,16 @@ from time import time
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from taskq import loader, names
+from taskq.client.handle import ResultHandle
 from taskq.engine.commands import Call, Enqueue
-from taskq.handle import ResultHandle
 
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from taskq.app import TaskQueue
-    from taskq.by_value import ByValue
-    from taskq.handles import HandleSet
-    from taskq.options import Overrides, TaskOptions
+    from taskq.client.app import TaskQueue
+    from taskq.client.handles import HandleSet
+    from taskq.codec.by_value import ByValue
+    from taskq.options.task_options import Overrides, TaskOptions
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -125,7 +125,7 @@ class Task(Generic[P, R]):
         Raises:
             as a call does; the calls enqueued before a faulty item are cancelled.
         """
-        from taskq import bulk
+        from taskq.client import bulk
 
         if self.defaults.id is not None:
             raise ValueError("the option id names one message; map makes many")
@@ -220,7 +220,7 @@ class Task(Generic[P, R]):
         if not self._is_portable():
             return None
         if self._by_value is None:
-            from taskq.by_value import ByValue
+            from taskq.codec.by_value import ByValue
 
             options = self.defaults if self.defaults.has_policy() else None
             self._by_value = ByValue(self.name, self.fn, options)

@@ -8,13 +8,13 @@ from os import urandom
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from taskq import loader
+from taskq.client.handle import ResultHandle
+from taskq.client.handles import HandleSet
 from taskq.engine.commands import Call, Cancel, Enqueue
 from taskq.errors import TaskqError
-from taskq.handle import ResultHandle
-from taskq.handles import HandleSet
 
 if TYPE_CHECKING:
-    from taskq.task import Task
+    from taskq.client.task import Task
 
 R = TypeVar("R")
 

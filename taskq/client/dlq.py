@@ -9,7 +9,7 @@ from taskq import errors
 from taskq.engine import commands as c
 
 if TYPE_CHECKING:
-    from taskq.app import TaskQueue
+    from taskq.client.app import TaskQueue
 
 
 class DeadCall(NamedTuple):

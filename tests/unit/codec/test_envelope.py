@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from taskq import errors
-from taskq.by_value import ByValue
-from taskq.codec import Codec, serializer_of
-from taskq.codec_errors import MAX_TRACEBACK, RemoteTraceback
+from taskq.codec.by_value import ByValue
+from taskq.codec.envelope import Codec, serializer_of
+from taskq.codec.errors import MAX_TRACEBACK, RemoteTraceback
 
 KEY = b"k" * 32
 codec = Codec(KEY, 10_000)
@@ -50,7 +50,7 @@ def test_74_a_short_payload_is_refused(payload: bytes) -> None:
 
 def test_74_nothing_is_unpickled_before_the_signature_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     forged = Codec(b"x" * 32, 1000).encode_call("q", "id1", "m.f", (1,), {})
-    monkeypatch.setattr("taskq.codec._loads", lambda data: pytest.fail("unpickled"))
+    monkeypatch.setattr("taskq.codec.envelope._loads", lambda data: pytest.fail("unpickled"))
     with pytest.raises(errors.TamperedPayload):
         codec.decode_call("q", "id1", "m.f", forged)
 
@@ -84,7 +84,7 @@ def test_a_function_travels_by_value_with_its_options() -> None:
 
 def test_60_code_of_another_python_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     by_value = ByValue("m.f", lambda: 1, None)
-    monkeypatch.setattr("taskq.codec._VALUE", bytes([1, ord("v"), 3, 99]))
+    monkeypatch.setattr("taskq.codec.envelope._VALUE", bytes([1, ord("v"), 3, 99]))
     payload = codec.encode_call("q", "i", "m.f", (), {}, function=by_value.data())
     here = f"{sys.version_info[0]}.{sys.version_info[1]}"
     with pytest.raises(errors.SerializationError, match=rf"Python 3\.99 and this is Python {here}"):
@@ -155,7 +155,7 @@ def test_json_refuses_what_would_not_come_back(value: object) -> None:
 def test_json_loads_no_pickle(monkeypatch: pytest.MonkeyPatch) -> None:
     data = codec.encode_result("i", 1)
     info = codec.encode_error("i", ValueError("x"))
-    monkeypatch.setattr("taskq.codec._loads", lambda data: pytest.fail("unpickled"))
+    monkeypatch.setattr("taskq.codec.envelope._loads", lambda data: pytest.fail("unpickled"))
     with pytest.raises(errors.SerializationError, match="uses JSON"):
         codec.decode_result("i", data, "json")
     assert isinstance(codec.decode_error("i", info, "json"), errors.TaskFailed)
@@ -206,7 +206,7 @@ class Mute(Exception):
 @pytest.mark.parametrize(
     ("error", "text"),
     [
-        (Stubborn(1, 2), "test_codec.Stubborn: 1 and 2"),
+        (Stubborn(1, 2), "test_envelope.Stubborn: 1 and 2"),
         (Mute(), "its text cannot be made"),
         (SystemExit(3), "SystemExit: 3"),
         (ValueError("\ud800"), "udc?800|ud800"),

@@ -10,14 +10,14 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from taskq import names
-from taskq.durations import seconds
 from taskq.errors import TaskqError
 from taskq.loader import IMPORTS
+from taskq.options.durations import seconds
 
 if TYPE_CHECKING:
     import subprocess
 
-    from taskq.app import TaskQueue
+    from taskq.client.app import TaskQueue
 
 START = 60.0  # seconds within which the workers have to be ready
 GRACE = 5.0  # seconds beyond the shutdown timeout, before they are killed
@@ -126,7 +126,7 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
     def _environment(self) -> dict[str, str]:
         """What the workers shall import from is what this process imports from."""
         environment = dict(os.environ)
-        package = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         own = [os.path.abspath(path) for path in sys.path if not _is_standard(path)]
         given = environment.get("PYTHONPATH", "").split(os.pathsep)
         paths = dict.fromkeys([*own, package, *filter(None, given)])

@@ -1,0 +1,1 @@
+"""What a user touches: the application object, tasks, handles."""

@@ -1,0 +1,1 @@
+"""Calls, results and errors as signed bytes, and back."""

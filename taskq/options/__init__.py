@@ -1,0 +1,1 @@
+"""The options of a task, checked where they are given."""

@@ -1,0 +1,17 @@
+"""How long Hypothesis looks: `HYPOTHESIS_PROFILE=long` for 200,000 steps and more."""
+
+from __future__ import annotations
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+COMMON = settings(
+    deadline=None,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+settings.register_profile("normal", COMMON, max_examples=25, stateful_step_count=50)
+settings.register_profile("long", COMMON, max_examples=1100, stateful_step_count=200)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "normal"))

@@ -1,0 +1,236 @@
+"""What a user was promised, kept apart from the engine, and the checks of it after every step.
+
+The numbers of the checks are those of the guarantees' invariants (docs/guarantees.md).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from taskq.engine import commands as c
+from taskq.engine.engine import Engine
+from taskq.engine.group import Group
+from taskq.engine.results import REMEMBERED
+from taskq.engine.states import FINAL, WAITING, State
+
+ABSORBING = FINAL - {State.DEAD}
+
+
+@dataclass
+class Copy:
+    """One message in one group, as far as users were told."""
+
+    position: int
+    fresh: bool = True  # never delivered and never parked
+    deliveries: int = 0
+    losses: int = 0
+    state: State | None = None
+    over: bool = False
+
+
+@dataclass
+class Accepted:
+    """One acknowledged message."""
+
+    id: str
+    queue: str
+    task: str
+    payload: bytes
+    options: c.Options
+    due_at: float
+    expires_at: float | None
+    delayed: bool
+    finished_at: float | None = None
+    copies: dict[str, Copy] = field(default_factory=dict)
+
+
+class Model:
+    """All that was acknowledged, and what must be true of it."""
+
+    def __init__(self) -> None:
+        self.messages: dict[str, Accepted] = {}
+        self.accepted: Counter[tuple[str, str]] = Counter()  # copies by queue and group
+        self.last_receipt = 0
+        self.last_fresh: dict[tuple[str, str, int], int] = {}
+        self._positions = 0
+
+    # --- what is told to users --------------------------------------------------------------
+
+    def enqueued(self, request: c.Enqueue, reply: c.Enqueued, now: float, engine: Engine) -> None:
+        """9: an id is one message; whether it was known is told rightly."""
+        existing = list(reply.existing)
+        for call in request.calls:
+            known = self.messages.get(call.id)
+            if known is not None and not self.forgotten(known, now):
+                assert call.id in existing, f"9: {call.id} was accepted twice"
+                existing.remove(call.id)
+                continue
+            delay = max(request.delay, (request.eta_at or now) - now, 0.0)
+            self.messages[call.id] = Accepted(
+                call.id,
+                request.queue,
+                request.task,
+                call.payload,
+                request.options,
+                now + delay,
+                request.expires_at,
+                delay > 0,
+            )
+            self.give(self.messages[call.id], engine)
+        assert not existing, f"9: {existing} were said to be known"
+
+    def give(self, message: Accepted, engine: Engine) -> None:
+        """The message gets a copy in each group of its queue that has none yet."""
+        for name in engine.ledger.queues[message.queue].groups:
+            if name not in message.copies:
+                self._positions += 1
+                message.copies[name] = Copy(self._positions)
+                self.accepted[message.queue, name] += 1
+
+    def new_group(self, queue: str, name: str, engine: Engine) -> None:
+        """10: a new group is given what is alive."""
+        for message in self.messages.values():
+            alive = any(
+                not copy.over and copy.state is not State.DEAD for copy in message.copies.values()
+            )
+            if message.queue == queue and alive and name not in message.copies:
+                self._positions += 1
+                message.copies[name] = Copy(self._positions)
+                self.accepted[queue, name] += 1
+
+    def delivered(self, messages: list[c.Delivered], group: str, now: float) -> None:
+        """3, 5, 6, 7, 9, 11: what holds for each delivery."""
+        for told in messages:
+            assert told.receipt > self.last_receipt, "3: the fence did not rise"
+            self.last_receipt = told.receipt
+            message = self.messages[told.id]
+            copy = message.copies[group]
+            assert told.payload == message.payload, "9: the first message's payload"
+            assert now >= message.due_at, "7: delivered before its time"
+            assert not copy.over, "6: delivered after its end"
+            if message.expires_at is not None and copy.deliveries == 0:
+                assert now < message.expires_at, "started after it had expired"
+            assert not (message.options.early and copy.deliveries), "5: early, and twice"
+            if copy.fresh and not message.delayed:
+                lane = (message.queue, group, message.options.priority)
+                assert copy.position > self.last_fresh.get(lane, 0), "11: not first in, first out"
+                self.last_fresh[lane] = copy.position
+            copy.fresh = False
+            copy.deliveries += 1
+
+    def lost_on_the_way(self, messages: list[c.Delivered], group: str) -> None:
+        """Deliveries that were committed and never told."""
+        for told in messages:
+            self.last_receipt = told.receipt
+            copy = self.messages[told.id].copies[group]
+            copy.fresh = False
+            copy.deliveries += 1
+
+    def purged(self, id: str, group: str) -> None:
+        """A copy that an operator has thrown away."""
+        self.messages[id].copies[group].over = True
+
+    def forgotten(self, message: Accepted, now: float) -> bool:
+        """Whether nothing may be left of it, so that its id is free."""
+        if any(not copy.over for copy in message.copies.values()):
+            return False
+        if message.finished_at is None:
+            return True  # purged
+        kept = max(message.options.result_ttl, REMEMBERED)
+        return now >= message.finished_at + kept
+
+    # --- after every step ---------------------------------------------------------------------
+
+    def check(self, engine: Engine, now: float) -> None:
+        """Compare with the engine, which has been advanced to `now`."""
+        self._check_messages(engine, now)
+        self._check_groups(engine)
+        self._check_leases(engine)
+        due = engine.next_deadline()
+        assert due is None or due > now, "13: something is due and was not done"
+
+    def _check_messages(self, engine: Engine, now: float) -> None:
+        ledger = engine.ledger
+        assert set(ledger.messages) <= set(self.messages), "2: a message from nowhere"
+        for id, message in self.messages.items():
+            live = ledger.messages.get(id)
+            result = ledger.results.get(id)
+            if result is not None and message.finished_at is None:
+                message.finished_at = result.finished_at
+            if live is None:
+                for copy in message.copies.values():
+                    ended = copy.state is None or copy.state is not State.DEAD
+                    assert copy.over or ended, "2: a dead letter is gone"
+                    copy.over = True
+                    copy.state = None
+            else:
+                names = {entry.group.name for entry in live.deliveries}
+                assert names == set(message.copies), "10: another set of groups"
+                for entry in live.deliveries:
+                    self._check_copy(message, message.copies[entry.group.name], entry.state)
+                    lost = entry.losses
+                    assert lost <= message.options.max_deliveries, "5: too many deliveries"
+            self._check_result(engine, message, now)
+
+    def _check_copy(self, message: Accepted, copy: Copy, state: State) -> None:
+        if copy.over:
+            assert state in ABSORBING, f"6: {message.id} has left its final state for {state}"
+        if copy.state in ABSORBING:
+            assert state is copy.state, f"6: {copy.state} became {state}"
+        if state is State.HELD:
+            copy.fresh = False
+        if state in ABSORBING:
+            copy.over = True
+        copy.state = state
+
+    def _check_result(self, engine: Engine, message: Accepted, now: float) -> None:
+        result = engine.ledger.results.get(message.id)
+        if message.finished_at is None:
+            assert result is None, "14: a result without an end"
+            return
+        kept = max(message.options.result_ttl, REMEMBERED)
+        if now < message.finished_at + kept:
+            assert result is not None, "14: the result is gone before its time"
+            assert result.state in ABSORBING
+            ignored = message.options.result_ttl == 0
+            assert not (ignored and result.value is not None), "14: an ignored result was kept"
+        else:
+            assert result is None, "14: the result has outlived its time"
+
+    def _check_groups(self, engine: Engine) -> None:
+        counted: dict[Group, Counter[State]] = {}
+        size: Counter[Group] = Counter()
+        for message in engine.ledger.messages.values():
+            for entry in message.deliveries:
+                counted.setdefault(entry.group, Counter())[entry.state] += 1
+                if entry.state not in ABSORBING:
+                    size[entry.group] += len(message.payload)
+        for queue in engine.ledger.queues.values():
+            for group in queue.groups.values():
+                now_in = counted.get(group, Counter())
+                for state in (*WAITING, State.LEASED, State.DEAD):
+                    assert group.counts[state] == now_in[state], f"12: {state} in {group.name}"
+                assert group.bytes == size[group], "12: bytes"
+                total = sum(group.counts) + group.purged
+                assert total == self.accepted[queue.name, group.name], "1: the sum of all states"
+                assert len(group.dead) == group.counts[State.DEAD]
+                assert len(list(group.ready)) == group.counts[State.READY]
+                held = sum(len(list(lane)) for lane in group.parked.values())
+                assert held == group.counts[State.HELD] == sum(group.unknown.values())
+
+    def _check_leases(self, engine: Engine) -> None:
+        held = {
+            entry.receipt: entry
+            for message in engine.ledger.messages.values()
+            for entry in message.deliveries
+            if entry.state is State.LEASED
+        }
+        assert held == engine.ledger.leases, "3: a lease without a delivery, or the reverse"
+        in_hands = {
+            receipt: entry
+            for worker in engine.ledger.workers.values()
+            for consumer in worker.consumers.values()
+            for receipt, entry in consumer.leases.items()
+        }
+        assert in_hands == held, "13: a lease that no worker's clock looks after"
