@@ -22,11 +22,13 @@ from taskq.broker.address import tune
 from taskq.broker.host import Host
 from taskq.broker.peer import Peer
 from taskq.broker.peercred import check_peer
-from taskq.engine.commands import Failed, Reply
+from taskq.engine.commands import Claimed, Failed, Reply, Waited
 from taskq.errors import AuthenticationFailed, ProtocolError
 
 _READ = selectors.EVENT_READ
 _READ_WRITE = selectors.EVENT_READ | selectors.EVENT_WRITE
+# what somebody has slept for goes out first: waking a process is what costs most in a round trip
+_AWAITED = frozenset({Claimed, Waited})
 _CHUNK = 256 * 1024  # read from one connection in one tick, so that none starves the others
 
 logger = logging.getLogger("taskq.broker")
@@ -139,28 +141,26 @@ class Loop:
 
     def _timeout(self) -> float | None:
         """Seconds until something falls due."""
-        deadlines = [self._host.next_deadline(), self._acceptor.resume_at]
+        due = self._host.next_deadline()
+        if self._acceptor.resume_at is not None:
+            due = _earlier(due, self._acceptor.resume_at)
         if self._strangers:
-            deadlines.append(next(iter(self._strangers.values())).deadline)
-        if not self._peers:
-            deadlines.append(self._leave_at)
-        due = min((deadline for deadline in deadlines if deadline is not None), default=None)
+            due = _earlier(due, next(iter(self._strangers.values())).deadline)
+        if self._leave_at is not None and not self._peers:
+            due = _earlier(due, self._leave_at)
         return None if due is None else max(0.0, due - self._host.clock.now())
 
     def _settle(self) -> None:
         """Commit, then send every reply: one send for each connection."""
-        replies = self._host.commit()
-        if len(replies) == 1:
-            session, reply = replies[0]
+        touched: dict[int, None] = {}
+        urgent: list[int] = []
+        for session, reply in self._host.commit():
             self._put(session, reply)
-            if (peer := self._peers.get(session)) is not None:
-                self._flush(peer)
-            return
-        touched = set()
-        for session, reply in replies:
-            self._put(session, reply)
-            touched.add(session)
-        for session in touched:
+            if type(reply) in _AWAITED:
+                urgent.append(session)
+            else:
+                touched[session] = None
+        for session in (*urgent, *touched):
             if (peer := self._peers.get(session)) is not None:
                 self._flush(peer)
 
@@ -266,3 +266,7 @@ class Loop:
         self._selector.close()
         self._wake_r.close()
         self._wake_w.close()
+
+
+def _earlier(one: float | None, other: float) -> float:
+    return other if one is None or other < one else one

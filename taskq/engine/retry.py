@@ -7,6 +7,7 @@ Jitter", AWS Architecture Blog, 2015. Ours draws from the upper half, so a retry
 from __future__ import annotations
 
 import math
+from math import inf
 
 from msgspec import Struct
 
@@ -30,6 +31,8 @@ class Backoff(Struct, array_like=True, frozen=True):
     steps: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
+        if self._is_sound():
+            return
         for name in ("base", "factor", "max"):
             value = getattr(self, name)
             if not (isinstance(value, int | float) and math.isfinite(value) and value >= 0):
@@ -40,6 +43,14 @@ class Backoff(Struct, array_like=True, frozen=True):
             raise ValueError(
                 f"Backoff(steps=…) must hold numbers that are not negative: {self.steps!r}"
             )
+
+    def _is_sound(self) -> bool:
+        # asked for each request that the broker decodes, so it must be quick
+        try:
+            fine = 0 <= self.base < inf and 0 <= self.factor < inf and 0 <= self.max < inf
+            return fine and (not self.steps or all(0 <= step < inf for step in self.steps))
+        except TypeError:
+            return False
 
     def delay(self, failures: int, draw: float) -> float:
         """Seconds to wait after that many failures (from 1), with `draw` uniform in [0, 1)."""

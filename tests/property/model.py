@@ -24,7 +24,6 @@ class Copy:
     position: int
     fresh: bool = True  # never delivered and never parked
     deliveries: int = 0
-    losses: int = 0
     state: State | None = None
     over: bool = False
 
@@ -122,7 +121,7 @@ class Model:
     def lost_on_the_way(self, messages: list[c.Delivered], group: str) -> None:
         """Deliveries that were committed and never told."""
         for told in messages:
-            self.last_receipt = told.receipt
+            self.last_receipt = max(self.last_receipt, told.receipt)
             copy = self.messages[told.id].copies[group]
             copy.fresh = False
             copy.deliveries += 1

@@ -15,13 +15,13 @@ from taskq.engine import commands as c
 from taskq.engine.retry import Backoff
 from taskq.engine.states import WAITING, State
 from taskq.journal.sqlite import SqliteJournal
-from tests.property.model import Model
+from tests.property.model import ABSORBING, Model
 from tests.unit.engine.bench import Bench
 from tests.unit.engine.snapshot import snapshot
 
 QUEUES = ["q", "p"]
 TASKS = ["known", "rare"]
-GROUPS = ["default", "audit", "late", "later"]
+GROUPS = ["late", "later"]
 WAITER = 500
 
 picks = st.integers(0, 1000)
@@ -100,11 +100,15 @@ class EngineMachine(RuleBasedStateMachine):
         return ids[-1 - pick % len(ids)] if ids else None
 
     def _collect(self) -> None:
-        """Hand parked claims that were answered to their actors."""
-        for actor in self.actors:
-            if actor.parked and (reply := self.bench.answer(actor.parked)) is not None:
-                actor.parked = 0
-                self._deliver(actor, reply.messages)
+        """Hand parked claims that were answered to their actors, in the order of their service."""
+        answered = [
+            (actor, self.bench.answer(actor.parked).messages)
+            for actor in self.actors
+            if actor.parked and self.bench.answer(actor.parked) is not None
+        ]
+        for actor, messages in sorted(answered, key=lambda each: [m.receipt for m in each[1]]):
+            actor.parked = 0
+            self._deliver(actor, messages)
 
     def _deliver(self, actor: Actor, messages: list[c.Delivered]) -> None:
         self.model.delivered(messages, actor.group, self.bench.now)
@@ -132,6 +136,8 @@ class EngineMachine(RuleBasedStateMachine):
         for name in new:
             self.model.new_group(name, actor.group, self.bench.engine)
         actor.registered = True
+        self._collect()
+        self.model.check(self.bench.engine, self.bench.now)
 
     def _drop_session(self, actor: Actor) -> None:
         self.sessions += 1
@@ -243,12 +249,11 @@ class EngineMachine(RuleBasedStateMachine):
         held = {"all": receipts, "none": [], "some": receipts[::2]}[keep]
         actor.hand = {receipt: actor.hand[receipt] for receipt in held}
         self._register(actor, held)
-        self._collect()
 
     @precondition(lambda self: len(self.actors) < 6)
     @rule()
     def a_new_group_appears(self) -> None:
-        name = GROUPS[len(self.actors) - 2]
+        name = GROUPS[len(self.actors) - 4]
         actor = self._actor("w4", f"c{len(self.actors)}", name, ["q"], None)
         self.actors.append(actor)
         self._register(actor, [])
@@ -318,7 +323,7 @@ class EngineMachine(RuleBasedStateMachine):
             (message.id, entry.group.name): (entry.state, entry.receipt, entry.claims)
             for message in self.ledger.messages.values()
             for entry in message.deliveries
-            if entry.group.name != name and entry.state is not State.SUCCEEDED
+            if entry.group.name != name and entry.state not in ABSORBING
         }
 
     @rule(pick=picks, kind=st.sampled_from(["ack", "fail", "release", "abandon"]))
@@ -423,10 +428,8 @@ class EngineMachine(RuleBasedStateMachine):
         request: Any = c.PurgeDead(ids=ids) if throw_away else c.Replay(ids=ids, rate=rate)
         rid = self.bench.apply(request)
         for id, group in chosen:
-            copy = self.model.messages[id].copies[group.name]
-            copy.deliveries = copy.losses = 0
             if throw_away:
-                copy.over = True
+                self.model.purged(id, group.name)
         self.bench.tick()
         assert self.bench.answer(rid).count == len(chosen)
 
@@ -478,13 +481,16 @@ class EngineMachine(RuleBasedStateMachine):
             for other in self.actors:
                 if other.parked and (reply := self.bench.answer(other.parked)) is not None:
                     self.model.lost_on_the_way(reply.messages, other.group)
+            self.model.check(self.bench.engine, self.bench.now)
         self.bench.now += down
         self.bench.restart()
+        self.model.check(self.bench.engine, self.bench.now)
         self.watched.clear()
         self.heard.clear()
         for each in self.actors:
             self._drop_session(each)
-            if returning:
+        if returning:
+            for each in self.actors:
                 self._register(each, sorted(each.hand))
 
     # --- what is always true ----------------------------------------------------------------------
@@ -518,7 +524,7 @@ class EngineMachine(RuleBasedStateMachine):
                 while messages := self.bench.call(
                     c.Claim(queues=actor.queues, n=100, wait=0), actor.session
                 ).messages:
-                    acks = [c.Ack(m.receipt, m.id, b"") for m in messages]
+                    acks = [c.Ack(m.receipt, m.id, b"") for m in messages if not m.early]
                     assert self.bench.settle(*acks) == []
             open_ = [s for id in self.ledger.messages for s in self._states(id)]
             if all(state is State.DEAD or state not in WAITING | {State.LEASED} for state in open_):
