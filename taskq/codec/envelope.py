@@ -22,7 +22,7 @@ from collections.abc import Callable, Mapping
 from hmac import compare_digest
 from typing import Any
 
-from taskq.client.arguments import brief, dump_arguments
+from taskq.codec.arguments import brief, dump_arguments
 from taskq.codec.by_value import dump_by_value
 from taskq.engine.commands import ErrorInfo
 from taskq.errors import PayloadTooLarge, SerializationError, TamperedPayload

@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from taskq import errors
-from taskq.client.arguments import brief
+from taskq.codec.arguments import brief
 from taskq.codec.by_value import dump_by_value
 from taskq.engine.commands import ErrorInfo
 

@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from taskq.client.arguments import name_arguments
+from taskq.codec.arguments import name_arguments
 from taskq.errors import SerializationError
 
 
