@@ -146,13 +146,16 @@ def _execute(name: str) -> ModuleType:
 def _tell_where(name: str, end: ImportEnds) -> None:
     import logging
 
-    place = name
     frames = end.__traceback__
-    while frames is not None:
-        if frames.tb_frame.f_globals.get("__name__") == name:
-            place = f"{frames.tb_frame.f_code.co_filename}:{frames.tb_lineno}"
+    while frames is not None and frames.tb_frame.f_globals.get("__name__") != name:
         frames = frames.tb_next
-    logging.getLogger("taskq.loader").warning(
+    place, is_last = name, False
+    if frames is not None:
+        code = frames.tb_frame.f_code  # that of the module itself
+        place = f"{code.co_filename}:{frames.tb_lineno}"
+        is_last = frames.tb_lineno >= max(line or 0 for _, _, line in code.co_lines())
+    logging.getLogger("taskq.loader").log(
+        logging.DEBUG if is_last else logging.WARNING,  # nothing below: nothing is missing
         "the import of %s ended at %s, which waits for a result; tasks defined below that line are "
         'unknown to this worker. Put what shall not run in workers under: if __name__ == "__main__":',
         name,

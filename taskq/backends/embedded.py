@@ -12,6 +12,7 @@ from typing import Any, cast
 
 from taskq.backends.autostart import IDLE_EXIT, start_broker, start_lock
 from taskq.backends.channel import Channel
+from taskq.backends.redial import reconnect_budget
 from taskq.broker.address import Address, bound_name, dial, url_of
 from taskq.broker.directory import BrokerDirectory
 from taskq.broker.greet import greet
@@ -23,22 +24,6 @@ from taskq.errors import AuthenticationFailed
 HANDSHAKE = 5.0  # seconds for one attempt to connect
 START = 30.0  # seconds that a broker may take to load its journal
 FIRST_PATIENCE = 5.0  # seconds to look for a broker that has never been seen
-
-
-def reconnect_budget() -> float:
-    """Seconds for which a lost broker is looked for: `TASKQ_RECONNECT`, else 30.
-
-    Raises:
-        ValueError: that variable is not a number of seconds.
-    """
-    text = os.environ.get("TASKQ_RECONNECT", "30")
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = -1.0
-    if not 0 <= seconds < float("inf"):
-        raise ValueError(f"TASKQ_RECONNECT must be seconds that are not negative, not {text!r}")
-    return seconds
 
 
 class SocketBroker:

@@ -108,6 +108,7 @@ class MemoryBroker:
             self._connections.pop(number, None)
             self._engine.disconnect(number, self.now())
             self._settle_tick()
+            self.lock.notify_all()  # whoever sleeps may have an earlier deadline now
 
     def _settle_tick(self) -> None:
         self._engine.advance(self.now())

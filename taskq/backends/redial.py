@@ -13,6 +13,22 @@ STEADY = 10.0  # seconds after which a connection counts as one that worked
 _REFUSALS = 2  # a broker that dies during the handshake looks like one that refuses our key
 
 
+def reconnect_budget() -> float:
+    """Seconds for which a lost broker is looked for: `TASKQ_RECONNECT`, else 30.
+
+    Raises:
+        ValueError: that variable is not a number of seconds.
+    """
+    text = os.environ.get("TASKQ_RECONNECT", "30")
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0 <= seconds < float("inf"):
+        raise ValueError(f"TASKQ_RECONNECT must be seconds that are not negative, not {text!r}")
+    return seconds
+
+
 class Redial:
     """The patience of one conversation with a broker.
 
@@ -102,7 +118,8 @@ class Redial:
                 f"the broker at {self._name} accepts connections and does not answer"
             )
         reason = error.strerror or str(error)
+        within = f" within {patience:.3g} s" if patience else ""
         return BrokerUnavailable(
-            f"no broker answers at {self._name} within {patience:.3g} s ({reason}); "
+            f"no broker answers at {self._name}{within} ({reason}); "
             "is it running, and is the address right?"
         )

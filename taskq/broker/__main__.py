@@ -44,6 +44,7 @@ def main(argv: list[str] | None = None) -> int:
     )
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a closed terminal is no reason to stop
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback while a journal is loaded
     told = ReadyPipe(arguments.ready_fd)
     try:
         settings = Settings(

@@ -24,7 +24,10 @@ def read_key(path: Path) -> bytes:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
-        raise AuthenticationFailed(f"there is no key file {path}") from None
+        raise AuthenticationFailed(
+            f"there is no key file {path}; a broker makes its own at its first start, "
+            "and TASKQ_AUTHKEY_FILE names one that lies elsewhere"
+        ) from None
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise AuthenticationFailed(

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from taskq.cli.failure import CliError
+from taskq.cli.failure import USAGE, CliError
 from taskq.cli.output import plural, size
 from taskq.cli.processes import is_alive
 from taskq.cli.target import Target, conversation, not_running
@@ -57,6 +57,8 @@ def examine(target: Target) -> list[Finding]:
         with conversation(target, autostart=False) as connection:
             pong, stats = connection.call(Ping()), connection.call(GetStats())
     except (CliError, TaskqError) as error:
+        if isinstance(error, CliError) and error.exit_code == USAGE:
+            raise
         return [*findings, *absent(target, str(error))]
     return [*findings, *alive(pong), *queues(stats.queues), *workers(stats, pong)]
 

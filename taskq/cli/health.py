@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from taskq.cli.failure import UNHEALTHY, CliError
+from taskq.cli.failure import UNHEALTHY, USAGE, CliError
 from taskq.cli.output import duration, emit_json
 from taskq.cli.shared import Shared, data_options, pass_shared
 from taskq.cli.target import conversation, only
@@ -26,7 +26,7 @@ def command(shared: Shared, queue: str | None, group: str, timeout: float) -> No
             pong = connection.call(Ping(), timeout=timeout)
             stats = connection.call(GetStats(), timeout=timeout).queues if queue else []
     except (TaskqError, CliError) as error:
-        if isinstance(error, CliError) and error.exit_code == 2:
+        if isinstance(error, CliError) and error.exit_code == USAGE:
             raise
         _say(shared, str(error), pid=None)
         return

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import click
@@ -11,6 +14,7 @@ from taskq.cli.failure import CRASH, CliError
 from taskq.cli.output import emit_json
 from taskq.cli.shared import Shared
 from taskq.client.handle import ResultHandle
+from taskq.client.waiting import UnconsumedWarning
 
 
 def print_outcome(shared: Shared, handle: ResultHandle[Any], timeout: float | None) -> None:
@@ -25,12 +29,17 @@ def print_outcome(shared: Shared, handle: ResultHandle[Any], timeout: float | No
         CliError: the task failed, or has not finished in time.
     """
     try:
-        error = handle.exception(timeout)
+        with _warnings_as_sentences():
+            error = handle.exception(timeout)
     except errors.TaskqError:
         raise  # the broker failed, not the task
     except TimeoutError:
         raise CliError(
             f"{handle.id} has not finished; wait longer with: taskq result {handle.id} --wait"
+        ) from None
+    except KeyboardInterrupt:
+        raise CliError(
+            f"{handle.id} goes on by itself; come back to it with: taskq result {handle.id} --wait"
         ) from None
     if error is not None:
         raise failure(handle.id, error)
@@ -41,10 +50,29 @@ def print_outcome(shared: Shared, handle: ResultHandle[Any], timeout: float | No
         click.echo(value if isinstance(value, str) else repr(value))
 
 
+@contextmanager
+def _warnings_as_sentences() -> Iterator[None]:
+    """Tell that nobody runs the call as a command tells things, not as a line of our code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UnconsumedWarning)
+        show = warnings.showwarning
+
+        def echo(
+            message: Warning | str, category: type[Warning], *place: Any, **named: Any
+        ) -> None:
+            if issubclass(category, UnconsumedWarning):
+                click.echo(f"Warning: {message}", err=True)
+            else:
+                show(message, category, *place, **named)
+
+        warnings.showwarning = echo
+        yield
+
+
 def failure(id: str, error: BaseException) -> Exception:
     """What to raise for a call that raised: the remote traceback, and one sentence."""
     if isinstance(error, errors.TaskqError) and error.__cause__ is None:
         return error if not isinstance(error, errors.TaskFailed) else CliError(str(error), CRASH)
-    details = str(error.__cause__ or "").strip().strip('"')
+    details = getattr(error.__cause__, "text", "")  # of a RemoteTraceback
     text = f"{type(error).__name__}: {error}".rstrip(": ")
     return CliError(f"the call {id} failed with {text}", CRASH, details)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Iterable, Sequence
+from math import isfinite
 from time import localtime, strftime
 from typing import Any
 
@@ -15,23 +16,42 @@ Row = Sequence[object]
 
 
 def plain(value: object) -> Any:
-    """Data as JSON knows it: structs become objects, payloads their size in bytes."""
+    """Data as JSON knows it: our structs become objects, their payloads sizes in bytes.
+
+    What JSON has no word for becomes its `repr`, infinity and bytes among them.
+    """
     if isinstance(value, Struct):
-        return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
-    if isinstance(value, bytes | bytearray):
-        return len(value)
+        fields = {name: getattr(value, name) for name in value.__struct_fields__}
+        return {
+            name: len(entry) if isinstance(entry, bytes) else plain(entry)
+            for name, entry in fields.items()
+        }
     if isinstance(value, dict):
         return {str(key): plain(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [plain(entry) for entry in value]
-    if value is None or isinstance(value, str | int | float | bool):
+    if value is None or isinstance(value, str | int | bool):
+        return value
+    if isinstance(value, float) and isfinite(value):
         return value
     return repr(value)
 
 
 def emit_json(value: object) -> None:
     """Print one JSON document."""
-    click.echo(json.dumps(plain(value), indent=2, ensure_ascii=False))
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False)
+    if not is_encodable(text):
+        text = json.dumps(plain(value), indent=2)
+    click.echo(text)
+
+
+def is_encodable(text: str) -> bool:
+    """Whether UTF-8 can say it: half of a surrogate pair, as in odd file names, it cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def width(text: str) -> int:

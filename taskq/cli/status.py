@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import click
 
-from taskq.cli.failure import UNREACHABLE, CliError
+from taskq.cli.failure import UNREACHABLE, USAGE, CliError
 from taskq.cli.output import ago, duration, emit_json, one_line, plain, plural, table
 from taskq.cli.shared import Shared, data_options, pass_shared
 from taskq.cli.target import Target, base_directory, choose, conversation
@@ -42,6 +42,8 @@ def _ask(target: Target) -> tuple[Pong | None, Stats | None, str]:
         with conversation(target, autostart=False) as connection:
             return connection.call(Ping()), connection.call(GetStats()), ""
     except (CliError, TaskqError) as error:
+        if isinstance(error, CliError) and error.exit_code == USAGE:
+            raise
         return None, None, str(error)
 
 

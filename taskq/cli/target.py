@@ -147,8 +147,8 @@ def open_broker(target: Target, *, autostart: bool) -> Broker:
     if target.directory is not None:
         from taskq.backends.embedded import EmbeddedBroker
 
-        if not autostart and not target.directory.is_dir():
-            raise CliError(not_running(target), UNREACHABLE)
+        if not _is_broker_directory(target.directory):
+            raise CliError(not_running(target), UNREACHABLE)  # a mistyped name makes no directory
         return EmbeddedBroker(target.directory, autostart=autostart)
     from taskq.backends import connect
 
@@ -164,7 +164,7 @@ def conversation(target: Target, *, autostart: bool) -> Iterator[Connection]:
 
     Args:
         target: whose broker.
-        autostart: start an embedded one where none runs; inspecting commands do not.
+        autostart: start an embedded one that does not run, if it has run there before.
 
     Raises:
         CliError: no broker answers.

@@ -11,9 +11,10 @@ from taskq import loader
 from taskq.client.handle import ResultHandle
 from taskq.client.handles import HandleSet
 from taskq.engine.commands import Call, Cancel, Enqueue
-from taskq.errors import TaskqError
+from taskq.errors import TaskqError, UnknownMessage
 
 if TYPE_CHECKING:
+    from taskq.backends.port import Connection
     from taskq.client.task import Task
 
 R = TypeVar("R")
@@ -30,7 +31,7 @@ def starmap(task: Task[..., R], iterable: Iterable[Iterable[Any]]) -> HandleSet[
     if loader.is_importing():
         ids = [urandom(12).hex() for _ in iterable]
     else:
-        _enqueue(task, _chunks(task, iterable, ids), ids)
+        _enqueue(task, _chunks(task, iterable, ids))
     return HandleSet(app, [ResultHandle(app, id, serializer) for id in ids])
 
 
@@ -42,7 +43,14 @@ def _chunks(
     size = 0
     for item in iterable:
         id = urandom(12).hex()
-        payload = encode(id, tuple(item))
+        try:
+            args = tuple(item)
+        except TypeError:
+            raise TypeError(
+                f"starmap takes the arguments of each call as a tuple, not {item!r}; "
+                f"for calls with one argument there is {task.name}.map"
+            ) from None
+        payload = encode(id, args)
         calls.append(Call(id, payload))
         ids.append(id)
         size += len(payload)
@@ -53,7 +61,7 @@ def _chunks(
         yield calls
 
 
-def _enqueue(task: Task[..., Any], chunks: Iterator[list[Call]], ids: list[str]) -> None:
+def _enqueue(task: Task[..., Any], chunks: Iterator[list[Call]]) -> None:
     broker = task.app.broker
     first = next(chunks, None)
     if first is None:
@@ -64,9 +72,11 @@ def _enqueue(task: Task[..., Any], chunks: Iterator[list[Call]], ids: list[str])
         return
     connection = broker.connect()
     sent: deque[Enqueue] = deque()
+    offered: list[list[str]] = []
     try:
         for calls in _chain(first, second, chunks):
             request = task.request(calls)
+            offered.append([call.id for call in calls])
             connection.send(request)
             sent.append(request)
             if len(sent) > AHEAD:
@@ -74,7 +84,7 @@ def _enqueue(task: Task[..., Any], chunks: Iterator[list[Call]], ids: list[str])
         while sent:
             connection.receive(sent.popleft())
     except BaseException:
-        _take_back(task, ids)
+        _take_back(connection, offered)
         raise
     finally:
         connection.close()
@@ -88,10 +98,15 @@ def _chain(
     yield from rest
 
 
-def _take_back(task: Task[..., Any], ids: list[str]) -> None:
-    """Cancel what was enqueued before something went wrong; the caller got no handles for it."""
-    for id in ids:
+def _take_back(connection: Connection, offered: list[list[str]]) -> None:
+    """Cancel what was enqueued before something went wrong; the caller got no handles for it.
+
+    On the same connection, so that no request under way arrives after it was taken back.
+    """
+    for ids in offered:
         try:
-            task.app.broker.call(Cancel(ids=[id]))
+            connection.call(Cancel(ids=ids))
+        except UnknownMessage:
+            continue  # that request was refused
         except TaskqError:
-            return  # the broker knows no more of them, or is gone
+            return  # the broker is gone

@@ -34,6 +34,7 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
         self._shutdown = seconds("shutdown_timeout", shutdown_timeout)
         self._log_level = log_level
         self._process: subprocess.Popen[bytes] | None = None
+        self._lifeline: int | None = None  # its end tells the workers that we are gone
         self._threads: AbstractContextManager[object] | None = None
 
     @property
@@ -71,11 +72,12 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
         import subprocess
 
         readable, writable = os.pipe()
+        theirs, self._lifeline = os.pipe()
         try:
             self._process = subprocess.Popen(
-                self._command(writable),
+                self._command(writable, theirs),
                 env=self._environment(),
-                pass_fds=(writable,),
+                pass_fds=(writable, theirs),
                 stdin=subprocess.DEVNULL,
             )
             os.close(writable)
@@ -86,6 +88,7 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
             raise
         finally:
             os.close(readable)
+            os.close(theirs)
             if writable >= 0:
                 os.close(writable)
         if answer != "ready":
@@ -95,7 +98,7 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
                 f"the workers could not start: {reason or 'see what they wrote to stderr'}"
             )
 
-    def _command(self, ready_fd: int) -> list[str]:
+    def _command(self, ready_fd: int, owner_fd: int) -> list[str]:
         app = self._app
         queues = dict.fromkeys([app.name, *(task.queue for task in app.tasks.values())])
         command = [sys.executable, "-m", "taskq.worker"]
@@ -110,6 +113,7 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
             *("-l", self._log_level),
             *("--shutdown-timeout", str(self._shutdown)),
             *("--ready-fd", str(ready_fd)),
+            *("--owner-fd", str(owner_fd)),
         ]
 
     def _spec(self) -> str | None:
@@ -156,6 +160,9 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
             with suppress(ProcessLookupError):
                 process.kill()
             process.wait()
+        lifeline, self._lifeline = self._lifeline, None
+        if lifeline is not None:
+            os.close(lifeline)
 
 
 def _is_standard(path: str) -> bool:

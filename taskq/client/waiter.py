@@ -10,7 +10,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from taskq.client.waiting import FIRST_SLICE, SLICE, numbers, warn_unconsumed
+from taskq.client.waiting import FIRST_SLICE, SLICE, numbers, warn_of_standstill
 from taskq.engine.commands import Finished, Unwatch, Wait, Waited
 
 if TYPE_CHECKING:
@@ -133,10 +133,10 @@ class Waiter:
             return
         self._parked = None
         self._forgotten = reply.pending != len(self._calls)
-        if reply.unconsumed and monotonic() >= self._sent_at + request.wait - 0.1:
+        if not reply.finished and monotonic() >= self._sent_at + request.wait - 0.1:
             # where warnings are errors, this thread must outlive them
             with suppress(Warning):
-                warn_unconsumed(reply.unconsumed)
+                warn_of_standstill(self._broker, reply.unconsumed, list(self._calls))
 
     def _forget(self) -> None:
         """The connection is a new one."""

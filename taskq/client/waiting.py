@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import count
+from itertools import count, islice
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from taskq.engine.commands import Finished, Unwatch, Wait
+from taskq.engine.commands import Finished, GetStats, Inspect, Unwatch, Wait
 from taskq.errors import TaskqError
 
 if TYPE_CHECKING:
@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 
 FIRST_SLICE = 2.0  # seconds; then it is told that nobody consumes a queue
 SLICE = 30.0  # seconds that a further request parks
+LOOKED_AT = 4  # ids, when nothing has finished for a slice
 
 numbers = count(1)  # of watches; the broker drops one that is empty
 
 
 class UnconsumedWarning(RuntimeWarning):
-    """Somebody waits for a call, and no worker consumes its queue."""
+    """Somebody waits for a call, and as things are no worker will run it."""
 
 
 class Watch:
@@ -75,31 +76,62 @@ class Watch:
         self._left_there = reply.pending
         # another number than ours: the connection was lost on the way, and the watch with it
         self._add = [] if reply.pending == len(self.open) else list(self.open)
-        if reply.unconsumed and wait >= self._slice:
-            warn_unconsumed(reply.unconsumed)
+        if not finished and wait >= self._slice and reply.pending == len(self.open):
+            warn_of_standstill(self._broker, reply.unconsumed, self.open)
         return finished
 
 
 _warned: set[str] = set()
 
 
-def warn_unconsumed(queues: list[str]) -> None:
-    """Say once a process and queue that nobody consumes it."""
-    for queue in queues:
-        if queue not in _warned:
-            _warned.add(queue)
-            import warnings
+def warn_of_standstill(broker: Broker, unconsumed: Sequence[str], ids: Iterable[str]) -> None:
+    """Say why what is waited for does not run, where the broker knows a reason; each reason once.
 
-            warnings.warn(
-                f"no worker consumes the queue {queue!r}; start one with: "
-                f"taskq worker MODULE:QUEUE -Q {queue}",
-                UnconsumedWarning,
-                stacklevel=_user_level(),
+    Args:
+        broker: is asked for the reason.
+        unconsumed: queues that no worker consumes, as a wait that ran out told.
+        ids: what is waited for; a few of them are looked at.
+    """
+    for queue in unconsumed:
+        start = f"start one with: taskq worker MODULE:QUEUE -Q {queue}"
+        if broker.url.startswith("memory:"):
+            start = "wait in a block that has some: with queue.workers():"
+        _warn_once(f"no worker consumes the queue {queue!r}; {start}")
+    if not unconsumed:
+        # a broker that is gone is told of by the wait itself
+        with suppress(TaskqError):
+            for sentence in _reasons(broker, islice(ids, LOOKED_AT)):
+                _warn_once(sentence)
+
+
+def _reasons(broker: Broker, ids: Iterable[str]) -> Iterator[str]:
+    groups = {(each.queue, each.group): each for each in broker.call(GetStats()).queues}
+    if not any(group.unknown or group.paused for group in groups.values()):
+        return
+    for id in ids:
+        job = broker.call(Inspect(id=id)).jobs[0]
+        group = groups.get((job.queue, job.group))
+        if group is None or job.state == "leased":
+            continue
+        if job.state == "held" and job.task in group.unknown:
+            yield (
+                f"calls of {job.task} are parked: no worker of the queue {job.queue!r} knows that "
+                "task; start one with the code that has it"
             )
+        elif group.paused:
+            yield f"the queue {job.queue!r} is paused; go on with: taskq queue resume {job.queue}"
+
+
+def _warn_once(sentence: str) -> None:
+    if sentence not in _warned:
+        _warned.add(sentence)
+        import warnings
+
+        warnings.warn(sentence, UnconsumedWarning, stacklevel=_user_level())
 
 
 def _user_level() -> int:
-    """How many frames above `warn_unconsumed` the first one outside of this package is."""
+    """How many frames above `_warn_once` the first one outside of this package is."""
     level = 1
     frame = sys._getframe(1)
     while frame.f_back is not None and frame.f_globals.get("__package__") == __package__:

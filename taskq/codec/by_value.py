@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from types import CodeType, FunctionType
+from inspect import unwrap
+from operator import is_
+from types import CellType, CodeType, FunctionType
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from taskq import names
 from taskq.errors import SerializationError
@@ -29,8 +32,9 @@ def dump_by_value(value: Any) -> bytes:
 class ByValue:
     """The bytes of one function.
 
-    A notebook rebinds globals between two calls, so these are compared; what is changed in place
-    inside of a global object is not noticed.
+    A notebook rebinds globals between two calls, so these are compared, also those of the functions
+    and classes of its module that it uses; what is changed in place inside of a global object is
+    not noticed.
 
     Args:
         task: name, for errors.
@@ -42,7 +46,6 @@ class ByValue:
         self._task = task
         self._fn = fn
         self._options = options
-        self._names = tuple(_global_names(fn))
         self._seen: list[object] = []
         self._data = b""
 
@@ -52,8 +55,8 @@ class ByValue:
         Raises:
             SerializationError: the function refers to something that cannot be pickled.
         """
-        seen = self._references()
-        if not self._data or not all(map(_same, seen, self._seen)):
+        seen = references(self._fn)
+        if len(seen) != len(self._seen) or not all(map(is_, seen, self._seen)):
             self._data = self._dump()
             self._seen = seen
         return self._data
@@ -67,30 +70,52 @@ class ByValue:
                 f"{type(error).__name__}: {error}; put it into a module that the workers can import"
             ) from error
 
-    def _references(self) -> list[object]:
-        fn = self._fn
-        if not isinstance(fn, FunctionType):
-            return []
-        values = [fn.__globals__.get(name, _UNSET) for name in self._names]
-        for cell in fn.__closure__ or ():
-            try:
-                values.append(cell.cell_contents)
-            except ValueError:
-                values.append(_UNSET)
-        return values
-
 
 _UNSET = object()
 
 
-def _same(one: object, other: object) -> bool:
-    return one is other
+def references(fn: Callable[..., Any]) -> list[object]:
+    """What a function refers to: itself, its globals and closure, and in turn those of the functions
+    and classes among them that travel with it, which are those of the same module.
+    """
+    found: list[object] = [fn]
+    space = getattr(unwrap(fn), "__globals__", {})
+    visited = set()
+    for value in found:  # grows meanwhile
+        if id(value) in visited:
+            continue
+        visited.add(id(value))
+        if isinstance(value, FunctionType):
+            if value is fn or value.__globals__ is space:
+                found += [value.__globals__.get(name, _UNSET) for name in _global_names(value)]
+            found += map(_content, value.__closure__ or ())
+        elif isinstance(value, type):
+            if value.__module__ == space.get("__name__"):
+                found += [
+                    entry for entry in vars(value).values() if isinstance(entry, FunctionType)
+                ]
+        elif "__wrapped__" in getattr(value, "__dict__", ()):  # a task, or another decorator's
+            found.append(value.__dict__["__wrapped__"])
+    return found
 
 
-def _global_names(fn: object) -> list[str]:
-    if not isinstance(fn, FunctionType):
-        return []
-    return sorted({name for code in _codes(fn.__code__) for name in code.co_names})
+def _content(cell: CellType) -> object:
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return _UNSET
+
+
+def _global_names(fn: FunctionType) -> list[str]:
+    code = fn.__code__
+    known = _names.get(code)
+    if known is None:
+        known = sorted({name for each in _codes(code) for name in each.co_names})
+        _names[code] = known
+    return known
+
+
+_names: WeakKeyDictionary[CodeType, list[str]] = WeakKeyDictionary()
 
 
 def _codes(code: CodeType) -> Iterator[CodeType]:

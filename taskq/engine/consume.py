@@ -67,6 +67,7 @@ def claim(
     consumer = session.consumer
     if consumer is None:
         raise UnknownConsumer("a connection must register before it claims")
+    _heard(ledger, consumer.worker)
     withdraw(session)
     groups = [ledger.group(name, consumer.group) for name in request.queues]
     messages = take(ledger, consumer, groups, request.n, now)
@@ -147,11 +148,11 @@ def _delivered(delivery: Delivery) -> c.Delivered:
 def serve_parked(ledger: Ledger, group: Group, now: float) -> list[tuple[ParkedClaim, c.Claimed]]:
     """Give what has become ready to the claims that wait for it, in equal shares."""
     answered = []
-    waiting = tuple(group.claims)
+    waiting = [parked for parked in group.claims if not parked.consumer.worker.silent]
     for position, parked in enumerate(waiting):
         if not group.has_work:
             break
-        ready = group.counts[State.READY] + group.counts[State.HELD]
+        ready = max(group.counts[State.READY], 1)  # or there is one that was parked
         share = -(-ready // (len(waiting) - position))
         messages = take(ledger, parked.consumer, parked.groups, min(parked.n, share), now)
         if messages:
@@ -180,6 +181,7 @@ def heartbeat(
     worker = _attach(ledger, session, request.worker, now)
     if worker is not old:
         leases.remind(worker)
+    _heard(ledger, worker)
     worker.info = request.info
     worker.seen_at = now
     deadline = now + min(request.wait, worker.renew_in)
@@ -188,6 +190,17 @@ def heartbeat(
         ledger.newsworthy[worker] = None
     elif deadline < session.alarm.when:
         session.alarm.set(deadline)
+
+
+def _heard(ledger: Ledger, worker: Worker) -> None:
+    """A worker that had fallen silent lives: what its consumers wait for may be given again."""
+    if not worker.silent:
+        return
+    worker.silent = False
+    for consumer in worker.consumers.values():
+        if consumer.session is not None and consumer.session.claim is not None:
+            for group in consumer.session.claim.groups:
+                ledger.awake[group] = None
 
 
 def attend(worker: Worker) -> c.Attended:

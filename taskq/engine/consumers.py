@@ -53,6 +53,7 @@ class Worker:
         "seen_at",
         "sessions",
         "shortest_lease",
+        "silent",
         "terminate",
     )
 
@@ -65,6 +66,7 @@ class Worker:
         self.gone_at = inf
         self.shortest_lease = HEARTBEAT * 3
         self.heartbeat: ParkedHeartbeat | None = None
+        self.silent = False  # a lease ran out and it has not been heard since: it gets no more
         self.news = False  # the parked heartbeat shall be answered now
         self.cancel: list[int] = []
         self.terminate: list[int] = []

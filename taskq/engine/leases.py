@@ -166,6 +166,7 @@ def _look_after(ledger: Ledger, worker: Worker, now: float) -> None:
         for delivery in list(consumer.leases.values()):
             ends = worker.lease_ends(delivery)
             if ends <= now:
+                worker.silent = True
                 ledger.revoke(delivery)
                 lose(ledger, delivery, f"worker {worker.name} was lost: {reason}", now)
             else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 
 from taskq.worker.settings import MAX_BATCH, Settings, parse_queues, parse_size
@@ -26,6 +27,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--log-format", default="text", choices=["text", "json"])
     add("--check", action="store_true", help="import the app, reach the broker, print the tasks")
     add("--ready-fd", type=int, metavar="FD")
+    add("--owner-fd", type=int, metavar="FD", help="a pipe from whoever needs this worker")
     return parser
 
 
@@ -51,6 +53,7 @@ def settings_of(argv: list[str]) -> Settings:
             log_format=args.log_format,
             check=args.check,
             ready_fd=args.ready_fd,
+            owner_fd=args.owner_fd,
         )
     except ValueError as error:
         parser.error(str(error))
@@ -58,6 +61,7 @@ def settings_of(argv: list[str]) -> Settings:
 
 def main() -> int:
     """Run a worker; returns its exit code."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback while we are being imported
     from taskq.worker.launcher import run
 
     return run(settings_of(sys.argv[1:]))

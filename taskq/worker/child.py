@@ -97,11 +97,16 @@ def _live(settings: Settings, seat: Seat) -> int:
     app = _load(settings, seat)
     if app is None:
         return EXIT_TOLD
+    try:
+        url = app.broker.url
+    except ValueError as error:  # the URL or a variable of the environment is wrong
+        notes.send(seat.channel, notes.Unusable(str(error), ""))
+        return EXIT_TOLD
     logs.adopt_root()
     queues = settings.queues or tuple((name, 1) for name in queues_of(app))
     hello = notes.Hello(
         name=app.name,
-        url=app.broker.url,
+        url=url,
         queues=[name for name, _ in queues],
         tasks=sorted(app.tasks),
     )
@@ -151,5 +156,5 @@ def _load(settings: Settings, seat: Seat) -> App | None:
         app.use_broker(settings.broker)
         return app
     except loader.AppImportError as error:
-        notes.send(seat.channel, notes.ImportFailed(str(error), error.user_traceback))
+        notes.send(seat.channel, notes.Unusable(str(error), error.user_traceback))
         return None

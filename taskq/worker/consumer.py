@@ -8,13 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 
+from taskq.backends.redial import reconnect_budget
 from taskq.engine.commands import Register, Settle
 from taskq.worker.application import App
 from taskq.worker.desk import Desk
 from taskq.worker.fetcher import Fetcher
 from taskq.worker.identity import Identity
 from taskq.worker.limits import Alarm
-from taskq.worker.link import Link, reconnect_budget
+from taskq.worker.link import Link
 from taskq.worker.pace import Pace
 from taskq.worker.processor import Processor
 from taskq.worker.relay import Relay

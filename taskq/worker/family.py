@@ -70,6 +70,9 @@ class Child:
         blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
         try:
             self._process.start()
+        except BaseException:
+            self.channel.close()
+            raise
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             theirs.close()

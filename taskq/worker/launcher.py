@@ -16,12 +16,12 @@ import time
 from contextlib import suppress
 from types import FrameType
 
+from taskq.backends.redial import reconnect_budget
 from taskq.engine.commands import Attended, Reap
 from taskq.worker import logs, notes
 from taskq.worker.family import Child
 from taskq.worker.heart import Heart
 from taskq.worker.identity import worker_info, worker_name
-from taskq.worker.link import reconnect_budget
 from taskq.worker.settings import Settings
 from taskq.worker.supervisor import Supervisor
 from taskq.worker.waking import Waker
@@ -64,10 +64,12 @@ class Launcher:
         self._deadline: float | None = None  # of the drain
         self._killed = False
         self._ready_fd = settings.ready_fd
+        self._owner_fd = settings.owner_fd
 
     def run(self) -> int:
         """The whole life."""
         self._take_signals()
+        self._watch_owner()
         try:
             while not self._supervisor.over:
                 self._step()
@@ -86,6 +88,8 @@ class Launcher:
         for key, _ in self._selector.select(timeout):
             if isinstance(key.data, Child):
                 self._supervisor.listen(key.data)
+            elif key.fd == self._owner_fd:
+                self._orphaned()
         self._waker.clear()
 
     def poll(self, now: float) -> float | None:
@@ -216,8 +220,9 @@ class Launcher:
         self._waker.close()
         if self._heart is not None:
             self._heart.drop()
-        if self._ready_fd is not None:
-            os.close(self._ready_fd)
+        for fd in (self._ready_fd, self._owner_fd):
+            if fd is not None:
+                os.close(fd)
 
     # --- wiring -----------------------------------------------------------------------------
 
@@ -226,6 +231,25 @@ class Launcher:
             self._supervisor.cancel(attended.cancel)
         if attended.terminate:
             self._supervisor.terminate(attended.terminate)
+
+    def _watch_owner(self) -> None:
+        if self._owner_fd is not None:
+            os.set_inheritable(self._owner_fd, False)
+            self._selector.register(self._owner_fd, selectors.EVENT_READ)
+
+    def _orphaned(self) -> None:
+        """Whoever needs this worker is gone, perhaps by SIGKILL; nobody else would end us."""
+        assert self._owner_fd is not None
+        self._selector.unregister(self._owner_fd)
+        os.close(self._owner_fd)
+        self._owner_fd = None
+        if self._deadline is None:
+            log.warning(
+                "the program that started this worker is gone: finishing what is running, "
+                "for at most %g s",
+                self._settings.shutdown_timeout,
+            )
+            self._drain(time.monotonic())
 
     def _watch_child(self, child: Child) -> None:
         self._selector.register(child.channel, selectors.EVENT_READ, child)
@@ -258,9 +282,9 @@ class Launcher:
         """Tell whoever started us how the start went."""
         fd, self._ready_fd = self._ready_fd, None
         if fd is not None:
-            with suppress(OSError):
+            with suppress(OSError):  # nobody waits any more
                 os.write(fd, line.encode() + b"\n")
-                os.close(fd)
+            os.close(fd)
 
     def _end(self) -> None:
         self._supervisor.kill()

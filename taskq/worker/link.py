@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -17,11 +16,6 @@ T = TypeVar("T")
 _FIRST_DELAY = 0.05  # seconds before the second attempt; doubled up to the longest
 _LONGEST_DELAY = 1.0
 _PARTING = 5.0  # seconds for which a process that is to end still looks for the broker
-
-
-def reconnect_budget() -> float:
-    """For how many seconds a worker looks for a lost broker: `TASKQ_RECONNECT`, else 30."""
-    return float(os.environ.get("TASKQ_RECONNECT", "30"))
 
 
 class Retrying:

@@ -17,8 +17,8 @@ class Hello(msgspec.Struct, tag=True):
     tasks: list[str]
 
 
-class ImportFailed(msgspec.Struct, tag=True):
-    """The app could not be loaded."""
+class Unusable(msgspec.Struct, tag=True):
+    """The app could not be loaded, or its broker URL is none."""
 
     sentence: str
     traceback: str
@@ -38,7 +38,7 @@ class Drained(msgspec.Struct, tag=True):
     """Nothing is left to do in burst mode."""
 
 
-Note = Hello | ImportFailed | Unreachable | Armed | Drained
+Note = Hello | Unusable | Unreachable | Armed | Drained
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Note).decode

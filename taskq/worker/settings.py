@@ -31,6 +31,7 @@ class Settings:
         log_format: `text` or `json`.
         check: import the app, reach the broker, print the tasks, and leave.
         ready_fd: descriptor that gets `ready` or `error: …` as a line, and is closed.
+        owner_fd: the reading end of a pipe; the worker drains when nobody holds the other end.
     """
 
     app: str | None = None
@@ -48,6 +49,7 @@ class Settings:
     log_format: str = "text"
     check: bool = False
     ready_fd: int | None = None
+    owner_fd: int | None = None
 
     def __post_init__(self) -> None:
         """Check ranges.

@@ -23,6 +23,7 @@ from taskq.worker.settings import Settings
 RAPID = 1.0  # seconds: a child that dies so soon after its start, and idle, has died of it
 RAPID_LIMIT = 5  # such deaths in a row until the worker gives up
 RAPID_DELAY = 0.1  # seconds before the first replacement, doubled each time
+SCARCE_DELAY = 1.0  # seconds until a fork that the system refused is tried again
 RELOAD_DELAY = 5.0  # seconds until an import that failed in a replacement is tried again
 
 log = logging.getLogger("taskq.worker")
@@ -165,13 +166,18 @@ class Supervisor:
     def _start(self, seat: _Seat, now: float) -> None:
         seat.generation += 1
         seat.start_at = now
-        seat.child = Child(
-            self._settings,
-            self._worker,
-            f"{self._worker}/{seat.number}.{seat.generation}",
-            first=seat.number == 1 and seat.generation == 1,
-            forget=self._forget,
-        )
+        try:
+            seat.child = Child(
+                self._settings,
+                self._worker,
+                f"{self._worker}/{seat.number}.{seat.generation}",
+                first=seat.number == 1 and seat.generation == 1,
+                forget=self._forget,
+            )
+        except OSError as error:  # no descriptors, processes or memory left
+            seat.start_at = now + SCARCE_DELAY
+            log.error("a child cannot be started, trying again: %s", error.strerror or error)
+            return
         self._watch(seat.child)
 
     def _forget(self) -> None:
@@ -220,7 +226,7 @@ class Supervisor:
             self._host.hello(note)
         elif isinstance(note, notes.Drained):
             child.drained = True
-        elif isinstance(note, notes.ImportFailed):
+        elif isinstance(note, notes.Unusable):
             if any(other.ready for other in self.children):
                 log.error("%s\n%s", note.sentence, note.traceback.rstrip())
                 self._rollout.clear()

@@ -334,6 +334,44 @@ def test_a_second_signal_hands_back_now(place: Place) -> None:
     assert handle.status() == "ready"
 
 
+def test_22_what_a_stopped_worker_reports_after_its_lease_is_rejected(place: Place) -> None:
+    first = place.worker()
+    gate, began = place.path("gate"), place.path("began")
+    handle = app.gate.options(visibility_timeout=1)(gate, began)
+    wait_until(lambda: len(place.lines("began")) == 1)
+    os.killpg(first.process.pid, signal.SIGSTOP)
+    try:
+        place.worker()
+        wait_until(lambda: len(place.lines("began")) == 2, PATIENCE)
+        Path(gate).touch()
+        second = int(place.lines("began")[1])
+        assert handle.result(PATIENCE) == second
+    finally:
+        os.killpg(first.process.pid, signal.SIGCONT)
+    wait_until(lambda: f"LeaseLost: {handle.id}" in first.output, PATIENCE)
+    assert app.queue.handle(handle.id).result(PATIENCE) == second
+    assert len(place.lines("began")) == 2
+
+
+def test_a_worker_drains_when_the_program_that_needs_it_was_killed(place: Place) -> None:
+    program = f"""
+import os, signal
+from tests.integration.worker_app import gate, queue
+from tests.support import wait_until
+queue.use_broker({place.url!r})
+workers = queue.workers(1).__enter__()
+with open({place.path("told")!r}, "w") as told:
+    print(workers.pid, gate({place.path("gate")!r}, {place.path("began")!r}).id, file=told)
+wait_until(lambda: os.path.exists({place.path("began")!r}))
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    subprocess.run([sys.executable, "-c", program], cwd=ROOT, timeout=60)
+    launcher, id = place.lines("told")
+    Path(place.path("gate")).touch()
+    wait_until(lambda: not is_alive(int(launcher)), PATIENCE)
+    assert app.queue.handle(id).status() == "succeeded"  # finished, not cut
+
+
 def test_an_idle_worker_leaves_at_once(place: Place) -> None:
     worker = place.worker("-c", "2")
     assert worker.stop() == 0
@@ -411,6 +449,13 @@ def test_an_app_that_cannot_be_imported_is_shown(place: Place) -> None:
     assert worker.output.count("RuntimeError: so broken") == 1
     assert "broken_app.py" in worker.output
     assert "multiprocessing" not in worker.output
+
+
+def test_a_broker_url_that_is_none_is_one_sentence(place: Place) -> None:
+    worker = place.worker("--broker", "foo", ready=False)
+    assert worker.told().startswith("error: 'foo' names no broker")
+    assert worker.exit_code() == 2
+    assert "Traceback" not in worker.output
 
 
 def test_an_app_that_is_not_there(place: Place) -> None:

@@ -19,11 +19,19 @@ ABSORBING = FINAL - {State.DEAD}
 
 @dataclass
 class Copy:
-    """One message in one group, as far as users were told."""
+    """One message in one group, as far as users were told.
+
+    `deliveries`, `handed_back` and `failures` count from the last replay on.
+    """
 
     position: int
     fresh: bool = True  # never delivered and never parked
+    started: bool = False
     deliveries: int = 0
+    handed_back: int = 0
+    failures: int = 0
+    not_before: float = 0.0
+    asked: bool = False  # to stop
     state: State | None = None
     over: bool = False
 
@@ -107,8 +115,9 @@ class Model:
             copy = message.copies[group]
             assert told.payload == message.payload, "9: the first message's payload"
             assert now >= message.due_at, "7: delivered before its time"
+            assert now >= copy.not_before, "7: retried before its backoff was over"
             assert not copy.over, "6: delivered after its end"
-            if message.expires_at is not None and copy.deliveries == 0:
+            if message.expires_at is not None and not copy.started:
                 assert now < message.expires_at, "started after it had expired"
             assert not (message.options.early and copy.deliveries), "5: early, and twice"
             if copy.fresh and not message.delayed:
@@ -116,7 +125,42 @@ class Model:
                 assert copy.position > self.last_fresh.get(lane, 0), "11: not first in, first out"
                 self.last_fresh[lane] = copy.position
             copy.fresh = False
+            copy.started = True
             copy.deliveries += 1
+            attempt = copy.deliveries - copy.handed_back
+            assert told.attempt == attempt, f"5: attempt {told.attempt}, not {attempt}"
+
+    def handed_back(self, id: str, group: str) -> None:
+        """A delivery that has ended without cost."""
+        self.messages[id].copies[group].handed_back += 1
+
+    def settled(self, outcome: c.Outcome, group: str, now: float) -> set[State]:
+        """Where an outcome that came in time leads to."""
+        message = self.messages[outcome.id]
+        copy = message.copies[group]
+        if isinstance(outcome, c.Ack):
+            return {State.SUCCEEDED}
+        if isinstance(outcome, c.Abandon) or copy.asked:
+            return {State.CANCELLED}
+        if isinstance(outcome, c.Release):
+            copy.handed_back += 1
+            late = message.expires_at is not None and now >= message.expires_at
+            unstarted = copy.deliveries == copy.handed_back
+            ends = {State.EXPIRED} if late and unstarted else set()
+            return ends | {State.HELD if outcome.unknown else State.READY}
+        copy.failures += 1
+        if outcome.final or copy.failures > message.options.retries:
+            return {State.DEAD}
+        wait = message.options.backoff.delay(copy.failures, 0.0)
+        wait = wait if outcome.delay is None else outcome.delay
+        copy.not_before = now + wait
+        return {State.SCHEDULED if wait else State.READY}
+
+    def replayed(self, id: str, group: str) -> None:
+        """A dead letter that begins again."""
+        copy = self.messages[id].copies[group]
+        copy.deliveries = copy.handed_back = copy.failures = 0
+        copy.asked = False
 
     def lost_on_the_way(self, messages: list[c.Delivered], group: str) -> None:
         """Deliveries that were committed and never told."""
@@ -124,6 +168,7 @@ class Model:
             self.last_receipt = max(self.last_receipt, told.receipt)
             copy = self.messages[told.id].copies[group]
             copy.fresh = False
+            copy.started = True
             copy.deliveries += 1
 
     def purged(self, id: str, group: str) -> None:
@@ -167,9 +212,14 @@ class Model:
                 names = {entry.group.name for entry in live.deliveries}
                 assert names == set(message.copies), "10: another set of groups"
                 for entry in live.deliveries:
-                    self._check_copy(message, message.copies[entry.group.name], entry.state)
-                    lost = entry.losses
-                    assert lost <= message.options.max_deliveries, "5: too many deliveries"
+                    copy = message.copies[entry.group.name]
+                    self._check_copy(message, copy, entry.state)
+                    spent = copy.deliveries - copy.handed_back
+                    lost = spent - copy.failures - (entry.state is State.LEASED)
+                    most = message.options.max_deliveries - (entry.state is not State.DEAD)
+                    if entry.state not in ABSORBING:
+                        assert lost <= most, f"5: {lost} deaths"
+                        assert entry.failures == copy.failures, "5: failures"
             self._check_result(engine, message, now)
 
     def _check_copy(self, message: Accepted, copy: Copy, state: State) -> None:

@@ -73,9 +73,25 @@ def test_what_would_block_ends_the_import(
     assert list(app.tasks) == ["blocks_app.one"]
     assert "blocks_app" in sys.modules
     (record,) = caplog.records
-    place = 13 if "async def" in line else 12
+    place = 14 if "async def" in line else 12
     assert f"blocks_app.py:{place}" in record.getMessage()
     assert 'if __name__ == "__main__":' in record.getMessage()
+
+
+def test_where_an_import_ended_is_a_line_of_the_module(
+    here: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(here, "main_app.py", f"{PROGRAM}\ndef main():\n    handle()\nmain()\nprint()\n")
+    load_app("main_app:queue")
+    assert "main_app.py:14," in caplog.text
+
+
+def test_an_import_that_ended_at_its_last_line_is_not_worth_a_warning(
+    here: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(here, "last_app.py", f"{PROGRAM}\nprint(\n    handle()\n)\n")
+    assert list(load_app("last_app:queue").tasks) == ["last_app.one"]
+    assert not caplog.records
 
 
 def test_packages_and_directories(here: Path) -> None:

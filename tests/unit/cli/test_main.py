@@ -118,6 +118,8 @@ def test_a_defect_is_one_sentence_and_with_v_a_traceback(monkeypatch: pytest.Mon
         (("queue", "ls"), UNREACHABLE),
         (("health", "--broker", "memory:"), USAGE),
         (("health", "--broker", "nonsense://x"), USAGE),
+        (("status", "--broker", "nonsense://x"), USAGE),
+        (("doctor", "--broker", "nonsense://x"), USAGE),
     ],
 )
 def test_without_any_broker(args: tuple[str, ...], code: int) -> None:

@@ -77,3 +77,15 @@ def test_bytes_become_their_length() -> None:
 def test_json_takes_what_is_not_json_by_its_repr(capsys: pytest.CaptureFixture[str]) -> None:
     emit_json({"a": (1, {2: 3j})})
     assert json.loads(capsys.readouterr().out) == {"a": [1, {"2": "3j"}]}
+
+
+@pytest.mark.parametrize("value", [b"abc", float("nan"), float("inf"), "half \udc80", b"\xff"])
+def test_whatever_a_task_returns_the_document_is_json(
+    value: object, capfdbinary: pytest.CaptureFixture[bytes]
+) -> None:
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    emit_json({"result": value})
+    document = json.loads(capfdbinary.readouterr().out.decode(), parse_constant=refuse)
+    assert document == {"result": value if isinstance(value, str) else repr(value)}

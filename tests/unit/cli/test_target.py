@@ -92,3 +92,12 @@ def test_looking_never_makes_a_directory(base: Path) -> None:
         raise AssertionError("connected")
     assert caught.value.exit_code == UNREACHABLE
     assert not (base / "q").exists()
+
+
+def test_a_mistyped_name_starts_no_broker(base: Path) -> None:
+    (base / "empty").mkdir()
+    for name in ("q", "empty"):
+        with pytest.raises(CliError, match="no broker runs") as caught:
+            target.open_broker(target.only(name), autostart=True)
+        assert caught.value.exit_code == UNREACHABLE
+    assert not (base / "q").exists()

@@ -12,8 +12,10 @@ from client_hand import work
 
 from taskq import HandleSet, TaskQueue, as_completed, errors, wait
 from taskq.backends.memory import MemoryBroker
-from taskq.client.waiting import UnconsumedWarning, Watch, warn_unconsumed
-from taskq.engine.commands import Finished, Wait, Waited
+from taskq.backends.port import Connection
+from taskq.client import waiting
+from taskq.client.waiting import UnconsumedWarning, Watch, warn_of_standstill
+from taskq.engine.commands import Claim, Finished, Register, Wait, Waited
 
 numbers = itertools.count()
 
@@ -254,6 +256,8 @@ def test_a_set_draws_only_in_a_terminal(q: TaskQueue) -> None:
 class Script:
     """A broker that answers waits from a list."""
 
+    url = "embedded:/nowhere"
+
     def __init__(self, *replies: Waited) -> None:
         self.replies = list(replies)
         self.asked: list[Wait] = []
@@ -287,8 +291,60 @@ def test_the_first_slice_is_short_and_tells_of_missing_workers() -> None:
     with pytest.warns(UnconsumedWarning, match="no worker consumes the queue 'lonely'") as caught:
         watch.next(None)
     assert caught[0].filename == __file__
+    assert "taskq worker MODULE:QUEUE -Q lonely" in str(caught[0].message)
     assert [request.wait for request in script.asked] == [2.0, 30.0]
-    warn_unconsumed(["lonely"])  # once is enough; a second one would be an error here
+    warn_of_standstill(script, ["lonely"], [])  # type: ignore[arg-type]  # once: or an error here
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first slice of no length, and no memory of what was warned of."""
+    monkeypatch.setattr(waiting, "FIRST_SLICE", 0.0)
+    monkeypatch.setattr(waiting, "_warned", set())
+
+
+def register(q: TaskQueue, tasks: list[str]) -> Connection:
+    """A worker that knows these tasks and does nothing."""
+    hello = Register(worker="w", consumer="w", group="default", queues=[q.name], tasks=tasks)
+    return q.broker.connect(lambda: hello)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_who_waits_for_a_parked_task_is_told(q: TaskQueue) -> None:
+    connection = register(q, ["another"])
+    handle = q.tasks["one"](1)
+    connection.call(Claim(queues=[q.name], n=1, wait=0))
+    with (
+        pytest.raises(TimeoutError),
+        pytest.warns(UnconsumedWarning, match="calls of one are parked") as caught,
+    ):
+        handle.result(timeout=0)
+    assert caught[0].filename == __file__
+    connection.close()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_who_waits_for_a_paused_queue_is_told(q: TaskQueue) -> None:
+    connection = register(q, ["one"])
+    handle = q.tasks["one"](1)
+    q.pause()
+    with (
+        pytest.raises(TimeoutError),
+        pytest.warns(UnconsumedWarning, match="is paused; go on with: taskq queue resume"),
+    ):
+        handle.result(timeout=0)
+    connection.close()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_who_waits_for_what_only_takes_long_is_not_warned(q: TaskQueue) -> None:
+    connection = register(q, ["one"])
+    handles = q.tasks["one"].map(range(2))
+    connection.call(Claim(queues=[q.name], n=1, wait=0))
+    q.pause()
+    with pytest.raises(TimeoutError):
+        handles[0].result(timeout=0)
+    connection.close()
 
 
 def test_a_watch_that_was_left_is_dropped_at_the_broker(q: TaskQueue) -> None:

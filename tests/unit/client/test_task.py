@@ -111,6 +111,15 @@ def test_map_and_starmap(q: TaskQueue) -> None:
         add.options(id="x").map([1])
 
 
+def test_starmap_of_single_arguments_is_told(q: TaskQueue) -> None:
+    @q.task
+    def one(n: int) -> int:
+        return n
+
+    with pytest.raises(TypeError, match=r"as a tuple, not 5; .*one\.map"):
+        one.starmap([5])  # type: ignore[list-item]
+
+
 def test_what_map_enqueued_before_a_faulty_item_is_cancelled(q: TaskQueue) -> None:
     @q.task
     def one(n: Any) -> Any:

@@ -5,7 +5,7 @@ from types import ModuleType
 
 import pytest
 
-from taskq.codec.by_value import ByValue, dump_by_value
+from taskq.codec.by_value import ByValue, dump_by_value, references
 from taskq.errors import SerializationError
 
 SOURCE = """
@@ -14,6 +14,19 @@ def limit():
     return [LIMIT for _ in range(1)]
 class Point:
     pass
+def scale(n):
+    return n * LIMIT
+class Shape:
+    def area(self):
+        return scale(1)
+def indirect():
+    return Shape().area()
+def wrap(fn):
+    def wrapper():
+        return fn()
+    wrapper.__wrapped__ = fn
+    return wrapper
+wrapped = wrap(indirect)
 """
 
 
@@ -36,6 +49,20 @@ def test_a_rebound_global_makes_them_anew(main: ModuleType) -> None:
     before = by_value.data()
     main.LIMIT = 2
     assert by_value.data() != before
+
+
+@pytest.mark.parametrize("name", ["indirect", "wrapped"])
+def test_what_its_helpers_use_is_compared_too(main: ModuleType, name: str) -> None:
+    by_value = ByValue("t", getattr(main, name), None)
+    before = by_value.data()
+    assert by_value.data() is before
+    main.LIMIT = 2
+    assert by_value.data() != before
+
+
+def test_a_helper_of_itself_is_followed_once(main: ModuleType) -> None:
+    exec("def even(n): return not n or odd(n-1)\ndef odd(n): return n and even(n-1)", vars(main))
+    assert references(main.even).count(main.odd) == 1
 
 
 def test_a_rebound_closure_makes_them_anew() -> None:

@@ -93,6 +93,17 @@ def test_waiting_consumers_share_what_comes(bench: Bench) -> None:
     assert sorted(len(share) for share in shares) == [2, 2, 3]
 
 
+def test_shares_are_fair_in_spite_of_tasks_that_nobody_knows() -> None:
+    bench = Bench()
+    for session in (WORKER, 3):
+        bench.register(session, consumer=f"c{session}", tasks=["known"])
+    bench.enqueue(*"uvwxyz", task="new")
+    assert bench.claim() == []
+    rids = [bench.park_claim(session) for session in (WORKER, 3)]
+    bench.enqueue(*"abcd", task="known")
+    assert [len(bench.answer(rid).messages) for rid in rids] == [2, 2]
+
+
 def test_a_share_is_no_more_than_asked_for(bench: Bench) -> None:
     small = bench.park_claim(WORKER, n=1)
     big = bench.park_claim(3)
@@ -186,3 +197,19 @@ def test_the_suspect_is_alone_in_a_parked_claim_too(bench: Bench) -> None:
     rid = bench.park_claim()
     bench.call(c.Control(queue="q", action="resume"))
     assert ids(bench.answer(rid).messages) == ["poison"]
+
+
+def test_a_silent_worker_is_given_no_more_until_it_is_heard_from(bench: Bench) -> None:
+    # a stopped process keeps its parked claims; each would take the message and lose it again
+    first, second = bench.park_claim(3), bench.park_claim(4)
+    bench.enqueue("a", lease=10)
+    assert ids(bench.answer(first).messages) == ["a"]
+    bench.after(10)
+    assert bench.answer(second) is None
+    assert bench.job("a").state == "ready"
+    bench.register(9, worker="other")
+    assert ids(bench.call(c.Claim(queues=["q"], n=1, wait=0), 9).messages) == ["a"]
+    bench.enqueue("b")
+    assert bench.answer(second) is None
+    bench.heartbeat()
+    assert ids(bench.answer(second).messages) == ["b"]

@@ -58,6 +58,7 @@ def test_each_result_expires_in_its_own_time(bench: Bench) -> None:
     assert (bench.end("short").state, bench.end("long").state) == ("forgotten", "succeeded")
     bench.after(900)
     assert bench.end("long").state == "forgotten"
+    assert results(bench) == 0
 
 
 def test_a_short_ttl_hides_the_value_at_once_but_the_id_is_remembered(bench: Bench) -> None:

@@ -82,7 +82,7 @@ def test_every_state_is_waiting_leased_or_final() -> None:
 
 
 def test_numbers_in_the_journal_never_change() -> None:
-    names = "HELD SCHEDULED READY LEASED SUCCEEDED DEAD CANCELLED EXPIRED".split()
+    names = ["HELD", "SCHEDULED", "READY", "LEASED", "SUCCEEDED", "DEAD", "CANCELLED", "EXPIRED"]
     assert [state.name for state in sorted(State)] == names
 
 

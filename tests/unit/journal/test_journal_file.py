@@ -192,8 +192,7 @@ def test_fault_3_any_flipped_bit_is_harmless_or_refused(tmp_path: Path) -> None:
         copy.write_bytes(damaged)
         try:
             assert snapshot(load(copy)) == whole, f"bit of byte {place}"
-        except TaskqError as error:
-            assert isinstance(error, JournalError)
+        except JournalError:
             refused += 1
         for leftover in tmp_path.glob("copy.db-*"):
             leftover.unlink()

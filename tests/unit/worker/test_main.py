@@ -14,6 +14,7 @@ def test_every_option_arrives() -> None:
             *("--batch", "7", "--burst", "--max-tasks-per-child", "9"),
             *("--max-memory-per-child", "1K", "--shutdown-timeout", "2.5", "--name", "n"),
             *("-l", "debug", "--log-format", "json", "--check", "--ready-fd", "5"),
+            *("--owner-fd", "6"),
         ]
     )
     assert settings.app == "app:queue"
@@ -23,7 +24,7 @@ def test_every_option_arrives() -> None:
     assert (settings.burst, settings.max_tasks, settings.max_memory) == (True, 9, 1024)
     assert (settings.shutdown_timeout, settings.name) == (2.5, "n")
     assert (settings.log_level, settings.log_format) == ("debug", "json")
-    assert (settings.check, settings.ready_fd) == (True, 5)
+    assert (settings.check, settings.ready_fd, settings.owner_fd) == (True, 5, 6)
 
 
 @pytest.mark.parametrize("wrong", [[], ["app:queue", "-c", "0"], ["app:queue", "-Q", "a,,b"]])

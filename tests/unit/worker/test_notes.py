@@ -10,7 +10,7 @@ from taskq.worker import notes
 def test_notes_arrive_whole_however_they_are_cut() -> None:
     sent: list[notes.Note] = [
         notes.Hello("q", "memory:", ["a", "b"], ["app.f"]),
-        notes.ImportFailed("no", 'Traceback:\n  "x"\n'),
+        notes.Unusable("no", 'Traceback:\n  "x"\n'),
         notes.Unreachable("gone"),
         notes.Armed(),
         notes.Drained(),

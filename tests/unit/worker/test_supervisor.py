@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 from typing import Any
 
@@ -12,7 +13,7 @@ from taskq.worker import notes, supervisor
 from taskq.worker.child import EXIT_TOLD, EXIT_WORN_OUT
 from taskq.worker.settings import Settings
 from taskq.worker.slot import Slot
-from taskq.worker.supervisor import RAPID_LIMIT, Supervisor
+from taskq.worker.supervisor import RAPID_LIMIT, SCARCE_DELAY, Supervisor
 
 
 class FakeChild:
@@ -240,7 +241,7 @@ def test_a_death_in_work_is_no_death_of_the_start() -> None:
 def test_an_import_error_at_the_start_ends_the_worker() -> None:
     scene = Scene(ready=False)
     (child,) = scene.children
-    child.pending.append(notes.ImportFailed("no such module", ""))
+    child.pending.append(notes.Unusable("no such module", ""))
     child.die(EXIT_TOLD)
     scene.supervisor.poll(0.1)
     assert scene.host.failures == [(2, "no such module")]
@@ -255,7 +256,7 @@ def test_an_import_error_in_a_replacement_leaves_the_others_at_work() -> None:
     first.die(0)
     scene.supervisor.poll(1.1)
     new = scene.children[0]
-    new.pending.append(notes.ImportFailed("broken", "Traceback"))
+    new.pending.append(notes.Unusable("broken", "Traceback"))
     new.die(EXIT_TOLD)
     delay = scene.supervisor.poll(1.2)
     assert scene.host.failures == []
@@ -314,3 +315,28 @@ def test_burst_ends_when_every_child_found_nothing() -> None:
     scene.children[0].die(0)
     scene.supervisor.poll(2.0)
     assert scene.supervisor.over
+
+
+def test_a_fork_that_the_system_refuses_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    scene = Scene(concurrency=2)
+    first, second = scene.children
+
+    def refused(*args: Any, **more: Any) -> FakeChild:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(supervisor, "Child", refused)
+    monkeypatch.setattr(supervisor.log, "propagate", True)
+    first.ready_at = -60.0
+    first.slot.ints[Slot.STARTED] = 1
+    first.die(-signal.SIGKILL)
+    scene.supervisor.poll(10.0)
+    assert scene.supervisor.poll(10.0) == SCARCE_DELAY
+    assert scene.children == [second]
+    assert not scene.supervisor.over
+    assert not scene.host.failures
+    assert "cannot be started, trying again: Too many open files" in caplog.text
+    monkeypatch.setattr(supervisor, "Child", FakeChild)
+    scene.supervisor.poll(10.0 + SCARCE_DELAY)
+    assert len(scene.children) == 2

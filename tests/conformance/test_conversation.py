@@ -1,0 +1,163 @@
+"""How a connection behaves: errors by name, pipelines, descriptors, threads."""
+
+from __future__ import annotations
+
+import select
+
+import pytest
+
+from taskq import errors
+from taskq.backends.port import Broker
+from taskq.engine import commands as c
+from tests.conformance.hand import Hand
+from tests.support import wait_until
+
+
+@pytest.mark.parametrize(
+    ("request_", "error"),
+    [
+        (c.Inspect("nobody"), errors.UnknownMessage),
+        (c.Cancel(["nobody"]), errors.UnknownMessage),
+        (c.Replay(ids=["nobody"]), errors.UnknownMessage),
+        (c.Claim(["q"], 1, 0), errors.UnknownConsumer),
+        (c.Extend(10**15, 1), errors.LeaseLost),
+        (c.Report(10**15, c.Progress(1)), errors.LeaseLost),
+        (c.Control("nowhere", "pause"), errors.TaskqError),
+        (c.Peek("nowhere"), errors.TaskqError),
+        (c.Enqueue("", "t", c.Options(), []), errors.TaskqError),
+        (c.Enqueue("q", "t", c.Options(priority=9), []), errors.TaskqError),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, c.Request) else None,
+)
+def test_a_refusal_raises_the_error_that_it_names(
+    broker: Broker, request_: c.Request[c.Reply], error: type[Exception]
+) -> None:
+    with pytest.raises(error) as caught:
+        broker.call(request_)
+    assert type(caught.value) is error
+    assert str(caught.value)
+    assert broker.call(c.Ping()).pid  # the conversation goes on
+
+
+def test_ping(broker: Broker) -> None:
+    pong = broker.call(c.Ping())
+    assert (pong.durability in ("fsync", "none"), pong.uptime >= 0) == (True, True)
+    assert pong.version
+
+
+def test_a_broker_has_a_key_and_a_limit(broker: Broker) -> None:
+    assert len(broker.payload_key) >= 32
+    assert broker.max_payload > 2**20
+    assert broker.url
+
+
+def test_a_pipeline_settles_and_claims_in_one_turn(hand: Hand) -> None:
+    worker = hand.consumer()
+    hand.enqueue(*"abc")
+    (message,) = hand.claim(worker, 1)
+    seen = []
+    while message:
+        seen.append(message.id)
+        settle, claim = c.Settle([c.Ack(message.receipt, message.id, b"")]), hand.claiming(1)
+        assert worker.pipeline(settle, claim).rejected == []
+        message = next(iter(worker.receive(claim).messages), None)
+    assert seen == [hand.id(name) for name in "abc"]
+
+
+def test_a_parked_pipeline_wakes_its_descriptor(hand: Hand) -> None:
+    worker = hand.consumer()
+    hand.enqueue("a")
+    (message,) = hand.claim(worker)
+    settle, park = c.Settle([c.Ack(message.receipt, message.id, b"")]), hand.claiming(wait=30)
+    assert worker.pipeline(settle, park).rejected == []
+    assert not worker.arrived(park)
+    assert not select.select([worker.fileno()], [], [], 0)[0]
+    hand.aside(lambda: hand.enqueue("b"))
+    assert wait_until(lambda: worker.arrived(park) or _readable(worker.fileno()))
+    assert hand.names(worker.receive(park).messages) == ["b"]
+    assert not worker.arrived(c.Ping())
+
+
+def _readable(descriptor: int) -> bool:
+    return bool(select.select([descriptor], [], [], 0)[0])
+
+
+def test_calls_go_on_while_a_request_is_parked(hand: Hand) -> None:
+    worker = hand.consumer()
+    park = hand.claiming(wait=30)
+    worker.send(park)
+    for n in range(20):
+        assert worker.call(c.Ping()).pid
+        assert worker.call(hand.request(f"{n}", delay=1000)).existing == []
+    worker.call(hand.request("now"))
+    assert hand.names(worker.receive(park).messages) == ["now"]
+
+
+def test_another_claim_withdraws_the_parked_one(hand: Hand) -> None:
+    worker = hand.consumer()
+    park = hand.claiming(wait=30)
+    worker.send(park)
+    assert worker.call(c.Claim([], 0, 0.0)).messages == []
+    hand.enqueue("a")
+    assert hand.state("a") == "ready"
+    assert not worker.arrived(park)
+
+
+def test_a_closed_connection_takes_its_parked_claim_along(hand: Hand) -> None:
+    gone, there = hand.consumer("gone"), hand.consumer("there")
+    gone.send(hand.claiming(wait=30))
+    gone.call(c.Ping())
+    gone.close()
+    park = hand.claiming(wait=30)
+    there.send(park)
+    wait_until(lambda: hand.stats().consumers == 1)
+    hand.enqueue("a")
+    assert hand.names(there.receive(park).messages) == ["a"]
+
+
+def test_a_closed_connection_refuses_calls(hand: Hand) -> None:
+    connection = hand.connect()
+    connection.close()
+    connection.close()
+    with pytest.raises(errors.BrokerUnavailable):
+        connection.call(c.Ping())
+
+
+def test_a_call_that_takes_too_long_is_a_broker_timeout(hand: Hand) -> None:
+    worker = hand.consumer()
+    with pytest.raises(errors.BrokerTimeout):
+        worker.call(hand.claiming(wait=30), timeout=0.05)
+
+
+def test_many_threads_at_once(hand: Hand) -> None:
+    threads = [
+        hand.aside(lambda t=t: [hand.enqueue(f"{t}-{n}") for n in range(25)])  # type: ignore[misc]
+        for t in range(8)
+    ]
+    worker = hand.consumer()
+    seen: set[str] = set()
+    while len(seen) < 200:
+        messages = hand.claim(worker, wait=20)
+        assert messages
+        worker.call(c.Settle([c.Ack(m.receipt, m.id, b"") for m in messages]))
+        assert not seen & {m.id for m in messages}
+        seen |= {m.id for m in messages}
+    for thread in threads:
+        thread.join(20)
+    assert hand.stats().succeeded == 200
+
+
+def test_two_consumers_never_get_the_same_message(hand: Hand) -> None:
+    seen: list[str] = []
+
+    def work(name: str) -> None:
+        worker = hand.consumer(name)
+        while messages := hand.claim(worker, 7, wait=0.3):
+            worker.call(c.Settle([c.Ack(m.receipt, m.id, b"") for m in messages]))
+            seen.extend(m.id for m in messages)
+
+    threads = [hand.aside(lambda n=n: work(f"c{n}")) for n in range(3)]  # type: ignore[misc]
+    hand.enqueue(*[f"{n}" for n in range(300)])
+    for thread in threads:
+        thread.join(30)
+    assert len(seen) == len(set(seen)) == 300

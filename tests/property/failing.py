@@ -1,0 +1,115 @@
+"""Faults: deaths, closed connections, a clock that jumps, and crashes of the broker."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+from hypothesis.stateful import rule
+
+from taskq.engine import commands as c
+from tests.property.stage import (
+    WAITER,
+    WORKERS,
+    Actor,
+    Stage,
+    picks,
+    seconds,
+)
+
+
+class Failing(Stage):
+    """Rules of misfortune."""
+
+    @rule(pick=picks, mode=st.sampled_from(["lost", "timed out", "cancelled"]), every=picks)
+    def a_child_dies(self, pick: int, mode: str, every: int) -> None:
+        actor = self.pick_actor(pick)
+        assert actor is not None
+        running = sorted(actor.hand)[:: 1 + every % 3]
+        request = c.Reap(
+            worker=actor.worker,
+            consumer=actor.consumer,
+            running=running,
+            reason="signal 9",
+            timed_out=mode == "timed out",
+            cancelled=mode == "cancelled",
+        )
+        self.hand_back(actor.worker, actor.consumer, running)
+        if mode == "timed out":
+            for receipt in running:
+                self._time_out(actor, receipt)
+        self.bench.disconnect(actor.session)
+        self.bench.call(request, WAITER)
+        self.drop_session(actor)  # its hand stays: it may speak when it is dead
+
+    def _time_out(self, actor: Actor, receipt: int) -> None:
+        lease = self.ledger.leases.get(receipt)
+        if lease is not None and lease.consumer.name == actor.consumer:
+            failure = c.Fail(receipt, lease.message.id, c.ErrorInfo("TaskTimeout", ""))
+            self.model.settled(failure, lease.group.name, self.bench.now)
+
+    @rule(
+        pick=picks,
+        worker=WORKERS,
+        whole=st.sampled_from([False, False, True]),
+    )
+    def somebody_goes(self, pick: int, worker: str, whole: bool) -> None:
+        if whole:
+            self.leave(worker)
+        else:
+            self.disconnect(pick)
+
+    def disconnect(self, pick: int) -> None:
+        actor = self.pick_actor(pick)
+        assert actor is not None
+        self.bench.disconnect(actor.session)
+        self.drop_session(actor)
+
+    def leave(self, worker: str) -> None:
+        self.hand_back(worker, None, [])
+        self.bench.call(c.Leave(worker=worker), WAITER)
+        for actor in self.actors:
+            if actor.worker == worker:
+                actor.registered, actor.parked = False, 0
+
+    @rule(by=seconds, stopped=st.sampled_from([False, False, True]))
+    def time_passes(self, by: float, stopped: bool) -> None:
+        """`stopped`: and the broker was not running meanwhile."""
+        if stopped:
+            self.bench.engine.forgive(by)
+        self.bench.after(by)
+
+    @rule(
+        pick=picks,
+        committed=st.booleans(),
+        down=st.sampled_from([0.0, 1.0, 100.0]),
+        returning=st.booleans(),
+    )
+    def crash(self, pick: int, committed: bool, down: float, returning: bool) -> None:
+        """The broker dies in a tick: before its commit, or after it and before its replies."""
+        self.collect()
+        actor = self.pick_actor(pick, registered=True)
+        enqueue = c.Enqueue("q", "known", c.Options(), [c.Call(f"m{pick % 70}", b"in flight")])
+        rid = self.bench.apply(enqueue)
+        enqueued = self.reply_before_the_tick(rid)
+        claimed = 0
+        if actor is not None:
+            claim = c.Claim(queues=list(actor.queues), n=2, wait=0)
+            claimed = self.bench.apply(claim, actor.session)
+        if committed:
+            self.model.enqueued(enqueue, enqueued, self.bench.now, self.bench.engine)
+            self.bench.tick()
+            if actor is not None:
+                self.model.lost_on_the_way(self.bench.answer(claimed).messages, actor.group)
+            for other in self.actors:
+                if other.parked and (reply := self.bench.answer(other.parked)) is not None:
+                    self.model.lost_on_the_way(reply.messages, other.group)
+            self.model.check(self.bench.engine, self.bench.now)
+        self.bench.now += down
+        self.bench.restart()
+        self.model.check(self.bench.engine, self.bench.now)
+        self.watched.clear()
+        self.heard.clear()
+        for each in self.actors:
+            self.drop_session(each)
+        if returning:
+            for each in self.actors:
+                self.enroll(each, sorted(each.hand))

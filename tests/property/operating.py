@@ -1,0 +1,111 @@
+"""Operators: they look, pause, purge and replay; and requests that move no message."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import rule
+
+from taskq import errors
+from taskq.engine import commands as c
+from taskq.engine.states import WAITING
+from tests.property.stage import (
+    QUEUES,
+    WAITER,
+    WORKERS,
+    Stage,
+    picks,
+    seconds,
+)
+
+
+class Operating(Stage):
+    """Rules of operators."""
+
+    @rule(
+        worker=WORKERS,
+        pick=picks,
+        wanted=seconds,
+        what=st.sampled_from(["heartbeat", "heartbeat", "extend", "look"]),
+    )
+    def quiet(self, worker: str, pick: int, wanted: float, what: str) -> None:
+        """Requests that move no message."""
+        if what == "heartbeat":
+            self.heartbeat(worker)
+        elif what == "extend":
+            self.extend(pick, wanted)
+        else:
+            self.look(pick)
+
+    def heartbeat(self, worker: str) -> None:
+        attended = self.bench.heartbeat(worker, session=600 + int(worker[1]))
+        told = [*attended.cancel, *attended.terminate]
+        for receipt in told:
+            lease = self.ledger.leases.get(receipt)
+            assert lease is None or lease.cancelling
+
+    def extend(self, pick: int, wanted: float) -> None:
+        if self.ledger.leases:
+            receipts = sorted(self.ledger.leases)
+            request = c.Extend(receipt=receipts[pick % len(receipts)], seconds=wanted)
+            self.bench.call(request, WAITER)
+
+    @rule(
+        queue=st.sampled_from(QUEUES),
+        group=st.sampled_from(["", "", "default", "audit"]),
+        action=st.sampled_from(["pause", "resume", "resume", "resume", "resume", "purge"]),
+    )
+    def control(self, queue: str, group: str, action: str) -> None:
+        doomed = [
+            (message.id, entry.group.name)
+            for message in self.ledger.messages.values()
+            for entry in message.deliveries
+            if entry.group.queue.name == queue
+            and entry.group.name in (group or entry.group.name)
+            and entry.state in WAITING
+        ]
+        try:
+            reply = self.bench.call(c.Control(queue=queue, group=group, action=action))
+        except errors.TaskqError:
+            known = self.ledger.queues.get(queue)
+            assert known is None or group not in known.groups
+            return
+        if action == "purge":
+            assert reply.count == len(doomed)
+            for id, name in doomed:
+                self.model.purged(id, name)
+
+    @rule(
+        picked=st.lists(picks, max_size=3),
+        rate=st.sampled_from([None, 0.5, 10.0]),
+        throw_away=st.booleans(),
+    )
+    def replay_or_purge(self, picked: list[int], rate: float | None, throw_away: bool) -> None:
+        dead = [
+            (id, group)
+            for queue in self.ledger.queues.values()
+            for group in queue.groups.values()
+            for id in group.dead
+        ]
+        ids = sorted({dead[pick % len(dead)][0] for pick in picked}) if dead else []
+        chosen = [(id, group) for id, group in dead if not ids or id in ids]
+        request: Any = c.PurgeDead(ids=ids) if throw_away else c.Replay(ids=ids, rate=rate)
+        rid = self.bench.apply(request)
+        for id, group in chosen:
+            if throw_away:
+                self.model.purged(id, group.name)
+            else:
+                self.model.replayed(id, group.name)
+        self.bench.tick()
+        assert self.bench.answer(rid).count == len(chosen)
+
+    def look(self, pick: int) -> None:
+        self.bench.call(c.GetStats())
+        entries = self.bench.call(c.ListDead()).entries
+        assert [e.last_failed_at for e in entries if e.group == "default" and e.queue == "q"] == (
+            sorted(e.last_failed_at for e in entries if e.group == "default" and e.queue == "q")
+        )
+        id = self.pick_id(pick)
+        if id is not None and (id in self.ledger.messages or id in self.ledger.results):
+            assert self.bench.call(c.Inspect(id=id)).jobs

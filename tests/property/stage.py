@@ -1,0 +1,234 @@
+"""The stage of the state machine: engine, journal, model, actors, and what is always true."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant
+
+from taskq.engine import commands as c
+from taskq.engine.retry import Backoff
+from taskq.engine.states import WAITING, State
+from taskq.journal.sqlite import SqliteJournal
+from tests.property.model import Model
+from tests.unit.engine.bench import Bench
+from tests.unit.engine.snapshot import snapshot
+
+QUEUES = ["q", "p"]
+TASKS = ["known", "rare"]
+GROUPS = ["late", "later"]
+WAITER = 500
+
+picks = st.integers(0, 1000)
+seconds = st.sampled_from([0.001, 0.5, 1.0, 1.0, 2.0, 2.0, 3.0, 5.0, 10.0, 30.0, 61.0, 4000.0])
+kinds = st.sampled_from(
+    ["ack", "ack", "fail", "fail", "final", "later", "release", "unknown", "abandon"]
+)
+task_options = st.builds(
+    c.Options,
+    priority=st.integers(0, 3),
+    retries=st.integers(0, 2),
+    backoff=st.sampled_from([Backoff(base=0), Backoff(base=1), Backoff(steps=(2.0, 5.0))]),
+    lease=st.sampled_from([1.0, 5.0, 30.0]),
+    max_deliveries=st.integers(1, 3),
+    result_ttl=st.sampled_from([0.0, 5.0, 100.0]),
+    early=st.sampled_from([False, False, False, True]),
+    portable=st.sampled_from([False, False, False, True]),
+)
+WORKERS = st.sampled_from(["w1", "w2", "w3", "w4"])
+
+
+@dataclass
+class Actor:
+    """One consumer process, as a host sees it from outside."""
+
+    worker: str
+    consumer: str
+    group: str
+    queues: list[str]
+    tasks: list[str] | None
+    session: int
+    registered: bool = False
+    parked: int = 0
+    hand: dict[int, c.Delivered] = field(default_factory=dict)
+
+
+class Stage(RuleBasedStateMachine):
+    """Drives one engine on one journal, and a model beside it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bench = Bench(journal=SqliteJournal(":memory:", "os"))
+        self.model = Model()
+        self.sessions = 10
+        self.actors = [
+            self.make_actor("w1", "c1", "default", QUEUES, None),
+            self.make_actor("w1", "c2", "default", ["q"], ["known"]),
+            self.make_actor("w2", "c1", "default", QUEUES, None),
+            self.make_actor("w3", "c1", "audit", ["q"], None),
+        ]
+        self.told: list[tuple[c.Delivered, str]] = []
+        self.watched: set[str] = set()
+        self.heard: set[str] = set()
+
+    def teardown(self) -> None:
+        try:
+            self._let_everything_end()
+        finally:
+            assert self.bench.journal is not None
+            self.bench.journal.close()
+
+    def make_actor(
+        self, worker: str, consumer: str, group: str, queues: list[str], tasks: list[str] | None
+    ) -> Actor:
+        self.sessions += 1
+        return Actor(worker, consumer, group, queues, tasks, self.sessions)
+
+    @property
+    def ledger(self) -> Any:
+        return self.bench.engine.ledger
+
+    def pick_actor(self, pick: int, registered: bool | None = None) -> Actor | None:
+        fit = [a for a in self.actors if registered is None or a.registered == registered]
+        return fit[pick % len(fit)] if fit else None
+
+    def at_work(self, pick: int) -> Actor:
+        """An actor that is registered, if need be from now on."""
+        actor = self.actors[pick % len(self.actors)]
+        if not actor.registered:
+            self.enroll(actor, sorted(actor.hand))
+        return actor
+
+    def pick_id(self, pick: int) -> str | None:
+        ids = list(self.model.messages)
+        return ids[-1 - pick % len(ids)] if ids else None
+
+    def collect(self) -> None:
+        """Hand parked claims that were answered to their actors, in the order of their service."""
+        answered = [
+            (actor, self.bench.answer(actor.parked).messages)
+            for actor in self.actors
+            if actor.parked and self.bench.answer(actor.parked) is not None
+        ]
+        for actor, messages in sorted(answered, key=lambda each: [m.receipt for m in each[1]]):
+            actor.parked = 0
+            self.hand_over(actor, messages)
+
+    def hand_over(self, actor: Actor, messages: list[c.Delivered]) -> None:
+        self.model.delivered(messages, actor.group, self.bench.now)
+        for message in messages:
+            actor.hand[message.receipt] = message
+            self.told.append((message, actor.group))
+
+    def registration(self, actor: Actor, holding: list[int]) -> c.Register:
+        return c.Register(
+            worker=actor.worker,
+            consumer=actor.consumer,
+            group=actor.group,
+            queues=list(actor.queues),
+            tasks=actor.tasks,
+            holding=holding,
+        )
+
+    def hand_back(self, worker: str, consumer: str | None, kept: list[int]) -> None:
+        """What that consumer, or all of the worker, has in hand costs nothing, but for `kept`."""
+        for receipt, lease in self.ledger.leases.items():
+            holder = lease.consumer
+            mine = holder.worker.name == worker and consumer in (None, holder.name)
+            if mine and receipt not in kept:
+                self.model.handed_back(lease.message.id, lease.group.name)
+
+    def enroll(self, actor: Actor, holding: list[int]) -> None:
+        self.hand_back(actor.worker, actor.consumer, holding)
+        new = [
+            name
+            for name in actor.queues
+            if name not in self.ledger.queues or actor.group not in self.ledger.queues[name].groups
+        ]
+        self.bench.call(self.registration(actor, holding), actor.session)
+        for name in new:
+            self.model.new_group(name, actor.group, self.bench.engine)
+        actor.registered = True
+        self.collect()
+        self.model.check(self.bench.engine, self.bench.now)
+
+    def drop_session(self, actor: Actor) -> None:
+        self.sessions += 1
+        actor.session = self.sessions
+        actor.registered = False
+        actor.parked = 0
+
+    def reply_before_the_tick(self, rid: int) -> Any:
+        # parked claims are served in the tick: the model must know the messages by then
+        self.bench.deliver()
+        reply = self.bench.answer(rid)
+        assert not isinstance(reply, c.Failed), reply
+        return reply
+
+    def state(self, id: str, group: str) -> State:
+        (state,) = (
+            entry.state
+            for entry in self.ledger.messages[id].deliveries
+            if entry.group.name == group
+        )
+        return State(state)
+
+    def states(self, id: str) -> set[State]:
+        message = self.ledger.messages.get(id)
+        return {entry.state for entry in message.deliveries} if message is not None else set()
+
+    def someone_waits(self) -> bool:
+        return any(actor.parked for actor in self.actors)
+
+    @invariant()
+    def every_promise_holds(self) -> None:
+        self.collect()
+        self.model.check(self.bench.engine, self.bench.now)
+
+    @invariant()
+    def the_journal_has_it_all(self) -> None:
+        assert snapshot(self.bench.reload()) == snapshot(self.bench.engine), "8: load = memory"
+
+    def _let_everything_end(self) -> None:
+        """13: the faults stop, the clock goes on, and nothing waits for ever."""
+        for queue in list(self.ledger.queues):
+            self.bench.call(c.Control(queue=queue, action="resume"))
+        groups = {
+            (queue.name, group.name)
+            for queue in self.ledger.queues.values()
+            for group in queue.groups.values()
+        }
+        last = [
+            self.make_actor("last", f"{queue}-{group}", group, [queue], None)
+            for queue, group in sorted(groups)
+        ]
+        for _ in range(40):
+            self.bench.after(500)
+            for actor in last:
+                self.enroll(actor, [])
+                while messages := self.bench.call(
+                    c.Claim(queues=actor.queues, n=100, wait=0), actor.session
+                ).messages:
+                    acks = [c.Ack(m.receipt, m.id, b"") for m in messages if not m.early]
+                    assert self.bench.settle(*acks) == []
+            open_ = [s for id in self.ledger.messages for s in self.states(id)]
+            if all(state is State.DEAD or state not in WAITING | {State.LEASED} for state in open_):
+                return
+        raise AssertionError("13: something waits for ever")
+
+
+def outcome_of(kind: str, message: c.Delivered) -> c.Outcome:
+    receipt, id = message.receipt, message.id
+    error = c.ErrorInfo("ValueError", "no")
+    outcomes: dict[str, c.Outcome] = {
+        "ack": c.Ack(receipt, id, b"value"),
+        "fail": c.Fail(receipt, id, error),
+        "final": c.Fail(receipt, id, error, final=True),
+        "later": c.Fail(receipt, id, error, delay=7.0),
+        "release": c.Release(receipt, id),
+        "unknown": c.Release(receipt, id, unknown=True),
+        "abandon": c.Abandon(receipt, id),
+    }
+    return outcomes[kind]

@@ -1,0 +1,107 @@
+"""Connections of workers: closed, opened again, changed, and out of date."""
+
+from __future__ import annotations
+
+import pytest
+
+from taskq.engine import commands as c
+from taskq.engine.consumers import GRACE
+from taskq.errors import UnknownConsumer
+from tests.unit.engine.bench import WORKER, Bench, ids
+
+HEART = WORKER + 100  # the session of the launcher
+
+
+@pytest.fixture
+def bench() -> Bench:
+    bench = Bench()
+    bench.register()
+    return bench
+
+
+def test_a_worker_without_any_connection_has_a_grace(bench: Bench) -> None:
+    bench.enqueue("a", lease=1000)
+    bench.claim_one()
+    bench.disconnect(WORKER)
+    bench.after(GRACE - 0.001)
+    assert bench.state("a") == "leased"
+    bench.after(0.001)
+    assert bench.state("a") == "ready"
+    assert "connections were closed" in bench.job("a").errors[0].text
+    assert bench.call(c.GetStats()).workers == []
+
+
+def test_a_worker_that_returns_within_the_grace_keeps_its_leases(bench: Bench) -> None:
+    bench.enqueue("a", lease=1000)
+    message = bench.claim_one()
+    bench.disconnect(WORKER)
+    bench.after(GRACE / 2)
+    assert bench.register(9, holding=[message.receipt]) == 0
+    bench.after(500)
+    assert bench.state("a") == "leased"
+    assert bench.ack(message) == []
+
+
+def test_one_connection_of_a_worker_is_enough(bench: Bench) -> None:
+    bench.heartbeat()
+    bench.enqueue("a", lease=100)
+    bench.claim_one()
+    bench.disconnect(WORKER)
+    bench.after(90)
+    assert bench.state("a") == "leased"
+
+
+def test_registering_releases_what_the_consumer_does_not_hold(bench: Bench) -> None:
+    bench.enqueue("a", "b", max_deliveries=1)
+    held, lost = bench.claim()
+    bench.disconnect(WORKER)
+    assert bench.register(9, holding=[held.receipt]) == 1
+    assert (bench.job("b").state, bench.job("b").deliveries) == ("ready", 0)
+    assert bench.ack(lost) == [lost.receipt]
+    assert bench.ack(held) == []
+
+
+def test_a_consumer_on_a_new_connection_leaves_the_old_one(bench: Bench) -> None:
+    bench.register(9)
+    with pytest.raises(UnknownConsumer):
+        bench.claim(session=WORKER)
+    bench.enqueue("a")
+    assert ids(bench.claim(session=9)) == ["a"]
+    bench.disconnect(WORKER)
+    bench.after(GRACE * 2)
+    assert bench.state("a") == "leased"
+    assert bench.stats().consumers == 1
+
+
+def test_a_connection_that_becomes_another_consumer_gives_the_first_one_up(bench: Bench) -> None:
+    bench.register(consumer="second")
+    assert bench.stats().consumers == 1
+    bench.disconnect(WORKER)
+    assert bench.stats().consumers == 0
+
+
+def test_a_connection_that_changes_its_worker_is_the_old_ones_no_more(bench: Bench) -> None:
+    bench.enqueue("a", lease=1000)
+    bench.claim_one()
+    bench.register(worker="other", consumer="c")
+    bench.after(GRACE)
+    assert bench.state("a") == "ready"
+
+
+def test_a_farewell_does_not_touch_a_successor_of_the_same_name(bench: Bench) -> None:
+    bench.call(c.Leave(worker="w"), HEART)
+    bench.register(9)  # the worker was started again while an old connection is still open
+    bench.enqueue("a", lease=30)
+    message = bench.claim_one(session=9)
+    bench.disconnect(WORKER)
+    for _ in range(10):
+        bench.after(10)
+        bench.heartbeat(session=9)
+    assert bench.state("a") == "leased"
+    assert bench.ack(message) == []
+    assert [worker.name for worker in bench.call(c.GetStats()).workers] == ["w"]
+
+
+def test_claims_need_a_registration(bench: Bench) -> None:
+    with pytest.raises(UnknownConsumer, match="register"):
+        bench.claim(session=77)

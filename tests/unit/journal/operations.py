@@ -1,0 +1,245 @@
+"""One function for each thing that can happen to an engine."""
+
+from __future__ import annotations
+
+from math import inf
+
+from taskq.engine import commands as c
+from taskq.engine.retry import Backoff
+from tests.unit.engine.bench import WORKER, Bench, failure
+
+
+def enqueue_variants(bench: Bench) -> None:
+    bench.enqueue("plain", payload=b"\x00\xff" * 100)
+    bench.enqueue("empty", payload=b"")
+    bench.enqueue("delayed", delay=50)
+    bench.enqueue("eta", eta_at=bench.now + 20)
+    bench.enqueue("expiring", expires_at=bench.now + 100)
+    bench.enqueue("critical", priority=0)
+    bench.enqueue("elsewhere", queue="other", result_ttl=inf, timeout=3.0)
+    bench.enqueue("ünïcode", task="tâche", backoff=Backoff(steps=(1.0, 2.5)))
+
+
+def claim(bench: Bench) -> None:
+    bench.register()
+    bench.enqueue(*"abcd", retries=3, lease=20)
+    bench.claim(3)
+
+
+def ack(bench: Bench) -> None:
+    claim(bench)
+    bench.settle(c.Ack(1, "a", b"42"), c.Ack(2, "b", None))
+
+
+def fail(bench: Bench) -> None:
+    claim(bench)
+    error = c.ErrorInfo("mod.Error", "text", "Traceback …", b"\x80pickled", worker="w")
+    bench.settle(c.Fail(1, "a", error), c.Fail(2, "b", error, True), c.Fail(3, "c", error, delay=5))
+
+
+def release(bench: Bench) -> None:
+    claim(bench)
+    bench.settle(c.Release(1, "a"), c.Release(2, "b", True), c.Abandon(3, "c"))
+
+
+def park_unknown(bench: Bench) -> None:
+    bench.register(tasks=["known"])
+    bench.enqueue(*"abc", task="new")
+    bench.claim()
+
+
+def take_parked(bench: Bench) -> None:
+    park_unknown(bench)
+    bench.register(3, consumer="c2", tasks=["new"])
+    bench.claim(2, session=3)
+
+
+def lapse(bench: Bench) -> None:
+    claim(bench)
+    bench.after(20)
+
+
+def reap(bench: Bench) -> None:
+    claim(bench)
+    bench.reap(running=[1])
+
+
+def reap_timeout(bench: Bench) -> None:
+    claim(bench)
+    bench.reap(running=[1], timed_out=True)
+
+
+def reap_cancelled(bench: Bench) -> None:
+    claim(bench)
+    bench.reap(running=[1], cancelled=True)
+
+
+def leave(bench: Bench) -> None:
+    claim(bench)
+    bench.call(c.Leave(worker="w"))
+
+
+def register_again(bench: Bench) -> None:
+    claim(bench)
+    bench.register(9, holding=[2])
+
+
+def extend(bench: Bench) -> None:
+    claim(bench)
+    bench.call(c.Extend(receipt=1, seconds=100))
+    bench.after(50)
+
+
+def cancel(bench: Bench) -> None:
+    claim(bench)
+    bench.call(c.Cancel(ids=["a", "d"]))
+    bench.call(c.Cancel(ids=["b"], terminate=True))
+
+
+def cancel_then_end(bench: Bench) -> None:
+    cancel(bench)
+    bench.settle(failure(c.Delivered(1, "a", "", "", b"", 1, None, 1.0)))
+
+
+def expire(bench: Bench) -> None:
+    bench.enqueue("a", "b", expires_at=bench.now + 5)
+    bench.after(5)
+
+
+def become_due(bench: Bench) -> None:
+    bench.enqueue("a", delay=5)
+    bench.enqueue("b", delay=50)
+    bench.after(5)
+
+
+def early(bench: Bench) -> None:
+    bench.register()
+    bench.enqueue("a", "b", early=True)
+    bench.claim(1)
+
+
+def pause(bench: Bench) -> None:
+    bench.enqueue("a")
+    bench.call(c.Control(queue="q", action="pause"))
+
+
+def resume(bench: Bench) -> None:
+    pause(bench)
+    bench.call(c.Control(queue="q", action="resume"))
+
+
+def purge(bench: Bench) -> None:
+    claim(bench)
+    bench.enqueue("later", delay=50)
+    bench.call(c.Control(queue="q", action="purge"))
+
+
+def replay(bench: Bench) -> None:
+    bench.register()
+    bench.bury(*"abcd")
+    bench.call(c.Replay(ids=["b"]))
+    bench.call(c.Replay(queue="q", rate=2.0))
+
+
+def purge_dead(bench: Bench) -> None:
+    bench.register()
+    bench.bury(*"abcd")
+    bench.call(c.PurgeDead(ids=["b"]))
+
+
+def second_group(bench: Bench) -> None:
+    bench.register()
+    bench.register(3, worker="auditor", group="audit")
+    bench.enqueue(*"abcd", retries=1)
+    for message in bench.claim(2):
+        bench.ack(message)
+    first, second, *_ = bench.claim(3, session=3)
+    bench.ack(first)
+    bench.fail(second, final=True)
+
+
+def late_group(bench: Bench) -> None:
+    claim(bench)
+    bench.ack(c.Delivered(1, "a", "", "", b"", 1, None, 1.0))
+    bench.fail(c.Delivered(2, "b", "", "", b"", 1, None, 1.0), final=True)
+    bench.register(3, worker="late", group="late")
+    bench.enqueue("e")
+
+
+def group_in_the_tick_of_its_messages(bench: Bench) -> None:
+    bench.apply(c.Enqueue("q", "t", c.Options(), [c.Call("a", b"")]))
+    bench.apply(c.Register("w", "c", "late", ["q"]))
+    bench.apply(c.Enqueue("q", "t", c.Options(), [c.Call("b", b"")]))
+    bench.tick()
+
+
+def purge_of_one_group(bench: Bench) -> None:
+    second_group(bench)
+    bench.call(c.Control(queue="q", group="default", action="purge"))
+
+
+def results_expire(bench: Bench) -> None:
+    bench.register()
+    bench.enqueue("a", result_ttl=100)
+    bench.enqueue("b", result_ttl=200)
+    for message in bench.claim():
+        bench.ack(message)
+    bench.after(150)
+
+
+def add_claim_and_settle_in_one_tick(bench: Bench) -> None:
+    bench.register()
+    for id in "abc":
+        bench.apply(c.Enqueue("q", "t", c.Options(retries=1), [c.Call(id, b"x")]))
+    bench.apply(c.Claim(["q"], 2, 0), WORKER)
+    bench.apply(c.Settle([c.Ack(1, "a", b"1"), failure(c.Delivered(2, "b", "", "", b"", 1, 0, 0))]))
+    bench.tick()
+
+
+def add_and_cancel_in_one_tick(bench: Bench) -> None:
+    bench.apply(c.Enqueue("q", "t", c.Options(), [c.Call("a", b"x")]))
+    bench.apply(c.Cancel(["a"]))
+    bench.tick()
+
+
+def add_and_purge_in_one_tick(bench: Bench) -> None:
+    bench.apply(c.Enqueue("q", "t", c.Options(), [c.Call("a", b"x")]))
+    bench.apply(c.Control(queue="q", action="purge"))
+    bench.apply(c.Enqueue("q", "t", c.Options(), [c.Call("a", b"y")]))
+    bench.tick()
+
+
+OPERATIONS = [
+    enqueue_variants,
+    claim,
+    ack,
+    fail,
+    release,
+    park_unknown,
+    take_parked,
+    lapse,
+    reap,
+    reap_timeout,
+    reap_cancelled,
+    leave,
+    register_again,
+    extend,
+    cancel,
+    cancel_then_end,
+    expire,
+    become_due,
+    early,
+    pause,
+    resume,
+    purge,
+    replay,
+    purge_dead,
+    second_group,
+    late_group,
+    group_in_the_tick_of_its_messages,
+    purge_of_one_group,
+    results_expire,
+    add_claim_and_settle_in_one_tick,
+    add_and_cancel_in_one_tick,
+    add_and_purge_in_one_tick,
+]

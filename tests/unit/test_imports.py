@@ -1,0 +1,69 @@
+"""What `import taskq` pulls in, and who may import whom."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+HEAVY = [
+    "asyncio",
+    "click",
+    "cloudpickle",
+    "concurrent.futures",
+    "logging",
+    "multiprocessing",
+    "redis",
+    "rich",
+    "sqlite3",
+    "subprocess",
+    "taskq.backends.embedded",
+    "taskq.backends.memory",
+    "taskq.broker",
+    "taskq.cli",
+    "taskq.journal",
+    "taskq.worker",
+]
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+
+def test_importing_taskq_pulls_in_nothing_heavy() -> None:
+    # -I: a sitecustomize or .pth file of this environment may import what it likes
+    code = (
+        f"import sys; before = set(sys.modules); sys.path.insert(0, {str(ROOT)!r}); import taskq; "
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    result = run("-I", "-c", code)
+    assert result.returncode == 0, result.stderr
+    pulled = set(result.stdout.split())
+    assert "taskq.client.app" in pulled
+    assert [name for name in HEAVY if name in pulled] == []
+
+
+def test_nobody_imports_what_is_not_below_him() -> None:
+    pytest.importorskip("importlinter")
+    lint = (
+        "from importlinter.cli import lint_imports; raise SystemExit(lint_imports(no_cache=True))"
+    )
+    result = run("-c", lint)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "0 broken" in result.stdout
+
+
+def test_a_wrong_import_would_be_noticed() -> None:
+    """The contracts name modules that exist, so none of them is empty by mistake."""
+    import tomllib
+
+    config = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
+    for contract in config["contracts"]:
+        for module in [*contract["source_modules"], *contract["forbidden_modules"]]:
+            path = ROOT / Path(*module.split("."))
+            assert path.is_dir() or path.with_suffix(".py").is_file(), module
