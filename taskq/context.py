@@ -124,6 +124,11 @@ def leave(token: Token[TaskContext]) -> None:
     _current.reset(token)
 
 
+def inside_task() -> bool:
+    """Whether a task runs here."""
+    return _current.get(None) is not None
+
+
 def local(task: str, queue: str) -> TaskContext:
     """The context of a call that runs in the caller's process, with no broker behind it."""
     return TaskContext(

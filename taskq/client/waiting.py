@@ -9,6 +9,7 @@ from itertools import count, islice
 from time import monotonic
 from typing import TYPE_CHECKING
 
+from taskq import context
 from taskq.engine.commands import Finished, GetStats, Inspect, Unwatch, Wait
 from taskq.errors import TaskqError
 
@@ -106,7 +107,8 @@ def warn_of_standstill(broker: Broker, unconsumed: Sequence[str], ids: Iterable[
 
 def _reasons(broker: Broker, ids: Iterable[str]) -> Iterator[str]:
     groups = {(each.queue, each.group): each for each in broker.call(GetStats()).queues}
-    if not any(group.unknown or group.paused for group in groups.values()):
+    inside = context.inside_task()
+    if not inside and not any(group.unknown or group.paused for group in groups.values()):
         return
     for id in ids:
         job = broker.call(Inspect(id=id)).jobs[0]
@@ -120,6 +122,11 @@ def _reasons(broker: Broker, ids: Iterable[str]) -> Iterator[str]:
             )
         elif group.paused:
             yield f"the queue {job.queue!r} is paused; go on with: taskq queue resume {job.queue}"
+        elif inside and job.state == "ready":
+            yield (
+                f"a task waits for a call of {job.task} that no worker has taken yet; a task that "
+                "waits keeps its worker busy: run more workers than there are such tasks"
+            )
 
 
 def _warn_once(sentence: str) -> None:

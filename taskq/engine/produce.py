@@ -187,6 +187,8 @@ def inspect(
     """All that is known of one message."""
     message = ledger.messages.get(request.id)
     result = ledger.results.get(request.id)
+    if result is not None and result.has_expired(now):
+        result = None  # the record is kept a little longer than its value, to know the id
     jobs = [] if message is None else [_live(entry) for entry in message.deliveries]
     if result is not None and message is None:
         jobs = [_ended(result)]

@@ -64,6 +64,10 @@ class Result:
         self.finished_at = finished_at
         self.expires_at = finished_at + spec.options.result_ttl
 
+    def has_expired(self, now: float) -> bool:
+        """Whether its value has outlived its TTL; the reason of another end is told to the last."""
+        return self.state is State.SUCCEEDED and now >= self.expires_at
+
     @property
     def remembered_until(self) -> float:
         """When the record itself goes; its value may have expired before."""
@@ -117,7 +121,7 @@ class Results:
         result = self._by_id.get(id)
         if result is None:
             return Finished(id, "forgotten" if id in self._forgotten else "unknown")
-        if now >= result.expires_at and result.state is State.SUCCEEDED:
+        if result.has_expired(now):
             return Finished(id, "forgotten")
         return Finished(id, result.state.label, result.value, result.error)
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 import pytest
 from client_hand import work
 
-from taskq import HandleSet, TaskQueue, as_completed, errors, wait
+from taskq import HandleSet, TaskQueue, as_completed, context, errors, wait
 from taskq.backends.memory import MemoryBroker
 from taskq.backends.port import Connection
 from taskq.client import waiting
@@ -333,6 +333,22 @@ def test_who_waits_for_a_paused_queue_is_told(q: TaskQueue) -> None:
         pytest.warns(UnconsumedWarning, match="is paused; go on with: taskq queue resume"),
     ):
         handle.result(timeout=0)
+    connection.close()
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_task_that_waits_for_what_no_worker_has_taken_is_told(q: TaskQueue) -> None:
+    connection = register(q, ["one"])
+    handle = q.tasks["one"](1)
+    token = context.enter(context.local("outer", q.name))
+    try:
+        with (
+            pytest.raises(TimeoutError),
+            pytest.warns(UnconsumedWarning, match="run more workers than there are such tasks"),
+        ):
+            handle.result(timeout=0)
+    finally:
+        context.leave(token)
     connection.close()
 
 
