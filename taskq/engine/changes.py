@@ -43,6 +43,15 @@ class Changes:
         self.groups: dict[Group, None] = {}
         self.marks: Marks | None = None
 
+    @property
+    def is_one_message(self) -> bool:
+        """Whether a single new message, which nobody has claimed, is all there is."""
+        return (
+            len(self.added) == 1
+            and self.marks is None
+            and not (self.touched or self.removed or self.results or self.forgotten or self.groups)
+        )
+
     def __bool__(self) -> bool:
         return bool(
             self.added
