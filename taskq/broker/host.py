@@ -12,7 +12,7 @@ from random import random
 from typing import TYPE_CHECKING, Any
 
 from taskq.clock import Clock
-from taskq.engine.commands import Ping, Pong, Reply, Request
+from taskq.engine.commands import Enqueue, Failed, Ping, Pong, Reply, Request
 from taskq.version import __version__
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Host:
         self.now = self._started = clock.now()
         self._journal = journal
         self._due: float | None = None
-        self._pongs: list[tuple[int, Reply]] = []
+        self._own: list[tuple[int, Reply]] = []  # replies that need no engine
         self._directory = directory
         self._close = close
 
@@ -61,7 +61,9 @@ class Host:
     def apply(self, session: int, request: Request[Any]) -> None:
         """Carry out a request of a session; its reply comes from this or a later `commit`."""
         if type(request) is Ping:
-            self._pongs.append((session, self._pong(request.rid)))
+            self._own.append((session, self._pong(request.rid)))
+        elif type(request) is Enqueue and not self._journal.has_room(self.now):
+            self._own.append((session, self._disk_full(request)))
         else:
             self.engine.apply(session, request, self.now, random())
 
@@ -81,9 +83,9 @@ class Host:
         if changes is not None:
             self._journal.commit(changes)
         replies = engine.take_replies()
-        if self._pongs:
-            replies = [*replies, *self._pongs]
-            self._pongs = []
+        if self._own:
+            replies = [*replies, *self._own]
+            self._own = []
         return replies
 
     def next_deadline(self) -> float | None:
@@ -102,6 +104,13 @@ class Host:
         """Close the journal."""
         self._journal.close()
         self._close()
+
+    def _disk_full(self, request: Enqueue) -> Failed:
+        sentence = (
+            f"the disk of {self._directory} is nearly full, so calls of {request.task} are not "
+            "accepted; what was accepted goes on. Make room, then try again"
+        )
+        return Failed("DiskFull", sentence, rid=request.rid)
 
     def _pong(self, rid: int) -> Pong:
         return Pong(

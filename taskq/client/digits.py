@@ -2,7 +2,7 @@
 
 CPython refuses to turn an int of more than 4,300 digits into text, so that a text from a stranger
 cannot keep it busy for minutes (gh-95778). A result is no stranger's: it is signed. The limit is
-raised to what the result needs, and no further.
+raised to what the result needs, and no further; one that the user has set is left alone.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ import sys
 
 DIGITS_PER_BIT = 0.30103  # log10(2)
 
+_ours = sys.int_info.default_max_str_digits  # the interpreter's default, or what was set here
+
 
 def allow(value: int) -> None:
-    """Raise the limit of this process so that `str(value)` works."""
-    limit = sys.get_int_max_str_digits()
+    """Raise the limit of this process so that `str(value)` works, unless it is the user's own."""
+    global _ours
     needed = int(value.bit_length() * DIGITS_PER_BIT) + 1
-    if 0 < limit < needed:
+    if sys.get_int_max_str_digits() == _ours < needed:
         sys.set_int_max_str_digits(needed)
+        _ours = needed

@@ -25,6 +25,10 @@ class Journal(Protocol):
         """Engine time of the last commit."""
         ...
 
+    def has_room(self, now: float) -> bool:
+        """Whether new messages may be accepted; what ends others can always be committed."""
+        ...
+
     def commit(self, changes: Changes) -> None:
         """Write all changes, or raise `JournalError` or `DiskFull`."""
         ...

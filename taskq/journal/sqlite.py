@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -19,6 +20,7 @@ from taskq.engine.engine import Engine
 from taskq.errors import DiskFull, JournalError
 from taskq.journal import rows, schema
 from taskq.journal.load import last_time, load
+from taskq.journal.room import Room
 
 FILE = "journal.db"
 SYNCHRONOUS = {"fsync": "FULL", "os": "NORMAL"}
@@ -53,6 +55,7 @@ class SqliteJournal:
             raise _sentence(error, path, "opened") from error
         try:
             self._prepare(SYNCHRONOUS[durability])
+            self._room = Room(Path(path), self._fold_log, self._spare)
         except (sqlite3.Error, UnicodeDecodeError) as error:
             self._db.close()  # or its lock would stay for as long as the error is looked at
             raise _sentence(error, path, "opened") from error
@@ -64,6 +67,8 @@ class SqliteJournal:
         db = self._db
         db.execute("PRAGMA locking_mode=EXCLUSIVE")
         db.execute("PRAGMA journal_mode=WAL")
+        # Debian's SQLite overwrites what is deleted: each payload would be written a second time
+        db.execute("PRAGMA secure_delete=OFF")
         db.execute(f"PRAGMA synchronous={synchronous}")
         db.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         db.execute(f"PRAGMA journal_size_limit={LOG_LIMIT}")
@@ -102,6 +107,20 @@ class SqliteJournal:
             return last_time(self._db)
         except _UNREADABLE as error:
             raise _sentence(error, self.path, "read") from error
+
+    def has_room(self, now: float) -> bool:
+        """Whether the disk has room for new messages, beside its reserve."""
+        return self._room.is_left(now)
+
+    def _spare(self) -> int:
+        (pages,) = self._db.execute("PRAGMA freelist_count").fetchone()
+        (size,) = self._db.execute("PRAGMA page_size").fetchone()
+        return int(pages * size)
+
+    def _fold_log(self) -> None:
+        # where the disk is too full even for that, the next commit will say so
+        with suppress(sqlite3.Error):
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def commit(self, changes: Changes) -> None:
         """Write all changes in one transaction.

@@ -1,0 +1,56 @@
+"""Whether the disk has room for new messages, beside a reserve for the ends of those it has.
+
+Results and acknowledgements are written to a disk that is nearly full, new messages are not: so what
+was accepted can still finish, and finishing is what makes room.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+RESERVE = 64 * 2**20  # bytes, or an eighth of a small disk
+_LOOK, _LOOK_AGAIN = 0.01, 0.1  # seconds between two looks, with room and without
+
+
+class Room:
+    """Looks at the file system of the journal, seldom enough to cost nothing.
+
+    Args:
+        file: the journal. Its log needs its own size again when it is folded into the file.
+        fold: folds it; called before the verdict is that there is no room.
+        spare: bytes of the file that are free for new rows.
+    """
+
+    def __init__(self, file: Path, fold: Callable[[], None], spare: Callable[[], int]) -> None:
+        self._directory = file.absolute().parent
+        self._log = Path(f"{file}-wal")
+        self._fold = fold
+        self._spare = spare
+        self._look_at = 0.0
+        self._enough = True
+
+    def is_left(self, now: float) -> bool:
+        """Whether a new message may be written, as of the last look."""
+        if now >= self._look_at:
+            self._enough = self._has_reserve() or self._has_after_folding()
+            self._look_at = now + (_LOOK if self._enough else _LOOK_AGAIN)
+        return self._enough
+
+    def _has_after_folding(self) -> bool:
+        self._fold()
+        return self._has_reserve()
+
+    def _has_reserve(self) -> bool:
+        disk = os.statvfs(self._directory)
+        reserve = min(RESERVE, disk.f_blocks * disk.f_frsize // 8)
+        free = disk.f_bavail * disk.f_frsize
+        # the log always grows on the disk, the file only when its spare pages are used up
+        return free >= reserve // 4 and free + self._spare() >= reserve + self._log_size()
+
+    def _log_size(self) -> int:
+        try:
+            return self._log.stat().st_size
+        except FileNotFoundError:
+            return 0

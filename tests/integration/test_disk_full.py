@@ -1,0 +1,66 @@
+"""A real disk that fills up: a small tmpfs under a real broker."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from taskq import ResultHandle, Task, TaskQueue, errors
+from taskq.engine.commands import Ping
+from tests.support import short_directory, wait_until
+
+pytestmark = pytest.mark.skipif(
+    sys.platform != "linux" or os.geteuid() != 0, reason="mounts a file system"
+)
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    with short_directory() as base:
+        disk = base / "disk"
+        disk.mkdir()
+        mounted = subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "size=24m,mode=700", "none", str(disk)], check=False
+        )
+        if mounted.returncode:
+            pytest.skip("may not mount here")
+        try:
+            yield disk
+        finally:
+            subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def keep(data: bytes) -> int:
+    return len(data)
+
+
+def accepts(task: Task[[bytes], int]) -> ResultHandle[int] | None:
+    try:
+        return task(b"there is room again")
+    except errors.DiskFull:
+        return None
+
+
+def test_48_a_full_disk_refuses_calls_and_lets_those_it_has_finish(small_disk: Path) -> None:
+    queue = TaskQueue("full", broker=f"embedded:{small_disk / 'broker'}")
+    task = queue.task(keep)
+    handles = []
+    with pytest.raises(errors.DiskFull, match="nearly full, so calls of .* are not accepted"):
+        for _ in range(1000):
+            handles.append(task(os.urandom(100_000)))
+    accepted = len(handles)
+    assert accepted > 50
+    with queue.workers(1):
+        assert [handle.result(timeout=60) for handle in handles] == [100_000] * accepted
+        assert wait_until(lambda: accepts(task)).result(timeout=60) == 19
+    (group,) = queue.stats().queues
+    assert (group.succeeded, group.dead) == (accepted + 1, 0)
+    pid = queue.broker.call(Ping()).pid
+    queue.close()
+    os.kill(pid, signal.SIGTERM)
