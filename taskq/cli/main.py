@@ -22,6 +22,7 @@ COMMANDS = {
     "job": ("taskq.cli.job", "Show or cancel one message."),
     "queue": ("taskq.cli.queue", "List, peek into, pause, resume or purge queues."),
     "dlq": ("taskq.cli.dlq", "List, show, replay or purge dead letters."),
+    "bench": ("taskq.cli.bench", "Measure this machine: enqueue, drain, round trip, depth."),
     "doctor": ("taskq.cli.doctor", "Find what is wrong, and say how to fix it."),
     "health": ("taskq.cli.health", "Exit 0 if a broker answers, 5 if not."),
 }

@@ -1,8 +1,10 @@
-"""Whether a process that is not our child still runs."""
+"""Processes that are not our children: whether they still run, and how to end them."""
 
 from __future__ import annotations
 
 import os
+import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -23,3 +25,20 @@ def is_alive(pid: int) -> bool:
 def state_of(stat: str) -> str:
     """The state letter of a line of `/proc/PID/stat`; the command before it may hold anything."""
     return stat.rpartition(")")[2].split()[0]
+
+
+def stop(pid: int, patience: float = 5.0) -> None:
+    """Ask a process that is not our child to end, and see that it does.
+
+    Args:
+        pid: the process.
+        patience: seconds that it has before it is killed.
+    """
+    for sign in (signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.kill(pid, sign)
+        deadline = time.monotonic() + patience
+        while is_alive(pid) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        if not is_alive(pid):
+            return

@@ -40,6 +40,11 @@ def keep(data: bytes) -> int:
     return len(data)
 
 
+def fill(task: Task[[bytes], int], handles: list[ResultHandle[int]]) -> None:
+    while len(handles) < 1000:
+        handles.append(task(os.urandom(100_000)))
+
+
 def accepts(task: Task[[bytes], int]) -> ResultHandle[int] | None:
     try:
         return task(b"there is room again")
@@ -50,10 +55,9 @@ def accepts(task: Task[[bytes], int]) -> ResultHandle[int] | None:
 def test_48_a_full_disk_refuses_calls_and_lets_those_it_has_finish(small_disk: Path) -> None:
     queue = TaskQueue("full", broker=f"embedded:{small_disk / 'broker'}")
     task = queue.task(keep)
-    handles = []
-    with pytest.raises(errors.DiskFull, match="nearly full, so calls of .* are not accepted"):
-        for _ in range(1000):
-            handles.append(task(os.urandom(100_000)))
+    handles: list[ResultHandle[int]] = []
+    with pytest.raises(errors.DiskFull, match=r"nearly full, so calls of .* are not accepted"):
+        fill(task, handles)
     accepted = len(handles)
     assert accepted > 50
     with queue.workers(1):

@@ -73,6 +73,7 @@ class Model:
                 assert call.id in existing, f"9: {call.id} was accepted twice"
                 existing.remove(call.id)
                 continue
+            self.messages.pop(call.id, None)  # the order of this dict is that of acceptance
             delay = max(request.delay, (request.eta_at or now) - now, 0.0)
             self.messages[call.id] = Accepted(
                 call.id,

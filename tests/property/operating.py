@@ -107,5 +107,7 @@ class Operating(Stage):
             sorted(e.last_failed_at for e in entries if e.group == "default" and e.queue == "q")
         )
         id = self.pick_id(pick)
-        if id is not None and (id in self.ledger.messages or id in self.ledger.results):
+        result = None if id is None else self.ledger.results.get(id)
+        told = result is not None and not result.has_expired(self.bench.now)
+        if id is not None and (id in self.ledger.messages or told):
             assert self.bench.call(c.Inspect(id=id)).jobs

@@ -8,7 +8,7 @@ import sysconfig
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from taskq.cli.demo import diary, tasks
 from taskq.cli.demo.mail import MailSink
 from taskq.cli.demo.verdict import Verdict
 from taskq.cli.output import duration
-from taskq.cli.processes import is_alive
+from taskq.cli.processes import stop
 from taskq.engine.commands import Ping
 
 LIMIT = 100.0  # seconds after which an act has failed
@@ -218,20 +218,3 @@ def stdlib_files() -> list[str]:
         for path in root.rglob("*.py")
         if not {"site-packages", "dist-packages"} & set(path.parts)
     )
-
-
-def stop(pid: int, patience: float = 5.0) -> None:
-    """Ask a process that is not our child to end, and see that it does.
-
-    Args:
-        pid: the process.
-        patience: seconds that it has before it is killed.
-    """
-    for sign in (signal.SIGTERM, signal.SIGKILL):
-        with suppress(ProcessLookupError):
-            os.kill(pid, sign)
-        deadline = time.monotonic() + patience
-        while is_alive(pid) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        if not is_alive(pid):
-            return

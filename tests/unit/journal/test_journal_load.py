@@ -166,6 +166,14 @@ def test_fault_43_what_fell_due_while_the_broker_was_down(bench: Bench) -> None:
     assert bench.state("late") == "expired"
 
 
+def test_an_expiry_is_kept_in_mind_over_a_restart(bench: Bench) -> None:
+    bench.enqueue("a", expires_at=bench.now + 50)
+    bench.restart()
+    assert bench.engine.next_deadline() == bench.now + 50
+    bench.after(50)
+    assert bench.state("a") == "expired"
+
+
 def test_the_last_time_is_that_of_the_last_commit(bench: Bench) -> None:
     assert bench.journal is not None
     assert bench.journal.last_time() == 0.0

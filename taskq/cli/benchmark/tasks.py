@@ -1,10 +1,10 @@
-"""The tasks that the benchmarks run."""
+"""The task that `taskq bench` has run. Workers import this module."""
 
 from __future__ import annotations
 
 from taskq import TaskQueue
 
-queue = TaskQueue("bench")
+queue = TaskQueue("bench", result_ttl="10m")
 
 
 @queue.task

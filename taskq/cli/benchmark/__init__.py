@@ -1,0 +1,1 @@
+"""What `taskq bench` measures, and how it says it."""

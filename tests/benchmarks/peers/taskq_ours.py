@@ -1,0 +1,106 @@
+"""taskq: a broker process with a journal on disk; the column is the durability."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from time import sleep, time
+from typing import Any
+
+from taskq import TaskQueue
+from taskq.engine.commands import Ping
+from tests.benchmarks.marks import mark
+from tests.benchmarks.peers.base import COLUMN, ROOT, Contestant, store
+
+queue = TaskQueue("bench", broker=f"embedded:{store()}")
+
+
+@queue.task
+def noop(n: int) -> int:
+    """Nothing, with a result."""
+    mark(n)
+    return n
+
+
+@queue.task
+def echo(n: int, data: str) -> str:
+    """Give back what came."""
+    mark(n)
+    return data
+
+
+@queue.task
+def nap(n: int, seconds: float) -> float:
+    """Sleep; returns when it ended, a Unix time."""
+    mark(n)
+    sleep(seconds)
+    return time()
+
+
+@queue.task
+def due(n: int, at: float, early: int) -> int:
+    """Mark number `n`, and number `early + n` if it is not yet the Unix time `at`."""
+    mark(n)
+    if time() < at:
+        mark(early + n)
+    return n
+
+
+class Ours(Contestant):
+    """taskq with a broker of its own in the cell's directory."""
+
+    has_bulk = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broker: subprocess.Popen[bytes] | None = None
+        self.start_broker()
+
+    def start_broker(self) -> None:
+        """Start the broker of this cell's directory and wait until it answers."""
+        durability = os.environ[COLUMN]
+        self.broker = subprocess.Popen(
+            [
+                *(sys.executable, "-m", "taskq", "broker"),
+                *("--dir", store(), "--durability", durability),
+            ],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=(Path(os.environ["BENCH_DIR"]) / "broker.log").open("ab"),
+        )
+        assert self.broker.stdout is not None
+        self.broker.stdout.readline()
+
+    @property
+    def broker_pid(self) -> int:
+        """The process that serves the directory now."""
+        return queue.broker.call(Ping()).pid
+
+    def worker_command(self) -> list[str]:
+        return self.worker_of(2)
+
+    def worker_of(self, children: int) -> list[str]:
+        """The worker's command with that many children."""
+        app = f"{__name__}:queue"
+        return ["-m", "taskq", "worker", app, "-c", str(children), "-l", "warning"]
+
+    def finished(self) -> int:
+        return sum(each.succeeded for each in queue.stats().queues)
+
+    def enqueue(self, n: int) -> Any:
+        return noop(n)
+
+    def enqueue_payload(self, n: int, data: str) -> Any:
+        return echo(n, data)
+
+    def result(self, handle: Any) -> Any:
+        return handle.result(60)
+
+    def enqueue_bulk(self, numbers: Sequence[int]) -> None:
+        noop.map(numbers)
+
+
+CONTESTANT = Ours

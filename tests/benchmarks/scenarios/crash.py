@@ -1,0 +1,73 @@
+"""SIGKILL in the middle of a drain: how soon the rate is back, and what was lost. Ours only."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable
+
+from tests.benchmarks.marks import Marks
+from tests.benchmarks.peers.taskq_ours import Ours, queue
+from tests.benchmarks.processes import children, wait_for
+from tests.benchmarks.records import Sample
+
+LOOK = 0.02  # seconds between two looks at the marks
+WINDOW = 0.2  # seconds over which a rate is taken
+BACK = 0.95  # of the rate before
+
+
+def kill_worker(peer: Ours, marks: Marks, count: int) -> Sample:
+    """Kill one of two children."""
+
+    def kill() -> None:
+        assert peer.worker is not None
+        os.kill(children(peer.worker.pid)[0], signal.SIGKILL)
+
+    return _killed(peer, marks, count, kill)
+
+
+def kill_broker(peer: Ours, marks: Marks, count: int) -> Sample:
+    """Kill the broker; who notices first starts another one."""
+    return _killed(peer, marks, count, lambda: os.kill(peer.broker_pid, signal.SIGKILL))
+
+
+def _killed(peer: Ours, marks: Marks, count: int, kill: Callable[[], None]) -> Sample:
+    """Milliseconds from the kill until the rate of a window is back at 95 % of the one before.
+
+    The rate is that of tasks run, from their marks, so that looking disturbs nobody.
+    """
+    peer.enqueue_all(range(count))
+    peer.start_workers()
+    wait_for(lambda: marks.ran() > count // 6, "the drain is under way", 60)
+    start, began = marks.ran(), time.perf_counter()
+    time.sleep(4 * WINDOW)
+    rate = (marks.ran() - start) / (time.perf_counter() - began)
+    kill()
+    killed = time.perf_counter()
+    looks = [(killed, marks.ran())]
+    back = _back(looks, marks, count, rate)
+    wait_for(lambda: marks.ran() >= count, "all have run", 60)
+    wait_for(lambda: queue.stats().broker.messages == 0, "all are finished", 60)
+    return Sample(
+        (back - killed) * 1000,
+        count,
+        marks.lost(),
+        marks.duplicates(),
+        {"rate before": rate},
+    )
+
+
+def _back(looks: list[tuple[float, int]], marks: Marks, count: int, rate: float) -> float:
+    """When the first window began whose rate is back."""
+    while True:
+        time.sleep(LOOK)
+        now, ran = time.perf_counter(), marks.ran()
+        looks.append((now, ran))
+        while now - looks[1][0] >= WINDOW:
+            looks.pop(0)
+        since, then = looks[0]
+        if now - since >= WINDOW and (ran - then) / (now - since) >= BACK * rate:
+            return since
+        if ran >= count:
+            raise RuntimeError("the drain ended before its rate was back; take more messages")

@@ -1,0 +1,87 @@
+"""Which cells a run of the benchmark suite consists of."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.benchmarks.contenders import CONTENDERS
+from tests.benchmarks.plan import BASELINES, SCENARIOS, cells
+
+
+def names(*, only: list[str], quick: bool, peers: list[str] | None = None) -> list[tuple[str, str]]:
+    return [(cell.contender, cell.column) for cell in cells(only, peers or [], quick)]
+
+
+def test_a_scenario_has_all_contenders_side_by_side() -> None:
+    found = cells([], [], quick=False)
+    order = [cell.scenario.name for cell in found]
+    assert list(dict.fromkeys(order)) == list(SCENARIOS)
+    assert order == sorted(order, key=list(SCENARIOS).index)
+    assert {cell.contender for cell in found} == {*CONTENDERS, *BASELINES}
+
+
+def test_no_cell_is_planned_twice() -> None:
+    found = [(cell.scenario.name, cell.contender, cell.column) for cell in cells([], [], False)]
+    assert len(found) == len(set(found))
+
+
+def test_we_play_in_each_durability() -> None:
+    assert names(only=["drain"], quick=True, peers=["taskq"]) == [
+        ("taskq", "fsync"),
+        ("taskq", "os"),
+        ("taskq", "none"),
+    ]
+
+
+def test_a_quick_run_leaves_the_peers_stock_settings_out() -> None:
+    assert names(only=["drain"], quick=True, peers=["huey"]) == [("huey", "tuned")]
+    assert names(only=["drain"], quick=False, peers=["huey"]) == [
+        ("huey", "stock"),
+        ("huey", "tuned"),
+    ]
+
+
+def test_the_executor_is_compared_by_single_calls() -> None:
+    assert names(only=["round-trip"], quick=True, peers=["executor"]) == [("executor", "stock")]
+    assert ("executor", "stock") in names(only=["drain"], quick=True)
+
+
+def test_who_has_no_bulk_call_does_not_play_bulk() -> None:
+    assert {name for name, _ in names(only=["bulk"], quick=False)} == {
+        "taskq",
+        "taskiq",
+        "saq",
+        "rq",
+    }
+
+
+def test_slow_contenders_get_fewer_messages() -> None:
+    counts = {cell.contender: cell.count for cell in cells(["drain"], [], quick=True)}
+    assert counts["taskq"] == SCENARIOS["drain"].quick
+    assert 50 <= counts["celery"] < counts["huey"] < counts["taskq"]
+
+
+def test_the_durability_is_that_of_the_column() -> None:
+    found = {(cell.contender, cell.column): cell.durability for cell in cells(["drain"], [], False)}
+    assert found["taskq", "fsync"] == "fsync"
+    assert found["taskq", "os"] == "survives kill"
+    assert found["huey", "tuned"] == "none"
+    assert found["huey-sqlite", "stock"] == "fsync"
+    assert found["huey-sqlite", "tuned"] == "survives kill"
+
+
+@pytest.mark.parametrize(
+    ("only", "peers", "word"),
+    [(["dran"], [], "scenario 'dran'"), ([], ["hue"], "contender 'hue'")],
+)
+def test_an_unknown_name_is_refused_with_the_known_ones(
+    only: list[str], peers: list[str], word: str
+) -> None:
+    with pytest.raises(ValueError, match=word) as told:
+        cells(only, peers, quick=True)
+    assert "drain" in str(told.value) or "huey" in str(told.value)
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
+def test_titles_take_a_count(scenario: object) -> None:
+    assert "{" not in SCENARIOS[scenario.name].title.format(count=1)  # type: ignore[attr-defined]
