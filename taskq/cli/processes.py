@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 
 
 def is_alive(pid: int) -> bool:
@@ -42,3 +44,24 @@ def stop(pid: int, patience: float = 5.0) -> None:
             time.sleep(0.01)
         if not is_alive(pid):
             return
+
+
+@contextmanager
+def put_off(*signals: signal.Signals) -> Iterator[None]:
+    """Let these signals wait until the block is over. Processes started in it still get theirs.
+
+    A block that a signal cuts short in the middle could not say what it has already started.
+    """
+    arrived: list[int] = []
+
+    def remember(number: int, frame: FrameType | None) -> None:
+        arrived.append(number)
+
+    before = {each: signal.signal(each, remember) for each in signals}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+    for number in arrived:
+        signal.raise_signal(number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import statistics
 import subprocess
 import time
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from taskq.backends.embedded import EmbeddedBroker
 from taskq.cli.benchmark.tasks import noop, queue
-from taskq.cli.processes import stop
+from taskq.cli.processes import put_off, stop
 from taskq.engine.commands import Ping
 
 LIMIT = 300.0  # seconds for one drain
@@ -152,8 +153,9 @@ class Bench:
         queue.use_broker(
             EmbeddedBroker(self._directory / "broker", durability=self._durability, idle_exit=10)
         )
-        self._pid = queue.broker.call(Ping()).pid
         try:
+            with put_off(signal.SIGINT, signal.SIGTERM):  # else nobody would know whom to stop
+                self._pid = queue.broker.call(Ping()).pid
             yield
         finally:
             queue.close()

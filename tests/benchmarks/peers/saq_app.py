@@ -7,16 +7,14 @@ import contextlib
 from typing import Any
 
 import redis
-from redis import asyncio as aioredis
-from saq.queue.redis import RedisQueue
+from saq import Queue
 
 from tests.benchmarks.marks import mark
 from tests.benchmarks.peers.base import AsyncContestant, is_tuned, store
 
 MISSED = 0.05  # seconds after which a notification has been missed
 
-# redis-py 8 gives up on a socket after 5 s, which loses the job that a blocked fetch then receives
-queue = RedisQueue(aioredis.from_url(store(), socket_timeout=None))
+queue = Queue.from_url(store())
 
 
 async def noop(ctx: Any, *, n: int) -> int:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 
-from taskq.cli.processes import is_alive, state_of
+import pytest
+
+from taskq.cli.processes import is_alive, put_off, state_of
 
 
 def test_ourselves() -> None:
@@ -21,3 +24,14 @@ def test_a_process_that_has_ended() -> None:
 
 def test_the_command_may_hold_anything() -> None:
     assert state_of("7 (a) Z (b) S 1 2") == "S"
+
+
+def test_a_signal_waits_until_the_block_is_over() -> None:
+    steps = []
+    with pytest.raises(KeyboardInterrupt):
+        with put_off(signal.SIGINT):
+            signal.raise_signal(signal.SIGINT)
+            steps.append("inside")
+        steps.append("after")
+    assert steps == ["inside"]
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
