@@ -27,11 +27,15 @@ def test_the_command_may_hold_anything() -> None:
 
 
 def test_a_signal_waits_until_the_block_is_over() -> None:
-    steps = []
-    with pytest.raises(KeyboardInterrupt):
+    steps: list[str] = []
+
+    def block() -> None:
         with put_off(signal.SIGINT):
             signal.raise_signal(signal.SIGINT)
             steps.append("inside")
         steps.append("after")
+
+    with pytest.raises(KeyboardInterrupt):
+        block()
     assert steps == ["inside"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
