@@ -8,9 +8,10 @@ Layout of a payload: 1 byte format version · 1 byte codec · 2 bytes Python maj
     v   4 bytes length, the function by value (cloudpickle), then the pickle of (args, kwargs)
     j   JSON
 
-The MAC is a keyed BLAKE2b over what the payload belongs to (kind, queue, task, id), the header and
-the body, so a payload can neither be changed nor moved to another message. It is checked before
-anything is loaded. Whoever holds the key can run code on the workers.
+The MAC is a keyed BLAKE2b over what the payload belongs to (kind, queue, task, id), the header, the
+length of the body and the body, so a payload can neither be changed nor moved to another message.
+Of a large body it takes the SHA-256 instead, which processors compute twice as fast. It is checked
+before anything is loaded. Whoever holds the key can run code on the workers.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ HEAD = 20  # bytes before the body: 4 of header, 16 of MAC
 MAX_PAYLOAD = 64 * 2**20
 FUNCTIONS_KEPT = 256  # functions by value that a process keeps loaded
 SCOPES_KEPT = 1024  # pre-keyed hashes, one a (queue, task)
+
+_LARGE = 16_384  # bytes from which on a second hash costs less than it saves
 
 _PYTHON = bytes(sys.version_info[:2])
 _PICKLE = bytes([FORMAT, ord("p")]) + _PYTHON
@@ -306,8 +309,9 @@ def serializer_of(payload: bytes) -> str:
 def _sign(scope: hashlib.blake2b, id: str, header: bytes, body: bytes) -> bytes:
     mac = scope.copy()
     data = id.encode()
-    mac.update(len(data).to_bytes(4) + data + header)
-    mac.update(body)
+    size = len(body)
+    mac.update(len(data).to_bytes(4) + data + header + size.to_bytes(8))
+    mac.update(body if size < _LARGE else hashlib.sha256(body).digest())
     return mac.digest()
 
 

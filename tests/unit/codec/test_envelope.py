@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import pickle
 import sys
 import threading
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from taskq import errors
 from taskq.codec.by_value import ByValue
-from taskq.codec.envelope import Codec, serializer_of
+from taskq.codec.envelope import HEAD, Codec, serializer_of
 from taskq.codec.errors import MAX_TRACEBACK, RemoteTraceback
 
 KEY = b"k" * 32
@@ -51,6 +52,22 @@ def test_74_a_short_payload_is_refused(payload: bytes) -> None:
 def test_74_nothing_is_unpickled_before_the_signature_fits(monkeypatch: pytest.MonkeyPatch) -> None:
     forged = Codec(b"x" * 32, 1000).encode_call("q", "id1", "m.f", (1,), {})
     monkeypatch.setattr("taskq.codec.envelope._loads", lambda data: pytest.fail("unpickled"))
+    with pytest.raises(errors.TamperedPayload):
+        codec.decode_call("q", "id1", "m.f", forged)
+
+
+@given(st.integers(min_value=0), st.integers(1, 255))
+def test_74_no_byte_of_a_large_call_can_be_changed(position: int, change: int) -> None:
+    large = Codec(KEY, 100_000)
+    payload = bytearray(large.encode_call("q", "id1", "m.f", (bytes(50_000),), {}))
+    payload[position % len(payload)] ^= change
+    with pytest.raises(errors.TamperedPayload):
+        large.decode_call("q", "id1", "m.f", bytes(payload))
+
+
+def test_74_the_digest_of_a_large_body_is_no_body() -> None:
+    large = Codec(KEY, 100_000).encode_call("q", "id1", "m.f", (bytes(50_000),), {})
+    forged = large[:HEAD] + hashlib.sha256(large[HEAD:]).digest()
     with pytest.raises(errors.TamperedPayload):
         codec.decode_call("q", "id1", "m.f", forged)
 
