@@ -10,6 +10,7 @@ from taskq.cli.failure import USAGE, CliError
 from taskq.cli.output import emit_json, one_line, plural, table, when
 from taskq.cli.shared import Shared, data_options, pass_shared
 from taskq.cli.target import conversation, only
+from taskq.client.dlq import letters
 from taskq.engine.commands import DeadLetter, ListDead, PurgeDead, Replay
 from taskq.errors import UnknownMessage
 
@@ -31,20 +32,21 @@ def ls(shared: Shared, queue: str, group: str, task: str, error: str, limit: int
     """List dead letters, oldest first."""
     request = ListDead(queue=queue, group=group, task=task, error=error, limit=limit)
     with conversation(only(shared.broker), autostart=True) as connection:
-        reply = connection.call(request)
+        total = connection.call(ListDead(queue=queue, group=group, limit=0)).total
+        entries = list(letters(connection.call, request))
     if shared.as_json:
-        emit_json({"total": reply.total, "entries": reply.entries})
+        emit_json({"total": total, "entries": entries})
         return
-    if not reply.entries:
-        click.echo("no dead letters" if not reply.total else f"none of {reply.total:,} fits")
+    if not entries:
+        click.echo("no dead letters" if not total else f"none of {total:,} fits")
         return
     rows = [
         (each.id, each.queue, each.task, each.attempts, when(each.last_failed_at), each.reason)
-        for each in reply.entries
+        for each in entries
     ]
     click.echo(table(("id", "queue", "task", "attempts", "last failed", "reason"), rows))
-    if len(rows) < reply.total:
-        shared.note(f"{len(rows):,} of {reply.total:,}; -n shows more")
+    if len(rows) < total:
+        shared.note(f"{len(rows):,} of {total:,}; -n shows more")
 
 
 @command.command()

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
 
 from taskq import errors
 from taskq.engine import commands as c
 
 if TYPE_CHECKING:
     from taskq.client.app import TaskQueue
+
+PAGE = 1000  # entries in one reply
 
 
 class DeadCall(NamedTuple):
@@ -91,6 +96,32 @@ class DeadEntry:
         return f"<DeadEntry {self.id} {self.task}: {self.reason}>"
 
 
+def letters(
+    call: Callable[[c.ListDead], c.DeadLetters], request: c.ListDead
+) -> Iterator[c.DeadLetter]:
+    """What `request` lists, fetched a page at a time: a reply is bounded, the list is not.
+
+    Entries may be replayed or purged meanwhile. `request` is moved on with each page.
+    """
+    left, seen = request.limit, set[tuple[str, str]]()
+    more = True
+    while more and left > 0:
+        page = call(msgspec.structs.replace(request, limit=min(left, PAGE)))
+        for letter in page.entries:
+            if (letter.id, letter.group) not in seen:
+                seen.add((letter.id, letter.group))
+                left -= 1
+                yield letter
+        more = page.more
+        if page.entries:
+            last = page.entries[-1]
+            request.since, request.after, request.after_group = (
+                last.last_failed_at,
+                last.id,
+                last.group,
+            )
+
+
 class DeadLetterQueue:
     """The dead letters of one queue.
 
@@ -165,10 +196,10 @@ class DeadLetterQueue:
         return True  # the object, not its emptiness
 
     def __iter__(self) -> Iterator[DeadEntry]:
-        return iter(self.list(limit=len(self)))
+        return self._ask(c.ListDead(queue=self._queue, limit=sys.maxsize))
 
     def _ask(self, request: c.ListDead) -> Iterator[DeadEntry]:
-        for letter in self._app.broker.call(request).entries:
+        for letter in letters(self._app.broker.call, request):
             yield DeadEntry(self._app, letter)
 
     def __repr__(self) -> str:

@@ -465,7 +465,8 @@ class Peeked(Reply):
 
 class ListDead(Request["DeadLetters"]):
     """List dead letters, oldest first. Empty strings match everything; `error` and `task` match a
-    part of the name. `after`: continue behind that id."""
+    part of the name. `since`, `after` and `after_group` go on behind an entry: its time of death,
+    its id and group. If it is gone, those that died at the same instant come (again)."""
 
     queue: str = ""
     group: str = ""
@@ -473,14 +474,18 @@ class ListDead(Request["DeadLetters"]):
     error: str = ""
     limit: int = 100
     id: str = ""
+    since: float = 0.0
+    after: str = ""
+    after_group: str = ""
 
 
 class DeadLetters(Reply):
     """The entries, and how many there are in all (`total` counts the queue and group, not the
-    filter)."""
+    filter). `more`: the limit or the size of a reply has cut the list."""
 
     entries: list[DeadLetter]
     total: int
+    more: bool = False
 
 
 class Replay(Request[Done]):

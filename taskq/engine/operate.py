@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from heapq import merge
+from itertools import dropwhile, islice
 
 from taskq.engine import commands as c
 from taskq.engine.consumers import Session
 from taskq.engine.group import Group
 from taskq.engine.ledger import Ledger
 from taskq.engine.message import Delivery
+from taskq.engine.produce import REPLY_BYTES
 from taskq.engine.states import WAITING, Event, State
 from taskq.errors import TaskqError, UnknownMessage
 
@@ -108,14 +110,38 @@ def list_dead(
     """Dead letters that fit the filter, oldest first."""
     groups = _groups(ledger, request.queue, request.group)
     total = sum(len(group.dead) for group in groups)
-    entries = (entry for group in groups for entry in group.dead.values())
-    found = (entry for entry in entries if _fits(entry, request))
-    return c.DeadLetters([_letter(entry) for entry in islice(found, max(request.limit, 0))], total)
+    letters: list[c.DeadLetter] = []
+    size = 0
+    for entry in _from(request, groups):
+        if not _fits(entry, request):
+            continue
+        if len(letters) >= request.limit or size >= REPLY_BYTES:
+            return c.DeadLetters(letters, total, more=True)
+        letters.append(_letter(entry))
+        size += len(entry.message.payload)
+    return c.DeadLetters(letters, total)
+
+
+def _from(request: c.ListDead, groups: list[Group]) -> Iterator[Delivery]:
+    """The dead letters of all groups in the order of their deaths, from where the request says."""
+    if request.id:
+        yield from (group.dead[request.id] for group in groups if request.id in group.dead)
+        return
+    entries = merge(*(group.dead.values() for group in groups), key=_died_at)
+    later = dropwhile(lambda entry: _died_at(entry) < request.since, entries)
+    lasts = [g.dead[request.after] for g in groups if request.after in g.dead]
+    last = next((each for each in lasts if each.group.name == request.after_group), None)
+    if last is not None and _died_at(last) == request.since:
+        later = dropwhile(lambda entry: entry is not last, later)
+        next(later)
+    yield from later
+
+
+def _died_at(entry: Delivery) -> float:
+    return entry.errors[-1].at if entry.errors else 0.0
 
 
 def _fits(entry: Delivery, request: c.ListDead) -> bool:
-    if request.id:
-        return entry.message.id == request.id
     error = _last_error(entry)
     return (
         request.task in entry.message.spec.task and request.error in f"{error.kind}: {error.text}"

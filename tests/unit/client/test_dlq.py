@@ -45,6 +45,21 @@ def test_filters(q: TaskQueue) -> None:
         q.dlq.list(-1)
 
 
+@pytest.mark.parametrize("page", [1, 2, 3, 7, 100])
+def test_all_are_visited_whatever_happens_to_them(
+    q: TaskQueue, page: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskq.client.dlq.PAGE", page)
+    ids = [handle.id for handle in q.tasks["mail.send"].map(map(str, range(7)))]
+    work(q)
+    assert [entry.id for entry in q.dlq] == ids
+    for position, entry in enumerate(q.dlq):
+        assert entry.id == ids[position]
+        if position % 3:
+            entry.replay()
+    assert [entry.id for entry in q.dlq.list(2)] == [ids[0], ids[3]]
+
+
 def test_replay_and_purge(q: TaskQueue) -> None:
     handles = q.tasks["mail.send"].map(["a", "b", "c"])
     work(q)

@@ -59,6 +59,35 @@ def test_listing_filters_and_limits_oldest_first(bench: Bench) -> None:
     assert bench.call(c.ListDead(task="mail", limit=1)).total == 3
 
 
+def test_a_list_goes_on_behind_an_entry(bench: Bench) -> None:
+    for id in "abc":  # at one instant
+        bench.bury(id)
+    page = bench.call(c.ListDead(limit=2))
+    assert page.more
+    behind = {"since": page.entries[1].last_failed_at, "after": "b", "after_group": "default"}
+    assert listed(bench, **behind) == ["c"]
+    bench.call(c.Replay(ids=["b"]))
+    assert listed(bench, **behind) == ["a", "c"]  # that place is gone: rather twice than never
+    bench.after(1)
+    bench.fail(bench.claim_one())
+    assert listed(bench, **behind) == ["a", "c", "b"]  # b has died again, which is another place
+
+
+def test_a_list_is_cut_where_a_reply_would_be_too_large(bench: Bench) -> None:
+    for id in "abc":
+        bench.bury(id, payload=bytes(5 * 2**20))
+    page = bench.call(c.ListDead())
+    assert ([entry.id for entry in page.entries], page.more) == (["a", "b"], True)
+
+
+def test_several_groups_are_listed_in_the_order_of_their_deaths(bench: Bench) -> None:
+    for id, queue in (("a", "q"), ("b", "q2"), ("c", "q")):
+        bench.enqueue(id, queue=queue)
+        bench.fail(bench.claim_one(queues=[queue]), final=True)
+        bench.after(1)
+    assert listed(bench) == ["a", "b", "c"]
+
+
 def test_replay_begins_with_fresh_counts(bench: Bench) -> None:
     bench.bury("a", retries=0, max_deliveries=1)
     assert bench.call(c.Replay(ids=["a"])).count == 1
