@@ -18,7 +18,7 @@ from taskq.client.waiting import UnconsumedWarning
 
 
 def print_outcome(shared: Shared, handle: ResultHandle[Any], timeout: float | None) -> None:
-    """Print what a call returned.
+    """Print what a call returned. As JSON there is a document for one that failed, too.
 
     Args:
         shared: whether as JSON.
@@ -34,6 +34,8 @@ def print_outcome(shared: Shared, handle: ResultHandle[Any], timeout: float | No
     except errors.TaskqError:
         raise  # the broker failed, not the task
     except TimeoutError:
+        if shared.as_json:
+            emit_json({"id": handle.id, "state": handle.status()})
         raise CliError(
             f"{handle.id} has not finished; wait longer with: taskq result {handle.id} --wait"
         ) from None
@@ -42,6 +44,8 @@ def print_outcome(shared: Shared, handle: ResultHandle[Any], timeout: float | No
             f"{handle.id} goes on by itself; come back to it with: taskq result {handle.id} --wait"
         ) from None
     if error is not None:
+        if shared.as_json:
+            emit_json({"id": handle.id, "state": handle.status(), "error": _as_data(error)})
         raise failure(handle.id, error)
     value = handle.result()
     if shared.as_json:
@@ -67,6 +71,11 @@ def _warnings_as_sentences() -> Iterator[None]:
 
         warnings.showwarning = echo
         yield
+
+
+def _as_data(error: BaseException) -> dict[str, str]:
+    remote = getattr(error.__cause__, "text", "")  # of a RemoteTraceback
+    return {"type": type(error).__name__, "text": str(error), "traceback": remote}
 
 
 def failure(id: str, error: BaseException) -> Exception:

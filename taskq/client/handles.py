@@ -92,7 +92,9 @@ class HandleSet(Sequence[ResultHandle[R_co]]):
         ids = [handle.id for handle in self._handles if not handle.is_settled]
         stopped = 0
         for start in range(0, len(ids), CANCEL_AT_ONCE):
-            request = Cancel(ids=ids[start : start + CANCEL_AT_ONCE], terminate=terminate)
+            some = ids[start : start + CANCEL_AT_ONCE]
+            # one that was purged meanwhile shall not keep the others alive
+            request = Cancel(ids=some, terminate=terminate, missing_ok=True)
             reply = self._app.broker.call(request)
             stopped += len(reply.cancelled) + len(reply.asked)
         return stopped

@@ -284,10 +284,12 @@ class Enqueued(Reply):
 
 
 class Cancel(Request["Cancelled"]):
-    """Cancel messages. A running one is asked to stop; with `terminate` its process is killed."""
+    """Cancel messages. A running one is asked to stop; with `terminate` its process is killed.
+    `missing_ok`: an unknown id is no error, and the others are cancelled."""
 
     ids: list[str]
     terminate: bool = False
+    missing_ok: bool = False
 
 
 class Cancelled(Reply):

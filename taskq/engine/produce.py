@@ -64,7 +64,7 @@ def cancel(
     ledger: Ledger, session: Session, request: c.Cancel, now: float, draw: float
 ) -> c.Cancelled:
     """Cancel what waits; ask what runs."""
-    for id in request.ids:
+    for id in () if request.missing_ok else request.ids:
         if id not in ledger.messages and ledger.results.finished(id, now).state == "unknown":
             raise UnknownMessage(f"no message {id!r}")
     cancelled, asked = [], []

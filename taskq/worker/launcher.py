@@ -175,8 +175,7 @@ class Launcher:
         """A child is ready; the first one tells which broker and which queues."""
         settings = self._settings
         if settings.check:
-            print(f"{note.name} at {note.url}")
-            print("\n".join(f"  {task}" for task in note.tasks) or "  (no tasks)")
+            _show(note, settings.log_format == "json")
             return
         if self._heart is not None:
             return
@@ -208,7 +207,7 @@ class Launcher:
         if self._exit == EXIT_CLEAN:
             if traceback:
                 print(traceback.rstrip(), file=sys.stderr)
-            print(f"taskq worker: {sentence}", file=sys.stderr, flush=True)
+            print(f"Error: {sentence}", file=sys.stderr, flush=True)
             self._exit = code
             self._announce(f"error: {sentence}")
         if self._deadline is None:
@@ -296,3 +295,15 @@ class Launcher:
         for number in _HANDLED:
             signal.signal(number, signal.SIG_DFL)
         log.debug("worker %s ended with exit code %d", self._worker, self._exit)
+
+
+def _show(note: notes.Hello, as_json: bool) -> None:
+    """What `--check` prints: the app as its workers see it."""
+    if as_json:
+        import json
+
+        found = {"app": note.name, "broker": note.url, "queues": note.queues, "tasks": note.tasks}
+        print(json.dumps(found, indent=2))
+        return
+    print(f"{note.name} at {note.url}")
+    print("\n".join(f"  {task}" for task in note.tasks) or "  (no tasks)")

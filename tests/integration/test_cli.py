@@ -184,7 +184,19 @@ def test_an_app_that_cannot_be_imported(terminal: Terminal) -> None:
 
 def test_check_lists_the_tasks(terminal: Terminal) -> None:
     done = terminal.taskq("worker", APP, "--check")
-    assert "tests.integration.cli_app.add" in done.stdout + done.stderr
+    assert "  tests.integration.cli_app.add\n" in done.stdout
+    found = terminal.data("worker", APP, "--check")
+    assert found["queues"] == ["shop"]
+    assert "tests.integration.cli_app.add" in found["tasks"]
+
+
+def test_a_call_that_failed_is_a_document_too(terminal: Terminal) -> None:
+    id = terminal.taskq("call", FAIL, '"no"').stdout.strip()
+    assert terminal.data("result", id, code=1) == {"id": id, "state": "ready"}
+    burst(terminal)
+    found = terminal.data("result", id, code=1)
+    assert (found["id"], found["state"]) == (id, "dead")
+    assert found["error"]["type"] in found["error"]["traceback"]
 
 
 def test_a_broker_in_the_foreground(terminal: Terminal) -> None:

@@ -231,7 +231,7 @@ def test_a_handle_set_is_a_sequence(q: TaskQueue) -> None:
     assert len(handles) == 4
     assert isinstance(handles[1:3], HandleSet)
     assert list(handles[1:3]) == [handles[1], handles[2]]
-    assert handles.cancel() == 4
+    assert HandleSet(q, [q.handle("nobody"), *handles]).cancel() == 4
     assert not handles.wait(timeout=0).not_done
 
 
