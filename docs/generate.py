@@ -171,7 +171,8 @@ def _describe(struct: type[Any]) -> list[str]:
 
 
 def _type_text(text: Any) -> str:
-    return (text if isinstance(text, str) else text.__name__).replace("|", "\\|")
+    name = text if isinstance(text, str) else text.__name__
+    return name.replace("|", "\\|").replace("Seconds", "float, finite")
 
 
 def _default(value: Any) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar, Token
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -79,8 +80,10 @@ class TaskContext:
         Raises:
             LeaseLost: the message is somebody else's now.
         """
-        if not seconds >= 0:
-            raise ValueError(f"extend() takes seconds that are not negative, not {seconds!r}")
+        if not 0 <= seconds < inf:
+            raise ValueError(
+                f"extend() takes finite seconds that are not negative, not {seconds!r}"
+            )
         self._extend(seconds)
 
     @property

@@ -29,6 +29,7 @@ _READ = selectors.EVENT_READ
 _READ_WRITE = selectors.EVENT_READ | selectors.EVENT_WRITE
 # what somebody has slept for goes out first: waking a process is what costs most in a round trip
 _AWAITED = frozenset({Claimed, Waited})
+_LONGEST = 3600.0  # seconds of one sleep: the kernel's waiting calls take no more than 24 days
 _CHUNK = 256 * 1024  # read from one connection in one tick, so that none starves the others
 
 logger = logging.getLogger("taskq.broker")
@@ -148,7 +149,7 @@ class Loop:
             due = _earlier(due, next(iter(self._strangers.values())).deadline)
         if self._leave_at is not None and not self._peers:
             due = _earlier(due, self._leave_at)
-        return None if due is None else max(0.0, due - self._host.clock.now())
+        return None if due is None else min(max(0.0, due - self._host.clock.now()), _LONGEST)
 
     def _settle(self) -> None:
         """Commit, then send every reply: one send for each connection."""

@@ -8,11 +8,15 @@ in `_at`, which is a Unix time. Payloads, results and errors' `pickled` are opaq
 
 from __future__ import annotations
 
-from typing import Generic, TypeVar
+from typing import Annotated, Generic, TypeVar
 
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from taskq.engine.retry import Backoff
+
+# a deadline made of infinity or NaN would never come, and upset the order of the others
+Seconds = Annotated[float, Meta(ge=-1e12, le=1e12)]
+"""A finite number of seconds; 0 and less mean no time at all."""
 
 
 class Reply(Struct, array_like=True, tag=True, kw_only=True):
@@ -312,7 +316,7 @@ class Wait(Request["Waited"]):
 
     watch: int
     add: list[str]
-    wait: float
+    wait: Seconds
 
 
 class Waited(Reply):
@@ -365,7 +369,7 @@ class Claim(Request["Claimed"]):
 
     queues: list[str]
     n: int
-    wait: float
+    wait: Seconds
 
 
 class Claimed(Reply):
@@ -392,7 +396,7 @@ class Heartbeat(Request["Attended"]):
 
     worker: str
     info: WorkerInfo
-    wait: float
+    wait: Seconds
 
 
 class Attended(Reply):
@@ -429,7 +433,7 @@ class Extend(Request[Done]):
     """Make one lease last at least `seconds` from now. Fails with `LeaseLost`."""
 
     receipt: int
-    seconds: float
+    seconds: Seconds
 
 
 class Report(Request[Done]):

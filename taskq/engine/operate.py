@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from heapq import merge
 from itertools import dropwhile, islice
@@ -70,8 +71,13 @@ def peek(ledger: Ledger, session: Session, request: c.Peek, now: float, draw: fl
     state = labels.get(request.state)
     if state is None:
         raise TaskqError(f"{request.state!r} is not one of {', '.join(labels)}")
-    found = islice(_in_state(ledger, groups[0], state), max(request.limit, 0))
+    found = islice(_in_state(ledger, groups[0], state), _bounded(request.limit))
     return c.Peeked([_preview(delivery) for delivery in found])
+
+
+def _bounded(limit: int) -> int:
+    # `islice` takes no number beyond 2**63
+    return min(max(limit, 0), sys.maxsize)
 
 
 def _in_state(ledger: Ledger, group: Group, state: State) -> Iterator[Delivery]:

@@ -145,6 +145,19 @@ def test_01_09_12_a_killed_broker_keeps_what_it_acknowledged(place: Place) -> No
     assert broker.call(enqueue(3)).existing == ["m3"]
 
 
+@pytest.mark.parametrize("delay", [30 * 86400.0, 1e300])
+def test_44_an_eta_beyond_what_the_kernel_can_wait_for_stops_no_broker(
+    place: Place, delay: float
+) -> None:
+    # one sleep of the kernel has at most 2**31 ms, which is 24 days
+    pid = place.start().pid
+    broker = place.broker(autostart=False)
+    calls = [Call("far", b"p")]
+    broker.call(Enqueue(queue="q", task="t", options=Options(), calls=calls, delay=delay))
+    assert broker.call(Ping()).pid == pid
+    assert sum(queue.scheduled for queue in broker.call(GetStats()).queues) == 1
+
+
 def test_08_a_second_broker_leaves_naming_the_first(place: Place) -> None:
     process = place.start()
     second = place.run()

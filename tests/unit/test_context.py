@@ -30,8 +30,9 @@ def test_it_passes_on_what_a_task_says(caplog: pytest.LogCaptureFixture) -> None
         current().extend(60)
         assert current().cancelled
         current().log.warning("hello")
-        with pytest.raises(ValueError, match="not negative"):
-            current().extend(-1)
+        for seconds in (-1.0, float("inf"), float("nan")):
+            with pytest.raises(ValueError, match="not negative"):
+                current().extend(seconds)
     finally:
         leave(token)
     assert said == [(1, 3, "one"), 60]
