@@ -32,7 +32,10 @@ def greet(sock: socket.socket, key: bytes, address: str, timeout: float) -> None
     sock.settimeout(timeout)
     sock.sendall(frame(handshake.hello()))
     while not handshake.done:
-        sock.settimeout(max(0.001, deadline - time.monotonic()))
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the peer did not finish the handshake in time")
+        sock.settimeout(left)
         try:
             data = sock.recv(MAX_FRAME)
         except ConnectionResetError:

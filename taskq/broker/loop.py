@@ -22,6 +22,7 @@ from taskq.broker.address import tune
 from taskq.broker.host import Host
 from taskq.broker.peer import Peer
 from taskq.broker.peercred import check_peer
+from taskq.broker.refusals import Refusals
 from taskq.engine.commands import Claimed, Failed, Reply, Waited
 from taskq.errors import AuthenticationFailed, ProtocolError
 
@@ -83,6 +84,7 @@ class Loop:
         self._leave_at = None if idle_exit is None else host.now + idle_exit
         self._peers: dict[int, Peer] = {}
         self._strangers: dict[int, Peer] = {}  # oldest first
+        self._refusals = Refusals()
         self._sessions = 0
         self._stopping = False
         self._buffer = memoryview(bytearray(_CHUNK))
@@ -170,7 +172,8 @@ class Loop:
         if peer is None:
             return
         if peer.backlog > self.limits.backlog and peer.writing:
-            logger.warning("a client does not read its replies; dropped it")
+            why = "the client does not read its replies"
+            self._refusals.note("closed a connection", why, self._host.now)
             self._drop(peer)
             return
         peer.put(reply)
@@ -183,7 +186,7 @@ class Loop:
                 check_peer(sock)
                 tune(sock)
             except (AuthenticationFailed, OSError) as error:
-                logger.warning("refused a connection: %s", error)
+                self._refusals.note("refused a connection", error, now)
                 sock.close()
                 continue
             self._sessions += 1
@@ -210,10 +213,10 @@ class Loop:
         except ProtocolError as error:
             if peer.authenticated:
                 peer.put(Failed(error="ProtocolError", text=str(error)))
-            logger.warning("closed a connection: %s", error)
+            self._refusals.note("closed a connection", error, self._host.now)
             self._drop(peer)
         except AuthenticationFailed as error:
-            logger.warning("closed a connection: %s", error)
+            self._refusals.note("closed a connection", error, self._host.now)
             self._drop(peer)
         except OSError:
             self._drop(peer)

@@ -19,6 +19,7 @@ MAX_PAYLOAD = 64 * 2**20
 MAX_FRAME = MAX_PAYLOAD + 2**20
 MAX_REPLY = 2**31 - 1
 
+_QUOTED = 200  # characters of an error of the decoder
 _HEADER = Layout("!i")
 _LONG_HEADER = Layout("!iQ")
 _header_at = _HEADER.unpack_from
@@ -144,7 +145,9 @@ def decode_request(body: bytes | memoryview) -> AnyRequest:
     try:
         return cast("AnyRequest", _request_decoder.decode(body))
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
-        raise ProtocolError(f"not a request of this version of taskq: {error}") from None
+        # the error may quote what came, in full
+        why = str(error)[:_QUOTED]
+        raise ProtocolError(f"not a request of this version of taskq: {why}") from None
 
 
 def decode_reply(body: bytes | memoryview) -> AnyReply:

@@ -9,10 +9,11 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from taskq.broker.server import connect
-from taskq.broker.wire import MAX_REPLY, FrameReader, decode_reply
-from taskq.engine.commands import AnyReply
+from taskq.broker.wire import MAX_REPLY, FrameReader, decode_reply, encode
+from taskq.engine.commands import AnyReply, Ping, Pong, Request
 from tests.support import short_directory
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -115,6 +116,10 @@ class Insider:
         """Bytes as they are."""
         self.sock.sendall(data)
 
+    def ask(self, request: Request[Any]) -> None:
+        """A request as it should be."""
+        self.send(encode(request))
+
     def receive(self) -> AnyReply:
         """The next reply; `EOFError` when the broker has hung up."""
         while not self._bodies:
@@ -126,29 +131,23 @@ class Insider:
 
     def pings(self) -> bool:
         """Whether a `Ping` is answered."""
-        from taskq.broker.wire import encode
-        from taskq.engine.commands import Ping, Pong
-
-        self.send(encode(Ping(rid=99)))
+        self.ask(Ping(rid=99))
         return isinstance(self.receive(), Pong)
-
-    def is_closed(self) -> bool:
-        """Whether the broker hangs up; what it says before is skipped."""
-        return hears_nothing_more(self.sock)
 
     def close(self) -> None:
         """Hang up."""
         self.sock.close()
 
 
-def hears_nothing_more(sock: socket.socket) -> bool:
-    """Wait for the end of a connection; a reset is one, too."""
+def last_words(sock: socket.socket) -> bytes:
+    """All that the broker still says on a connection, until it hangs up."""
+    said = b""
     try:
-        while sock.recv(2**16):
-            pass
+        while data := sock.recv(2**16):
+            said += data
     except ConnectionResetError:
-        return True
-    return True
+        pass
+    return said
 
 
 def is_over(sock: socket.socket) -> bool:

@@ -7,6 +7,7 @@ import struct
 from multiprocessing.connection import Connection
 from os import pipe
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -127,3 +128,9 @@ def test_a_request_is_no_reply() -> None:
 def test_54_a_request_over_the_limit_is_refused_where_it_is_made() -> None:
     with pytest.raises(PayloadTooLarge, match="over the limit of 10"):
         wire.encode(Claim(queues=["a" * 100], n=1, wait=0), max_frame=10)
+
+
+def test_67_an_error_does_not_repeat_all_that_came() -> None:
+    with pytest.raises(ProtocolError) as caught:
+        wire.decode_request(msgspec.msgpack.encode(["x" * 10_000_000]))
+    assert len(str(caught.value)) < 300
