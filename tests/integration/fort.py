@@ -80,11 +80,12 @@ class Fort:
 
     def serves(self) -> bool:
         """Whether the process still runs and answers its known client, and a new one."""
-        if self.process.poll() is not None:
+        try:
+            newcomer = self.enter()
+            answers = [client.pings() for client in (self.known, newcomer)]
+            newcomer.close()
+        except (OSError, EOFError):
             return False
-        newcomer = self.enter()
-        answers = [client.pings() for client in (self.known, newcomer)]
-        newcomer.close()
         return all(answers)
 
     def memory(self) -> int:
