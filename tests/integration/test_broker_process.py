@@ -216,30 +216,6 @@ def test_tcp_with_a_key_file(place: Place, monkeypatch: pytest.MonkeyPatch) -> N
     broker.close()
 
 
-def test_69_silent_connections_do_not_keep_others_out(place: Place) -> None:
-    place.start()
-    silent = []
-    for _ in range(300):
-        sock = socket.socket(socket.AF_UNIX)
-        sock.connect(str(place.path / "sock"))
-        silent.append(sock)
-    broker = place.broker(autostart=False)
-    assert isinstance(broker.call(Ping(), timeout=5), Pong)
-
-    def closed(sock: socket.socket) -> bool:
-        try:
-            return sock.recv(1, socket.MSG_DONTWAIT) == b""
-        except BlockingIOError:
-            return False
-        except ConnectionResetError:
-            return True
-
-    wait_until(lambda: all(closed(sock) for sock in silent))
-    for sock in silent:
-        sock.close()
-    assert isinstance(broker.call(Ping()), Pong)
-
-
 def test_it_starts_by_itself_detached_and_leaves_when_idle(place: Place) -> None:
     broker = place.broker(idle_exit=0.3)
     pid = broker.call(Ping()).pid

@@ -1,0 +1,340 @@
+"""Peers without the key, with another user, or in the broker's place: at a real broker's socket."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from multiprocessing.managers import BaseManager
+from pathlib import Path
+
+import pytest
+
+from taskq.broker import handshake
+from taskq.broker.server import connect
+from taskq.broker.wire import FrameReader, encode, frame
+from taskq.engine.commands import GetStats, Ping, Pong
+from taskq.errors import AuthenticationFailed, TaskqError
+from tests.integration.fort import ROOT, Fort, besieged, free_port, is_over, last_words
+from tests.support import short_directory, wait_until
+
+NOBODY = 65534
+KEY = b"k" * 64
+PING = bytes(encode(Ping()))  # type: ignore[arg-type]
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
+
+
+# --- strangers ----------------------------------------------------------------------------------
+
+
+def speak(fort: Fort, *bodies: bytes) -> bytes:
+    """All that a stranger who says that hears after the broker's greeting."""
+    sock = fort.knock()
+    sock.sendall(b"".join(map(frame, bodies)))
+    said = last_words(sock)
+    sock.close()
+    greetings = FrameReader().feed(said)
+    assert len(greetings) <= 1
+    return b"" if not greetings else said[4 + len(greetings[0]) :]
+
+
+@pytest.mark.parametrize("listen", ["unix", "tcp"])
+def test_65_without_the_key_nothing_is_told_and_nothing_is_done(listen: str) -> None:
+    with besieged("unix" if listen == "unix" else f"tcp://127.0.0.1:{free_port()}") as fort:
+        hello = handshake.ClientHandshake(b"w" * 32).hello()
+        for proof in (b"", b"\0" * 32, b"\0" * 31, hello, b"w" * 1000):
+            assert speak(fort, hello, proof) == b""
+        assert speak(fort, PING[4:]) == b""
+        assert speak(fort, hello, PING[4:]) == b""
+        with pytest.raises(AuthenticationFailed, match="refused our key"):
+            connect(fort.address, b"w" * 32)
+        assert fort.serves()
+        assert str(ROOT) not in fort.log()
+        assert "Traceback" not in fort.log()
+
+
+def drip(sock: socket.socket) -> int:
+    """A whole greeting, one byte each 0.9 s; how many bytes the broker has waited for."""
+    sent = 0
+    with contextlib.suppress(OSError):
+        for byte in frame(handshake.ClientHandshake(b"w" * 32).hello()):
+            if is_over(sock):
+                break
+            sock.sendall(bytes([byte]))
+            sent += 1
+            time.sleep(0.9)
+    sock.close()
+    return sent
+
+
+def ask_like_the_stock_manager(fort: Fort, errors: list[BaseException]) -> None:
+    try:
+        BaseManager(fort.address, fort.key()).connect()
+    except (EOFError, OSError) as error:
+        errors.append(error)
+
+
+def test_69_70_73_the_silent_and_the_slow_are_dropped_and_keep_nobody_out() -> None:
+    # one test, since each of them takes as long as a handshake may
+    with besieged() as fort:
+        refused: list[BaseException] = []
+        stock = threading.Thread(target=ask_like_the_stock_manager, args=(fort, refused))
+        stock.start()
+        sent: list[int] = []
+        dripping = threading.Thread(target=lambda: sent.append(drip(fort.knock())))
+        dripping.start()
+        silent: list[socket.socket] = []
+        for number in range(1000):
+            silent.append(fort.knock())
+            if number % 100 == 0:
+                assert fort.serves()
+        wait_until(lambda: sum(map(is_over, silent[:900])) == 900)
+        late = [fort.knock() for _ in range(20)]
+        slow = fort.knock()
+        dripping_late = threading.Thread(target=lambda: sent.append(drip(slow)))
+        dripping_late.start()
+        wait_until(lambda: all(map(is_over, silent + late)))
+        assert fort.serves()
+        for thread in (stock, dripping, dripping_late):
+            thread.join(30)
+            assert not thread.is_alive()
+        assert len(refused) == 1
+        assert max(sent) < 20, "of 43 bytes, with 5 s for all of them"
+        for sock in [*silent, *late]:
+            sock.close()
+
+
+# --- in the broker's place ----------------------------------------------------------------------
+
+
+class Squatter:
+    """Listens where a broker should, for as many clients as it is told.
+
+    Args:
+        path: of the socket.
+        meet: what it does with them.
+    """
+
+    def __init__(self, path: Path, clients: int, meet: Callable[..., None]) -> None:
+        self.heard = b""
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self._clients = clients
+        self._meet = meet
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
+
+    def _run(self) -> None:
+        socks = [self._listener.accept()[0] for _ in range(self._clients)]
+        for sock in socks:
+            sock.settimeout(20)
+        with contextlib.suppress(OSError):  # somebody has hung up
+            self._meet(self, *socks)
+        for sock in socks:
+            with contextlib.suppress(OSError):
+                sock.shutdown(socket.SHUT_WR)
+        for sock in socks:
+            self.heard += last_words(sock)
+            sock.close()
+
+    def pass_on(self, source: socket.socket, target: socket.socket) -> None:
+        """What one side says, to the other one."""
+        data = source.recv(2**16)
+        if not data:
+            raise ConnectionResetError
+        self.heard += data
+        target.sendall(data)
+
+    def close(self) -> None:
+        """Wait until everybody has gone."""
+        self._thread.join(30)
+        assert not self._thread.is_alive()
+        self._listener.close()
+
+
+def echo(squatter: Squatter, sock: socket.socket) -> None:
+    for _ in range(3):
+        squatter.pass_on(sock, sock)
+
+
+def introduce(squatter: Squatter, one: socket.socket, other: socket.socket) -> None:
+    for _ in range(3):
+        squatter.pass_on(one, other)
+        squatter.pass_on(other, one)
+
+
+def call_there(path: Path, key: bytes, errors: list[BaseException]) -> None:
+    try:
+        with connect(str(path), key) as sock:
+            sock.sendall(PING)
+    except (TaskqError, OSError) as error:
+        errors.append(error)
+
+
+def fool(
+    path: Path, key: bytes, clients: int, meet: Callable[..., None]
+) -> tuple[list[BaseException], bytes]:
+    """Have clients call a squatter: what they raised, and what it heard."""
+    squatter = Squatter(path, clients, meet)
+    errors: list[BaseException] = []
+    callers = [
+        threading.Thread(target=call_there, args=(path, key, errors)) for _ in range(clients)
+    ]
+    for caller in callers:
+        caller.start()
+    for caller in callers:
+        caller.join(30)
+    squatter.close()
+    return errors, squatter.heard
+
+
+@pytest.mark.parametrize(("clients", "meet"), [(1, echo), (2, introduce)])
+def test_71_a_squatter_that_reflects_learns_nothing_and_runs_nothing(
+    short_dir: Path, clients: int, meet: Callable[..., None]
+) -> None:
+    errors, heard = fool(short_dir / "sock", KEY, clients, meet)
+    assert len(errors) == clients
+    # of two, the one that proves itself later may only see that the other has hung up
+    assert any(isinstance(error, AuthenticationFailed) for error in errors)
+    said = FrameReader().feed(heard)
+    assert len(said) <= 2 * clients, "only greetings and proofs were heard"
+    assert {len(body) for body in said} <= {39, 32}
+    assert KEY not in heard
+
+
+def test_71_a_squatter_cannot_pass_a_client_on_to_the_broker_of_another_path(
+    short_dir: Path,
+) -> None:
+    with besieged() as fort:
+
+        def relay(squatter: Squatter, client: socket.socket) -> None:
+            with fort.knock() as broker:
+                for _ in range(2):
+                    squatter.pass_on(client, broker)
+                    squatter.pass_on(broker, client)
+
+        errors, heard = fool(short_dir / "sock", fort.key(), 1, relay)
+        assert isinstance(errors[0], AuthenticationFailed), errors
+        assert PING not in heard
+        assert fort.serves()
+
+
+# --- other users --------------------------------------------------------------------------------
+
+KNOCK = """
+import os, sys
+from taskq.broker.server import connect
+os.setgid({nobody}); os.setuid({nobody})
+try:
+    connect({address!r}, {key!r})
+except BaseException as error:
+    print(type(error).__name__, error)
+else:
+    print("came in")
+"""
+
+
+def knock_as_nobody(fort: Fort) -> str:
+    """What another user's client with the right key comes to."""
+    program = KNOCK.format(nobody=NOBODY, address=fort.address, key=fort.key())
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+@as_root
+def test_78_another_user_is_refused_by_the_directory_and_then_by_the_kernel_s_word() -> None:
+    with besieged() as fort:
+        assert knock_as_nobody(fort).startswith("PermissionError")
+        fort.path.chmod(0o755)
+        (fort.path / "sock").chmod(0o666)
+        # it has the key and reaches the socket, and may not even say its greeting
+        assert "came in" not in knock_as_nobody(fort)
+        wait_until(lambda: "belongs to user 65534, not to user 0" in fort.log())
+        assert fort.serves()
+
+
+@as_root
+def test_78_a_broker_of_another_user_is_refused_by_the_client(short_dir: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(short_dir / "sock"))
+        os.seteuid(NOBODY)
+        try:
+            listener.listen()  # this is when the kernel notes whose it is
+        finally:
+            os.seteuid(0)
+        with pytest.raises(AuthenticationFailed, match="belongs to user 65534, not to user 0"):
+            connect(str(short_dir / "sock"), KEY)
+
+
+@on_linux
+def test_78_there_is_one_socket_file_for_the_owner_and_no_abstract_socket() -> None:
+    with besieged() as fort:
+        assert os.stat(fort.path / "sock").st_mode & 0o777 == 0o600
+        assert os.stat(fort.path).st_mode & 0o777 == 0o700
+        links = [os.readlink(entry) for entry in Path(f"/proc/{fort.process.pid}/fd").iterdir()]
+        inodes = {link[8:-1] for link in links if link.startswith("socket:")}
+        lines = Path("/proc/net/unix").read_text().splitlines()[1:]
+        names = {line.split()[7] for line in lines if line.split()[6] in inodes and "@" in line}
+        named = {line.split()[7] for line in lines if line.split()[6] in inodes and "/" in line}
+        assert names == set()
+        assert named == {str(fort.path / "sock")}
+
+
+# --- beyond this machine ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "[::]", "192.0.2.1", "example.invalid", "127.0.0.1.x"])
+def test_79_tcp_beyond_this_machine_has_to_be_asked_for_by_name(short_dir: Path, host: str) -> None:
+    for command in (["-m", "taskq.broker"], ["-m", "taskq", "broker"]):
+        done = subprocess.run(
+            [sys.executable, *command, "--dir", str(short_dir), "--listen", f"tcp://{host}:7411"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=30,
+        )
+        assert done.returncode == 2
+        assert "--insecure" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_tcp_beyond_this_machine_that_was_asked_for() -> None:
+    with short_directory() as path:
+        reader, writer = os.pipe()
+        command = [sys.executable, "-m", "taskq.broker", "--dir", str(path), "--insecure"]
+        command += ["--listen", f"tcp://0.0.0.0:{(port := free_port())}"]
+        process = subprocess.Popen(
+            [*command, "--ready-fd", str(writer)],
+            cwd=ROOT,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(writer,),
+        )
+        os.close(writer)
+        with open(reader) as pipe:
+            assert pipe.readline() == "ready\n"
+        key = (path / "key").read_bytes().strip()
+        connect(("127.0.0.1", port), key).close()
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+def test_what_a_known_client_may_do() -> None:
+    # the other side of all of the above: with the key, the same socket answers
+    with besieged() as fort:
+        insider = fort.enter()
+        insider.ask(Ping(rid=7))
+        pong = insider.receive()
+        assert isinstance(pong, Pong)
+        assert (pong.rid, pong.pid) == (7, fort.process.pid)
+        insider.ask(GetStats(rid=8))
+        assert insider.receive().rid == 8
+        insider.close()
