@@ -1,0 +1,161 @@
+"""Calls and results that somebody has changed, through a real broker, journal and worker.
+
+The one who changes the journal knows its format, so every checksum is right: only the signature
+stands between the change and the unpickler.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from zlib import crc32
+
+import msgspec
+import pytest
+
+from taskq.broker.keys import payload_key
+from taskq.codec.envelope import HEAD, Codec
+from taskq.engine.commands import Call, Enqueue, Options, Ping
+from taskq.errors import TamperedPayload
+from taskq.journal.sqlite import FILE
+from tests.crash.scene import is_alive
+from tests.integration import worker_app as app
+from tests.support import short_directory, wait_until
+
+PATIENCE = 20.0
+VALUE = 3  # the place of the result in its record
+
+
+class Bomb:
+    """Unpickling it makes a file."""
+
+    def __init__(self, marker: Path) -> None:
+        self.marker = marker
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.marker,)
+
+
+class Vault:
+    """A broker directory, and the means to change what lies in it."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory / "b"
+        self.marker = directory / "boom"
+        app.queue.use_broker(f"embedded:{self.directory}")
+
+    def stop(self) -> None:
+        """End the broker; the next call starts another one on what is there then."""
+        pid = app.queue.broker.call(Ping()).pid
+        app.queue.close()
+        os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: not is_alive(pid))
+
+    def bomb(self, signed: bytes) -> bytes:
+        """Those bytes with their signature, and a bomb in place of what was signed."""
+        return signed[:HEAD] + pickle.dumps((Bomb(self.marker), {}))
+
+    def payloads(self) -> list[bytes]:
+        """The payloads of all calls, in their order."""
+        with closing(self._open()) as db:
+            return [row[0] for row in db.execute("SELECT payload FROM message ORDER BY seq")]
+
+    def replace_payloads(self, payloads: list[bytes]) -> None:
+        """Put others in their places."""
+        with closing(self._open()) as db, db:
+            rows = db.execute("SELECT seq, record FROM message ORDER BY seq").fetchall()
+            for (seq, record), payload in zip(rows, payloads, strict=True):
+                crc = crc32(payload, crc32(record, seq))
+                change = "UPDATE message SET payload = ?, crc = ? WHERE seq = ?"
+                db.execute(change, (payload, crc, seq))
+
+    def results(self) -> list[bytes]:
+        """The values of all results, in the order of their calls."""
+        with closing(self._open()) as db:
+            rows = db.execute("SELECT record FROM result ORDER BY seq")
+            return [msgspec.msgpack.decode(record)[VALUE] for (record,) in rows]
+
+    def replace_results(self, values: list[bytes]) -> None:
+        """Put others in their places."""
+        with closing(self._open()) as db, db:
+            rows = db.execute("SELECT seq, record FROM result ORDER BY seq").fetchall()
+            for (seq, record), value in zip(rows, values, strict=True):
+                parts = msgspec.msgpack.decode(record)
+                parts[VALUE] = value
+                changed = msgspec.msgpack.encode(parts)
+                change = "UPDATE result SET record = ?, crc = ? WHERE seq = ?"
+                db.execute(change, (changed, crc32(changed, seq), seq))
+
+    def _open(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.directory / FILE)
+
+
+@pytest.fixture
+def vault() -> Iterator[Vault]:
+    with short_directory() as directory:
+        vault = Vault(directory)
+        yield vault
+        vault.stop()
+
+
+def test_74_a_call_that_was_changed_or_moved_is_a_dead_letter_before_it_is_unpickled(
+    vault: Vault,
+) -> None:
+    changed, one, other, flipped, sound = [app.add(n, n) for n in range(5)]
+    vault.stop()
+    first, second, third, fourth, fifth = vault.payloads()
+    bit = fourth[:-3] + bytes([fourth[-3] ^ 1]) + fourth[-2:]
+    vault.replace_payloads([vault.bomb(first), third, second, bit, fifth])
+    with app.queue.workers(1):
+        assert sound.result(PATIENCE) == 8
+        for handle in (changed, one, other, flipped):
+            with pytest.raises(TamperedPayload, match="does not fit; it is refused"):
+                handle.result(PATIENCE)
+    letters = app.queue.dlq.list()
+    assert [letter.id for letter in letters] == [each.id for each in (changed, one, other, flipped)]
+    assert all("TamperedPayload" in letter.reason for letter in letters)
+    assert {letter.attempts for letter in letters} == {1}, "it was tried again"
+    assert not vault.marker.exists()
+
+
+def test_75_a_result_that_was_changed_or_exchanged_is_refused_by_the_client(vault: Vault) -> None:
+    changed, one, other, sound = [app.add(n, n) for n in range(4)]
+    with app.queue.workers(1):
+        assert [each.result(PATIENCE) for each in (changed, one, other, sound)] == [0, 2, 4, 6]
+    vault.stop()
+    first, second, third, fourth = vault.results()
+    vault.replace_results([vault.bomb(first), third, second, fourth])
+    assert app.queue.handle(sound.id).result(PATIENCE) == 6
+    for handle in (changed, one, other):
+        with pytest.raises(TamperedPayload, match="does not fit; it is refused"):
+            app.queue.handle(handle.id).result(PATIENCE)
+    assert not vault.marker.exists()
+
+
+@pytest.mark.parametrize("has_payload_key", [False, True])
+def test_74_who_has_only_the_authentication_key_runs_no_code(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch, has_payload_key: bool
+) -> None:
+    # with the payload key it does run: that is what holding that key means, and shows the bomb works
+    file = vault.directory.parent / "payload.key"
+    file.write_text("p" * 64)
+    file.chmod(0o600)
+    app.queue.broker.call(Ping())
+    key = (vault.directory / "key").read_bytes().strip()
+    forger = Codec(b"p" * 64 if has_payload_key else payload_key(key))
+    forged = forger.encode_call("w", "forged", app.add.name, (Bomb(vault.marker), 1), {})
+    monkeypatch.setenv("TASKQ_PAYLOAD_KEY_FILE", str(file))
+    app.queue.use_broker(f"embedded:{vault.directory}")
+    app.queue.broker.call(
+        Enqueue(queue="w", task=app.add.name, options=Options(), calls=[Call("forged", forged)])
+    )
+    with app.queue.workers(1):
+        error = app.queue.handle("forged").exception(PATIENCE)
+        assert app.add(1, 2).result(PATIENCE) == 3
+    assert vault.marker.exists() is has_payload_key
+    assert isinstance(error, TamperedPayload) is not has_payload_key
