@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import logging
 import multiprocessing
 import os
+import resource
+import signal
+import threading
 import time
 from pathlib import Path
 
 from taskq import Retry, TaskQueue, current
-from taskq.errors import TaskCancelled
+from taskq.errors import LeaseLost, TaskCancelled
 
 EXTRA = "TASKQ_TEST_EXTRA"
 queue = TaskQueue("w")
@@ -60,6 +64,100 @@ def die_once(log: str) -> int:
 @queue.task(max_deliveries=2)
 def poison() -> None:
     os._exit(7)
+
+
+@queue.task(max_deliveries=2)
+def segfault() -> None:
+    ctypes.string_at(0)
+
+
+@queue.task(max_deliveries=2)
+def devour() -> None:
+    """Take all memory that the process may have."""
+    _, hard = resource.getrlimit(resource.RLIMIT_AS)
+    resource.setrlimit(resource.RLIMIT_AS, (600 * 2**20, hard))
+    eaten = []
+    while True:
+        eaten.append(bytearray(2**20))
+
+
+@queue.task
+def die_the_first_time(log: str) -> int:
+    """The first run kills its process without a word."""
+    first = not Path(log).exists()
+    note(log, os.getpid())
+    if first:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return os.getpid()
+
+
+@queue.task
+def anything(value: object) -> int:
+    return os.getpid()
+
+
+class Unbuildable(Exception):
+    """Dumps, and does not load."""
+
+    def __init__(self, one: int, two: int) -> None:
+        super().__init__(f"{one} and {two}")
+
+
+@queue.task
+def raise_unbuildable() -> None:
+    raise Unbuildable(1, 2)
+
+
+@queue.task
+def return_bytes(count: int) -> bytes:
+    return bytes(count)
+
+
+@queue.task(visibility_timeout=1)
+def extend_after(path: str, log: str) -> int:
+    """Wait for a file, then ask for more time; `log` gets fences, and what became of the asking."""
+    note(log, f"began:{current().fence}")
+    while not Path(path).exists():
+        time.sleep(0.005)
+    try:
+        current().extend(5)
+    except LeaseLost:
+        note(log, f"lost:{current().fence}")
+        raise
+    note(log, f"extended:{current().fence}")
+    return current().fence
+
+
+@queue.task
+def fork_under_locks() -> int:
+    """Fork while another thread is in the middle of logging; the child logs, calls and ends."""
+    held, done = threading.Event(), threading.Event()
+    handlers = [*logging.getLogger().handlers, *logging.getLogger("taskq").handlers]
+
+    def hold() -> None:
+        for handler in handlers:
+            handler.acquire()
+        held.set()
+        done.wait()
+        for handler in handlers:
+            handler.release()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    process = multiprocessing.get_context("fork").Process(target=_log_and_ask)
+    process.start()
+    done.set()
+    thread.join()
+    process.join(15)
+    process.kill()
+    return process.exitcode if process.exitcode is not None else -1
+
+
+def _log_and_ask() -> None:
+    logging.getLogger("taskq.worker").warning("said by the forked process %d", os.getpid())
+    logging.getLogger("new").warning("and by the app's logger")
+    add.options(id="asked-by-the-fork")(20, 22)
 
 
 @queue.task(timeout=0.2)
