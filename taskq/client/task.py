@@ -6,7 +6,6 @@ import inspect
 from collections.abc import Callable, Iterable
 from functools import update_wrapper
 from os import urandom
-from time import time
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from taskq import loader, names
@@ -169,9 +168,6 @@ class Task(Generic[P, R]):
 
     def _request(self, calls: list[Call]) -> Enqueue:
         options = self.defaults
-        expires_at = options.expires_at
-        if options.expires is not None:
-            expires_at = time() + options.expires
         return Enqueue(
             queue=self.queue,
             task=self.name,
@@ -179,7 +175,8 @@ class Task(Generic[P, R]):
             calls=calls,
             delay=options.delay,
             eta_at=options.eta,
-            expires_at=expires_at,
+            expires_at=options.expires_at,
+            expires=options.expires,
         )
 
     def _check_arguments(

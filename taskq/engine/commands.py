@@ -269,7 +269,7 @@ class Enqueue(Request["Enqueued"]):
     """Accept messages of one task. An id that is known already is left as it is.
 
     `delay` is counted from now; `eta_at` is a Unix time; the later of the two holds. A message that
-    has not started by `expires_at` expires.
+    has not started by `expires_at`, or `expires` seconds from now, expires.
     """
 
     queue: str
@@ -279,6 +279,7 @@ class Enqueue(Request["Enqueued"]):
     delay: float = 0.0
     eta_at: float | None = None
     expires_at: float | None = None
+    expires: float | None = None
 
 
 class Enqueued(Reply):

@@ -33,6 +33,7 @@ def enqueue(
             )
     spec = ledger.spec(request.queue, request.task, request.options)
     due_at = max(now + request.delay, request.eta_at or now)
+    expires_at = _expiry(request, now)
     ledger.queue(request.queue)  # a group is given each message that comes after it
     messages, results = ledger.messages, ledger.results
     existing = []
@@ -41,9 +42,17 @@ def enqueue(
             existing.append(call.id)
             continue
         ledger.seq += 1
-        message = Message(ledger.seq, call.id, spec, call.payload, now, due_at, request.expires_at)
+        message = Message(ledger.seq, call.id, spec, call.payload, now, due_at, expires_at)
         ledger.accept(message, now)
     return c.Enqueued(existing)
+
+
+def _expiry(request: c.Enqueue, now: float) -> float | None:
+    at, within = request.expires_at, request.expires
+    if within is None:
+        return at
+    # counted here: the clocks of producers may be set, and differ from ours
+    return now + within if at is None else min(now + within, at)
 
 
 def _check(request: c.Enqueue) -> None:
@@ -54,7 +63,7 @@ def _check(request: c.Enqueue) -> None:
         raise TaskqError(f"the lease must be longer than 0 seconds, not {options.lease}")
     if not options.result_ttl >= 0:
         raise TaskqError(f"result_ttl must be 0 seconds or more, not {options.result_ttl}")
-    for name in ("delay", "eta_at", "expires_at"):
+    for name in ("delay", "eta_at", "expires_at", "expires"):
         seconds = getattr(request, name)
         if seconds is not None and not isfinite(seconds):
             raise TaskqError(f"{name} must be a finite number of seconds, not {seconds}")

@@ -197,6 +197,20 @@ def third_time(log: str) -> int:
     return current().attempt
 
 
+@queue.task(retries=1, backoff=0.5)
+def fails_once(log: str) -> int:
+    note(log, "run")
+    if current().attempt == 1:
+        raise ValueError("not yet")
+    return current().attempt
+
+
+@queue.task
+def moment(log: str) -> float:
+    note(log, "run")
+    return time.time()
+
+
 @queue.task
 def obedient(log: str) -> None:
     note(log, "started")

@@ -108,6 +108,7 @@ class Bench:
         delay: float = 0.0,
         eta_at: float | None = None,
         expires_at: float | None = None,
+        expires: float | None = None,
         **options: Any,
     ) -> list[str]:
         """Enqueue messages; the ids that were known before."""
@@ -120,6 +121,7 @@ class Bench:
             delay=delay,
             eta_at=eta_at,
             expires_at=expires_at,
+            expires=expires,
         )
         return self.call(request).existing
 

@@ -23,6 +23,14 @@ def test_what_has_not_started_by_then_expires(bench: Bench) -> None:
     assert bench.claim() == []
 
 
+@pytest.mark.parametrize(("within", "at", "ends"), [(5, None, 5), (5, 3, 3), (3, 5, 3)])
+def test_expires_is_counted_from_the_enqueue(
+    bench: Bench, within: float, at: float | None, ends: float
+) -> None:
+    bench.enqueue("a", expires=within, expires_at=None if at is None else bench.now + at)
+    assert bench.engine.next_deadline() == bench.now + ends
+
+
 def test_what_is_scheduled_expires_too(bench: Bench) -> None:
     bench.enqueue("a", delay=10, expires_at=bench.now + 5)
     bench.after(5)

@@ -156,7 +156,7 @@ def test_a_double_settle_is_accepted_after_a_restart_too(bench: Bench) -> None:
     assert bench.fail(a) == [a.receipt]
 
 
-def test_fault_43_what_fell_due_while_the_broker_was_down(bench: Bench) -> None:
+def test_43_what_fell_due_while_the_broker_was_down(bench: Bench) -> None:
     bench.enqueue("a", delay=5)
     bench.enqueue("late", delay=5, expires_at=bench.now + 50)
     bench.now += 100
