@@ -205,6 +205,13 @@ def fails_once(log: str) -> int:
     return current().attempt
 
 
+@queue.task(retries=1, backoff=0.01)
+def fails_at_once(n: int) -> int:
+    if current().attempt == 1:
+        raise ValueError("not yet")
+    return n
+
+
 @queue.task
 def moment(log: str) -> float:
     note(log, "run")
