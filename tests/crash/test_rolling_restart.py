@@ -39,7 +39,7 @@ class Producer:
         try:
             while not self._over.wait(0.005):
                 start = len(self.handles)
-                self.handles += self._scene.step.map(range(start, start + 20))
+                self.handles += self._scene.step.map(range(start, start + 80))
         except BaseException as error:
             self._failed = error
         finally:
