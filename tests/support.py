@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
 import time
@@ -10,7 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+import pytest
+
 T = TypeVar("T")
+
+LONG = os.environ.get("TASKQ_TESTS") == "long"
+long_only = pytest.mark.skipif(not LONG, reason="takes long: run with TASKQ_TESTS=long")
 
 
 def wait_until(predicate: Callable[[], T], timeout: float = 20.0, every: float = 0.01) -> T:

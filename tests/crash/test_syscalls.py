@@ -1,0 +1,149 @@
+"""A broker that is killed at each single system call of a request, or whose call fails.
+
+`TASKQ_TESTS=long python -m pytest tests/crash/test_syscalls.py` also takes the paths of many
+messages, of large ones and of each durability.
+"""
+
+from __future__ import annotations
+
+import shutil
+import signal
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.crash.deeds import Deed, EnqueueDeed, SettleDeed
+from tests.crash.victim import Victim, is_answered, needs_strace
+from tests.support import long_only
+
+# not those that only look, such as the statfs for free space: they depend on the time of the last look
+CHANGING = ("recvfrom", "pwrite64", "fdatasync", "sendto")
+
+pytestmark = [needs_strace, pytest.mark.timeout(600)]
+
+
+@pytest.fixture
+def victim(short_dir: Path) -> Iterator[Victim]:
+    it = Victim(short_dir)
+    it.start()
+    yield it
+    it.close()
+
+
+def kill_at_each_syscall(victim: Victim, deed: Deed) -> Counter[str]:
+    """Kill at the first, second, … of each system call, until a request gets past it.
+
+    Returns how often each one was struck.
+    """
+    struck: Counter[str] = Counter()
+    number = 0
+    for name in CHANGING:
+        answered = False
+        while not answered:
+            number += 1
+            channel = victim.connect()
+            request = deed.prepare(channel, number)
+            when = struck[name] + 1
+            victim.attach("-e", f"trace={name}", "-e", f"inject={name}:signal=SIGKILL:when={when}")
+            answered = is_answered(channel, request)
+            if answered:
+                victim.kill()  # right after the reply
+            else:
+                assert victim.ended() == -signal.SIGKILL
+                struck[name] += 1
+            victim.start()
+            deed.check(victim.connect(), number, answered)
+    return struck
+
+
+def test_01_killed_at_each_syscall_of_an_enqueue(victim: Victim) -> None:
+    struck = kill_at_each_syscall(victim, EnqueueDeed())
+    assert struck.keys() == set(CHANGING)
+    assert struck["pwrite64"] >= 4  # at least two pages, each with its header
+
+
+def test_13_killed_at_each_syscall_of_a_settle(victim: Victim) -> None:
+    struck = kill_at_each_syscall(victim, SettleDeed())
+    assert struck.keys() == set(CHANGING)
+    assert struck["pwrite64"] >= 6
+
+
+@long_only
+@pytest.mark.parametrize("durability", ["fsync", "os"])
+@pytest.mark.parametrize(
+    "deed",
+    [
+        EnqueueDeed(new_queue=False),
+        EnqueueDeed(count=500, size=100),
+        EnqueueDeed(size=100_000, new_queue=False),
+        SettleDeed(),
+    ],
+    ids=["one more", "many", "large", "settle"],
+)
+def test_01_13_killed_on_longer_paths(short_dir: Path, deed: Deed, durability: str) -> None:
+    victim = Victim(short_dir, durability)
+    victim.start()
+    try:
+        struck = kill_at_each_syscall(victim, deed)
+    finally:
+        victim.close()
+    assert struck["pwrite64"] >= 2
+    assert struck["fdatasync"] or durability == "os"
+
+
+def test_01_11_killed_at_each_syscall_of_a_stop(victim: Victim) -> None:
+    """A stop folds the log into the journal, as a checkpoint does, and removes it."""
+    victim.kill()
+    deed = EnqueueDeed(count=3, size=3000)
+    struck: Counter[str] = Counter()
+    for name in ("pwrite64", "ftruncate", "fdatasync", "unlink"):
+        code = -signal.SIGKILL
+        while code:
+            shutil.rmtree(victim.directory)
+            victim.start()
+            channel = victim.connect()
+            assert is_answered(channel, deed.prepare(channel, 1))
+            when = struck[name] + 1
+            victim.attach("-e", f"trace={name}", "-e", f"inject={name}:signal=SIGKILL:when={when}")
+            code = victim.stop()
+            assert code in (0, -signal.SIGKILL)
+            struck[name] += code != 0
+            victim.start()
+            deed.check(victim.connect(), 1, answered=True)
+            victim.kill()
+    assert struck["pwrite64"] >= 4
+    assert struck["fdatasync"] >= 2  # of the log before it is folded, of the journal after
+    assert struck["unlink"] == 2  # the socket and the log
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "sentence", "times"),
+    [
+        ("fdatasync", "EIO", "cannot be written: disk I/O error", 2),
+        ("pwrite64", "EIO", "cannot be written: disk I/O error", 5),
+        ("pwrite64", "ENOSPC", "is full: make room, then start the broker again", 5),
+    ],
+)
+def test_05_a_failed_write_or_fsync_stops_the_broker_without_a_reply(
+    victim: Victim, name: str, error: str, sentence: str, times: int
+) -> None:
+    failed = 0
+    deed = EnqueueDeed()
+    for number, when in enumerate(("1", "1+", "2", "3", "4"), start=1):
+        channel = victim.connect()
+        request = deed.prepare(channel, number)
+        victim.attach("-e", f"trace={name}", "-e", f"inject={name}:error={error}:when={when}")
+        answered = is_answered(channel, request)
+        if answered:
+            victim.kill()
+        else:
+            failed += 1
+            assert victim.ended() == 1
+            told = [line for line in victim.log.read_text().splitlines() if "stopped:" in line]
+            assert len(told) == failed
+            assert f"{victim.directory / 'journal.db'} {sentence}" in told[-1]
+        victim.start()
+        deed.check(victim.connect(), number, answered)
+    assert failed == times
