@@ -10,6 +10,7 @@ journal.*     the messages (see `taskq.journal`)
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import stat
@@ -52,7 +53,7 @@ class BrokerDirectory:
 
     def __init__(self, path: Path) -> None:
         try:
-            path.mkdir(mode=0o700, parents=True)
+            _make(path)
         except FileExistsError:
             pass  # whatever it is, the check below says whether it will do
         except OSError as error:
@@ -75,6 +76,19 @@ class BrokerDirectory:
     def key(self) -> bytes:
         """The authentication key, made where it is missing. Raises `AuthenticationFailed`."""
         return ensure_key(self.path / "key")
+
+
+def _make(path: Path) -> None:
+    missing = [path, *(above for above in path.parents if not above.exists())]
+    path.mkdir(mode=0o700, parents=True)
+    # a directory survives power loss once the one that names it is synced
+    for made in missing:
+        with contextlib.suppress(PermissionError):  # a directory may be writable and not readable
+            fd = os.open(made.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
 
 
 def _check(path: Path, info: os.stat_result) -> None:
