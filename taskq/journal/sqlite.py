@@ -8,9 +8,10 @@ and the next one reads what is there.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,7 @@ from taskq.engine.engine import Engine
 from taskq.errors import DiskFull, JournalError
 from taskq.journal import rows, schema
 from taskq.journal.load import last_time, load
+from taskq.journal.log import check_log
 from taskq.journal.room import Room
 
 FILE = "journal.db"
@@ -47,11 +49,14 @@ class SqliteJournal:
         """
         self.path = path
         self.durability = durability
+        self._left_over = check_log(Path(path), synced=durability == "fsync")
         try:
+            if path != ":memory:" and not os.path.exists(path):
+                _make(Path(path))
             self._db = sqlite3.connect(
                 path, timeout=BUSY, isolation_level=None, check_same_thread=False
             )
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise _sentence(error, path, "opened") from error
         try:
             self._prepare(SYNCHRONOUS[durability])
@@ -78,11 +83,12 @@ class SqliteJournal:
                 f"{self.path} was written by a newer taskq (schema {version}, this one knows "
                 f"{schema.VERSION}); upgrade taskq, nothing was changed"
             )
-        if version < 0:
-            raise JournalError(f"{self.path} is damaged: its schema version is {version}")
-        if version == 0:
-            db.executescript(
-                f"BEGIN IMMEDIATE; {schema.TABLES} PRAGMA user_version={schema.VERSION}; COMMIT;"
+        if version == 0 and self.path == ":memory:":
+            _make_tables(db)
+        elif version < 1:
+            raise JournalError(
+                f"{self.path} is damaged: its schema version is {version}; nothing was changed. "
+                "Restore a backup of the directory"
             )
         found = {sql for (sql,) in db.execute("SELECT sql FROM sqlite_master WHERE sql NOT NULL")}
         if found != {sql.strip() for sql in schema.TABLES.split(";")[:-1]}:
@@ -100,6 +106,10 @@ class SqliteJournal:
             load(self._db, engine, now)
         except _UNREADABLE as error:
             raise _sentence(error, self.path, "read") from error
+        if self._left_over:
+            # `check_log` relies on it: no log holds the torn ends of two brokers
+            self._left_over = False
+            self._fold_log()
 
     def last_time(self) -> float:
         """The latest engine time that the journal tells of, 0 for a new one."""
@@ -173,6 +183,33 @@ class SqliteJournal:
     def close(self) -> None:
         """Fold the log into the file and close it."""
         self._db.close()
+
+
+def _make(path: Path) -> None:
+    """Make an empty journal. It gets its name when it is whole: what is cut off to nothing later
+    is not taken for a new one."""
+    draft = path.with_name(f"{path.name}.new")
+    draft.unlink(missing_ok=True)
+    with closing(sqlite3.connect(draft, isolation_level=None)) as db:
+        db.execute("PRAGMA synchronous=OFF")
+        db.execute("PRAGMA journal_mode=OFF")
+        _make_tables(db)
+        db.execute("PRAGMA journal_mode=WAL")
+    _sync(draft)
+    draft.rename(path)
+    _sync(path.parent)
+
+
+def _make_tables(db: sqlite3.Connection) -> None:
+    db.executescript(f"BEGIN; {schema.TABLES} PRAGMA user_version={schema.VERSION}; COMMIT;")
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:

@@ -146,4 +146,4 @@ def test_05_a_failed_write_or_fsync_stops_the_broker_without_a_reply(
             assert f"{victim.directory / 'journal.db'} {sentence}" in told[-1]
         victim.start()
         deed.check(victim.connect(), number, answered)
-    assert failed == times
+    assert failed >= times

@@ -95,7 +95,7 @@ def test_numbers_that_would_stop_the_clock_are_refused(
     assert bench.engine.next_deadline() is None
 
 
-def test_fault_54_a_payload_over_the_limit_refuses_the_whole_request(
+def test_54_a_payload_over_the_limit_refuses_the_whole_request(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(produce, "MAX_PAYLOAD", 10)

@@ -127,7 +127,7 @@ def test_next_deadline_is_the_due_time_of_the_earliest(bench: Bench) -> None:
     assert bench.engine.next_deadline() == bench.now + 30
 
 
-def test_fault_43_what_fell_due_while_nobody_was_there_runs_once(bench: Bench) -> None:
+def test_43_what_fell_due_while_nobody_was_there_runs_once(bench: Bench) -> None:
     bench.enqueue(*"ab", delay=5)
     bench.enqueue("c", eta_at=bench.now + 50)
     bench.after(10**6)

@@ -188,7 +188,7 @@ def test_nothing_is_left_of_a_closed_connection(bench: Bench) -> None:
     assert len(bench.engine.ledger.watchers) == 0
 
 
-def test_fault_36_ten_thousand_waiters(bench: Bench) -> None:
+def test_36_ten_thousand_waiters(bench: Bench) -> None:
     bench.enqueue("a")
     message = bench.claim_one()
     for session in range(100, 10_100):

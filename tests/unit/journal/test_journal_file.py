@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -33,8 +33,8 @@ def fill(path: Path) -> dict[str, object]:
     return snapshot(load(path))
 
 
-def load(path: Path) -> Engine:
-    journal = SqliteJournal(path, "os")
+def load(path: Path, durability: str = "fsync") -> Engine:
+    journal = SqliteJournal(path, durability)
     try:
         engine = Engine()
         journal.load(engine, 2000.0)
@@ -76,7 +76,7 @@ def test_another_durability_is_refused(tmp_path: Path) -> None:
         open_journal(tmp_path, "perhaps")
 
 
-def test_fault_63_a_newer_journal_is_refused_and_unchanged(tmp_path: Path) -> None:
+def test_63_a_newer_journal_is_refused_and_unchanged(tmp_path: Path) -> None:
     path = tmp_path / FILE
     fill(path)
     alter(path, f"PRAGMA user_version={schema.VERSION + 1}")
@@ -133,7 +133,7 @@ def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("how", ["flipped", "null", "text", "cut"])
-def test_fault_3_a_damaged_column_is_named_with_its_place(
+def test_03_a_damaged_column_is_named_with_its_place(
     tmp_path: Path, table: str, column: str, where: str, row: str, how: str
 ) -> None:
     path = tmp_path / FILE
@@ -169,9 +169,7 @@ def test_fault_3_a_damaged_column_is_named_with_its_place(
         ("DELETE FROM message WHERE seq=3", "row 3 of table state"),
     ],
 )
-def test_fault_3_a_row_in_another_place_is_noticed(
-    tmp_path: Path, statement: str, place: str
-) -> None:
+def test_03_a_row_in_another_place_is_noticed(tmp_path: Path, statement: str, place: str) -> None:
     path = tmp_path / FILE
     fill(path)
     alter(path, statement)
@@ -179,7 +177,7 @@ def test_fault_3_a_row_in_another_place_is_noticed(
         load(path)
 
 
-def test_fault_3_any_flipped_bit_is_harmless_or_refused(tmp_path: Path) -> None:
+def test_03_any_flipped_bit_is_harmless_or_refused(tmp_path: Path) -> None:
     path, copy = tmp_path / FILE, tmp_path / "copy.db"
     whole = fill(path)
     content = path.read_bytes()
@@ -199,28 +197,113 @@ def test_fault_3_any_flipped_bit_is_harmless_or_refused(tmp_path: Path) -> None:
     assert refused > 100
 
 
-def test_fault_2_a_log_cut_anywhere_gives_a_prefix_of_the_commits(tmp_path: Path) -> None:
-    path, cut = tmp_path / FILE, tmp_path / "cut.db"
-    bench = Bench(journal=SqliteJournal(path, "os"))
-    states = [snapshot(bench.engine)]
-    bench.register()
-    for id in "abcd":
+@pytest.fixture
+def killed(tmp_path: Path) -> Iterator[tuple[Path, bytes]]:
+    """A journal whose broker was killed, a commit for each of a to f, and its log."""
+    path = tmp_path / FILE
+    bench = Bench(journal=SqliteJournal(path))
+    for id in "abcdef":
         bench.enqueue(id)
-        states.append(snapshot(bench.reload()))
-    bench.ack(bench.claim_one())
-    states.append(snapshot(bench.reload()))
+    copy = tmp_path / "killed.db"
     log = Path(f"{path}-wal").read_bytes()
-    dice = random.Random(2)
-    seen = set()
-    for length in [0, *sorted(dice.sample(range(len(log)), 60)), len(log)]:
-        shutil.copy(path, cut)
-        Path(f"{cut}-wal").write_bytes(log[:length])
-        ids = set(load(cut).ledger.messages)
-        assert ids in ({*"abcd"[:n]} for n in range(5)) or ids == {*"bcd"}
-        seen.add(len(ids))
-    assert seen >= {0, 1, 2, 3, 4}
+    shutil.copy(path, copy)
+    yield copy, log
     assert bench.journal is not None
     bench.journal.close()
+
+
+HEADER, FRAME = 32, 24 + 4096
+
+
+def test_02_a_log_cut_anywhere_gives_a_prefix_of_the_commits(killed: tuple[Path, bytes]) -> None:
+    path, log = killed
+    empty = path.read_bytes()
+    boundaries = range(HEADER, len(log) + 1, FRAME)
+    inside = random.Random(2).sample(range(len(log)), 60)
+    seen = []
+    for length in sorted({0, *boundaries, *inside}):
+        path.write_bytes(empty)
+        Path(f"{path}-wal").write_bytes(log[:length])
+        ids = list(load(path).ledger.messages)
+        assert ids == list("abcdef")[: len(ids)]
+        seen.append(len(ids))
+    assert seen == sorted(seen)
+    assert {*seen} == {*range(7)}
+
+
+def test_02_a_journal_cut_anywhere_is_refused(tmp_path: Path) -> None:
+    path, copy = tmp_path / FILE, tmp_path / "copy.db"
+    whole = fill(path)
+    content = path.read_bytes()
+    pages = range(0, len(content), 4096)
+    for length in sorted({*pages, *random.Random(4).sample(range(len(content)), 40)}):
+        copy.write_bytes(content[:length])
+        with pytest.raises(JournalError):
+            load(copy)
+        assert copy.read_bytes() == content[:length]
+    copy.write_bytes(content)
+    assert snapshot(load(copy)) == whole
+
+
+def test_02_a_log_without_its_journal_is_refused(killed: tuple[Path, bytes]) -> None:
+    path, log = killed
+    Path(f"{path}-wal").write_bytes(log)
+    path.unlink()
+    for _ in range(2):
+        with pytest.raises(JournalError, match=r"killed\.db is damaged: it is empty"):
+            load(path)
+        path.write_bytes(b"")
+    assert Path(f"{path}-wal").read_bytes() == log
+
+
+def test_03_any_flipped_bit_of_the_log_is_refused_with_its_place(
+    killed: tuple[Path, bytes],
+) -> None:
+    path, log = killed
+    before = path.read_bytes()
+    last = len(log) - FRAME  # of the last transaction, which might as well be torn
+    dice = random.Random(3)
+    places = [*range(HEADER), *range(HEADER, last, FRAME), *dice.sample(range(HEADER, last), 200)]
+    for place in places:
+        damaged = bytearray(log)
+        damaged[place] ^= 1 << dice.randrange(8)
+        Path(f"{path}-wal").write_bytes(damaged)
+        frame = (place - HEADER) // FRAME + 1
+        where = "its header" if place < HEADER else f"frame {frame} "
+        with pytest.raises(JournalError, match=f"-wal is damaged: {where}"):
+            load(path)
+        assert path.read_bytes() == before
+        assert Path(f"{path}-wal").read_bytes() == damaged
+
+
+def test_03_a_damaged_end_of_the_log_is_told(
+    killed: tuple[Path, bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    path, log = killed
+    Path(f"{path}-wal").write_bytes(log[:-50] + b"!" + log[-49:])
+    assert list(load(path).ledger.messages) == list("abcde")
+    frames = (len(log) - HEADER) // FRAME
+    assert f"killed.db-wal, from frame {frames} on, is not whole and is left out" in caplog.text
+
+
+def test_02_without_syncs_a_torn_log_is_told_and_not_refused(
+    killed: tuple[Path, bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    path, log = killed
+    middle = len(log) // 2
+    Path(f"{path}-wal").write_bytes(log[:middle] + bytes(100) + log[middle + 100 :])
+    ids = list(load(path, "os").ledger.messages)
+    assert ids == list("abcdef")[: len(ids)]
+    assert "is not whole and is left out" in caplog.text
+
+
+def test_02_the_log_of_a_killed_broker_is_folded_at_the_start(killed: tuple[Path, bytes]) -> None:
+    path, log = killed
+    Path(f"{path}-wal").write_bytes(log)
+    journal = SqliteJournal(path)
+    journal.load(Engine(), 2000.0)
+    assert Path(f"{path}-wal").stat().st_size == 0
+    journal.close()
 
 
 # --- writing ------------------------------------------------------------------------------------
@@ -238,7 +321,7 @@ def broken_commit(path: Path, spoil: Callable[[SqliteJournal], None]) -> TaskqEr
     return caught.value
 
 
-def test_fault_48_a_full_disk_is_disk_full_and_leaves_what_was_there(tmp_path: Path) -> None:
+def test_48_a_full_disk_is_disk_full_and_leaves_what_was_there(tmp_path: Path) -> None:
     path = tmp_path / FILE
 
     def full(journal: SqliteJournal) -> None:
@@ -251,7 +334,7 @@ def test_fault_48_a_full_disk_is_disk_full_and_leaves_what_was_there(tmp_path: P
     assert set(load(path).ledger.messages) == {"before"}
 
 
-def test_fault_5_a_commit_that_fails_is_a_journal_error(tmp_path: Path) -> None:
+def test_05_a_commit_that_fails_is_a_journal_error(tmp_path: Path) -> None:
     path = tmp_path / FILE
     error = broken_commit(path, lambda journal: journal._db.execute("PRAGMA query_only=1") and None)
     assert isinstance(error, JournalError)
