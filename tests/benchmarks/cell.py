@@ -14,9 +14,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tests.benchmarks import marks, redis_server
+from tests.benchmarks.catalogue import SCENARIOS
 from tests.benchmarks.contenders import CONTENDERS
 from tests.benchmarks.peers.base import SCENARIO, STORE
-from tests.benchmarks.plan import SCENARIOS
 
 
 def main() -> None:

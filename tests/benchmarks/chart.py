@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from html import escape
 
-from tests.benchmarks.plan import SCENARIOS
+from tests.benchmarks.catalogue import SCENARIOS
 from tests.benchmarks.records import Record, Records
 from tests.benchmarks.report import figure, title_of
 

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -51,6 +52,7 @@ def run(
         for number, cell in enumerate(due, 1):
             record = records[cell.scenario.name, cell.contender, cell.column]
             name = f"{cell.scenario.name:16} {cell.contender:12} {cell.column:6}"
+            began = time.monotonic()
             try:
                 sample = measure(cell, directory)
             except CellError as error:
@@ -61,7 +63,8 @@ def run(
                 outcome = f"{sample.value:14,.2f} {cell.scenario.unit}"
                 if sample.lost or sample.duplicates:
                     outcome += f"  ({sample.lost} lost, {sample.duplicates} run twice)"
-            say(f"{turn + 1}/{repeats} {number:3}/{len(due)}  {name} {outcome}")
+            took = f"{time.monotonic() - began:5.1f} s"
+            say(f"{turn + 1}/{repeats} {number:3}/{len(due)} {took}  {name} {outcome}")
     return list(records.values())
 
 
@@ -99,7 +102,10 @@ def measure(cell: Cell, directory: Path | None) -> Sample:
         line = _line(process, cell.scenario.patience)
         if not line:
             raise CellError(_last_words(place))
-        return Sample(**json.loads(line))
+        try:
+            return Sample(**json.loads(line))
+        except (ValueError, TypeError):
+            raise CellError(f"instead of a sample it printed {line.strip()[:80]!r}") from None
     finally:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)

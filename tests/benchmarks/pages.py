@@ -25,8 +25,10 @@ def section(data: dict[str, Any], records: Records) -> str:
         f"Machine: {report.facts_line(data['machine'])}.",
         "![Drain, enqueue and round trip of taskq and its peers](benchmarks.svg)",
     ]
+    notes = report.notes(records)
     for title, table in report.sections(records):
         parts += [f"### {title}", report.as_markdown(table)]
+        parts += [notes[title]] if notes.get(title) else []
     told = report.failures(records)
     if told:
         parts += ["### Could not be measured", "\n".join(f"- {each}" for each in told)]

@@ -65,6 +65,15 @@ def resident(pid: int) -> int:
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
+def proportional(pid: int) -> int:
+    """Proportional set size in bytes: what is shared with others counts in shares."""
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        name, _, rest = line.partition(":")
+        if name == "Pss":
+            return int(rest.split()[0]) * 1024
+    raise RuntimeError(f"the kernel does not tell the PSS of process {pid}")
+
+
 def children(pid: int) -> list[int]:
     """The direct children of a process."""
     found: list[int] = []

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from tests.benchmarks import goals
+from tests.benchmarks import goals, ways
+from tests.benchmarks.catalogue import BASELINES, SCENARIOS
 from tests.benchmarks.contenders import CONTENDERS
 from tests.benchmarks.goals import TIMES
-from tests.benchmarks.plan import BASELINES, SCENARIOS
 from tests.benchmarks.records import Record, Records
 
 NOTHING = "\N{EN DASH}"
@@ -138,6 +138,8 @@ def sections(records: Records) -> Iterator[tuple[str, Table]]:
     own = own_table(records)
     if len(own) > 1:
         yield "taskq alone, fsync", own
+    if budget := ways.table(records):
+        yield SCENARIOS["budget"].title, budget
     for scenario in SCENARIOS.values():
         if scenario.who == "baseline" and records.of(scenario.name):
             yield scenario.title, scenario_table(records, scenario.name)
@@ -179,6 +181,11 @@ def as_markdown(table: Table) -> str:
     ]
     rule = ["---:" if is_right else "---" for is_right in right]
     return "\n".join("| " + " | ".join(row) + " |" for row in [header, rule, *rows])
+
+
+def notes(records: Records) -> dict[str, str]:
+    """What is to be said below a table, by its title."""
+    return {SCENARIOS["budget"].title: ways.note(records)}
 
 
 def facts_line(machine: dict[str, Any]) -> str:

@@ -28,7 +28,7 @@ def is_tuned() -> bool:
 
 def is_about_latency() -> bool:
     """Whether this cell measures latency; some peers have settings that serve it only."""
-    return os.environ.get(SCENARIO) == "round-trip"
+    return os.environ.get(SCENARIO, "").startswith(("round-trip", "latency"))
 
 
 class Contestant(ABC):

@@ -13,6 +13,7 @@ from dramatiq.results.backends import RedisBackend
 
 from tests.benchmarks.marks import mark
 from tests.benchmarks.peers.base import Contestant, is_tuned, store
+from tests.benchmarks.work import work
 
 if is_tuned():  # read by its workers: how many messages each process fetches ahead
     os.environ["dramatiq_queue_prefetch"] = "1000"  # noqa: SIM112 - its own spelling
@@ -24,8 +25,8 @@ dramatiq.set_broker(broker)
 
 @dramatiq.actor
 def noop(n: int) -> int:
-    """Nothing, with a result."""
-    mark(n)
+    """What the scenario's no-op is, with a result."""
+    work(n)
     return n
 
 

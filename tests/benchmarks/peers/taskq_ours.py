@@ -10,18 +10,20 @@ from pathlib import Path
 from time import sleep, time
 from typing import Any
 
-from taskq import TaskQueue
+from taskq import Backoff, TaskQueue
 from taskq.engine.commands import Ping
 from tests.benchmarks.marks import mark
 from tests.benchmarks.peers.base import COLUMN, ROOT, Contestant, store
+from tests.benchmarks.stamps import stamp
+from tests.benchmarks.work import work
 
 queue = TaskQueue("bench", broker=f"embedded:{store()}")
 
 
 @queue.task
 def noop(n: int) -> int:
-    """Nothing, with a result."""
-    mark(n)
+    """What the scenario's no-op is, with a result."""
+    work(n)
     return n
 
 
@@ -47,6 +49,19 @@ def due(n: int, at: float, early: int) -> int:
     if time() < at:
         mark(early + n)
     return n
+
+
+@queue.task
+def stamped(n: int) -> int:
+    """Note when number `n` ended."""
+    stamp(n)
+    return n
+
+
+@queue.task(retries=1_000_000, backoff=Backoff(base=2.0, factor=1.0))
+def fail(n: int) -> None:
+    """Fail; tried again after 1 to 2 s."""
+    raise RuntimeError(f"number {n} fails")
 
 
 class Ours(Contestant):
@@ -86,6 +101,15 @@ class Ours(Contestant):
         """The worker's command with that many children."""
         app = f"{__name__}:queue"
         return ["-m", "taskq", "worker", app, "-c", str(children), "-l", "warning"]
+
+    def launch(self, *command: str) -> None:
+        """Start one more worker; it ends with the cell's process group."""
+        subprocess.Popen(
+            [sys.executable, *command],
+            cwd=ROOT,
+            stdout=subprocess.DEVNULL,
+            stderr=(Path(os.environ["BENCH_DIR"]) / "worker.log").open("ab"),
+        )
 
     def finished(self) -> int:
         return sum(each.succeeded for each in queue.stats().queues)

@@ -9,7 +9,7 @@ import time
 from tests.benchmarks.marks import Marks
 from tests.benchmarks.peers.base import ROOT
 from tests.benchmarks.peers.taskq_ours import Ours
-from tests.benchmarks.processes import children, resident, usage
+from tests.benchmarks.processes import children, proportional, resident, usage
 from tests.benchmarks.records import Sample
 
 CHILDREN = 4
@@ -39,7 +39,12 @@ def idle(peer: Ours, marks: Marks, count: int) -> Sample:
             "wake-ups a second, broker": wakes[0],
             "wake-ups a second, launcher": wakes[1],
             "processes": len(pids),
-            "broker rss, MB": resident(broker) / 1e6,
-            "launcher and children rss, MB": sum(map(resident, pids[1:])) / 1e6,
+            "broker, RSS, MB": resident(broker) / 1e6,
+            "broker, PSS, MB": proportional(broker) / 1e6,
+            "launcher, RSS, MB": resident(worker.pid) / 1e6,
+            "launcher, PSS, MB": proportional(worker.pid) / 1e6,
+            "a child, RSS, MB": max(map(resident, pids[2:])) / 1e6,
+            "a child, PSS, MB": max(map(proportional, pids[2:])) / 1e6,
+            "all, PSS, MB": sum(map(proportional, pids)) / 1e6,
         },
     )

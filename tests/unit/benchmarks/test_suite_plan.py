@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.benchmarks.catalogue import BASELINES, SCENARIOS
 from tests.benchmarks.contenders import CONTENDERS
-from tests.benchmarks.plan import BASELINES, SCENARIOS, cells
+from tests.benchmarks.plan import cells
 
 
 def names(*, only: list[str], quick: bool, peers: list[str] | None = None) -> list[tuple[str, str]]:
@@ -15,7 +16,8 @@ def names(*, only: list[str], quick: bool, peers: list[str] | None = None) -> li
 def test_a_scenario_has_all_contenders_side_by_side() -> None:
     found = cells([], [], quick=False)
     order = [cell.scenario.name for cell in found]
-    assert list(dict.fromkeys(order)) == list(SCENARIOS)
+    asked = [name for name, scenario in SCENARIOS.items() if not scenario.on_request]
+    assert list(dict.fromkeys(order)) == asked
     assert order == sorted(order, key=list(SCENARIOS).index)
     assert {cell.contender for cell in found} == {*CONTENDERS, *BASELINES}
 
@@ -85,3 +87,24 @@ def test_an_unknown_name_is_refused_with_the_known_ones(
 @pytest.mark.parametrize("scenario", SCENARIOS.values(), ids=SCENARIOS)
 def test_titles_take_a_count(scenario: object) -> None:
     assert "{" not in SCENARIOS[scenario.name].title.format(count=1)  # type: ignore[attr-defined]
+
+
+def test_a_long_scenario_is_measured_only_where_it_is_named() -> None:
+    assert "sustained" not in {cell.scenario.name for cell in cells([], [], quick=False)}
+    assert names(only=["sustained"], quick=False) == [("taskq", "fsync")]
+
+
+def test_a_quick_run_leaves_scenarios_without_a_quick_count_out() -> None:
+    found = {cell.scenario.name for cell in cells([], [], quick=True)}
+    assert {name for name, each in SCENARIOS.items() if not each.quick}.isdisjoint(found)
+    (cell, *_) = cells(["latency-1"], [], quick=True)
+    assert cell.count == SCENARIOS["latency-1"].full
+
+
+def test_some_scenarios_have_chosen_contenders() -> None:
+    assert {name for name, _ in names(only=["producers"], quick=False)} == {
+        "taskq",
+        "huey",
+        "dramatiq",
+    }
+    assert names(only=["producers"], peers=["celery"], quick=False) == []
