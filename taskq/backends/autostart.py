@@ -10,7 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from taskq.broker.directory import BrokerDirectory
+from taskq.broker.directory import BrokerDirectory, starting
 from taskq.errors import BrokerTimeout, BrokerUnavailable
 
 IDLE_EXIT = 60.0
@@ -49,6 +49,26 @@ def start_lock(directory: BrokerDirectory, timeout: float) -> Iterator[None]:
         os.close(fd)
 
 
+def wait_for_starting(directory: BrokerDirectory, timeout: float) -> None:
+    """Where somebody else has started a broker, wait until it has read its journal.
+
+    Raises:
+        BrokerTimeout: it takes longer than `timeout` seconds.
+    """
+    deadline = time.monotonic() + timeout
+    while pid := starting(directory.path):
+        if time.monotonic() >= deadline:
+            raise BrokerTimeout(_still_starting(directory, pid, timeout))
+        time.sleep(_LOOK_AGAIN)
+
+
+def _still_starting(directory: BrokerDirectory, pid: int, timeout: float) -> str:
+    return (
+        f"the broker of {directory.path} (pid {pid}) is still starting after {timeout:.3g} s: it "
+        "reads its journal; try again in a while"
+    )
+
+
 def start_broker(
     directory: BrokerDirectory, durability: str, idle_exit: float, timeout: float
 ) -> None:
@@ -78,8 +98,11 @@ def start_broker(
             os.close(writer)
         line = _read_line(reader, timeout)
     except TimeoutError:
+        pid = starting(directory.path)
         raise BrokerTimeout(
-            f"the broker of {directory.path} is not ready after {timeout:.3g} s; see {directory.log}"
+            _still_starting(directory, pid, timeout)
+            if pid
+            else f"no broker of {directory.path} was ready after {timeout:.3g} s; see {directory.log}"
         ) from None
     finally:
         os.close(reader)

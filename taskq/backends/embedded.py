@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-from taskq.backends.autostart import IDLE_EXIT, start_broker, start_lock
+from taskq.backends.autostart import IDLE_EXIT, start_broker, start_lock, wait_for_starting
 from taskq.backends.channel import Channel
 from taskq.backends.redial import reconnect_budget
 from taskq.broker.address import Address, bound_name, dial, url_of
@@ -168,6 +168,7 @@ class EmbeddedBroker(SocketBroker):
     def _start(self, timeout: float) -> socket.socket:
         directory = BrokerDirectory(self._directory.path)  # somebody may have removed it
         with start_lock(directory, timeout):
+            wait_for_starting(directory, timeout)
             try:
                 return super()._dial(timeout)  # somebody else was first
             except (ConnectionRefusedError, FileNotFoundError):

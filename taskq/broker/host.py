@@ -30,6 +30,7 @@ class Host:
         journal: where each tick's changes go.
         clock: any object with `now()`.
         directory: told to whoever asks with `Ping`.
+        listening: called once clients can connect.
         close: called last by `close`, to give back what the caller opened for this host.
     """
 
@@ -40,6 +41,7 @@ class Host:
         clock: Clock,
         *,
         directory: str = "",
+        listening: Callable[[], None] = lambda: None,
         close: Callable[[], None] = lambda: None,
     ) -> None:
         self.engine = engine
@@ -49,6 +51,7 @@ class Host:
         self._due: float | None = None
         self._own: list[tuple[int, Reply]] = []  # replies that need no engine
         self._directory = directory
+        self.listening = listening
         self._close = close
 
     def begin(self) -> float:

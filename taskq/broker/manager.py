@@ -82,22 +82,32 @@ def open_host(settings: Settings) -> Host:
 
     directory = BrokerDirectory(settings.directory)
     lock = DirectoryLock(directory)
+    # what is loaded is not garbage: without this every full collection would walk all messages
+    gc.disable()
     try:
         journal = open_journal(directory.path, settings.durability)
         try:
             clock = Clock(not_before=journal.last_time())
             engine = Engine()
             journal.load(engine, clock.now())
+            gc.freeze()
         except BaseException:
             journal.close()
             raise
     except BaseException:
         lock.release()
         raise
-    # what was loaded is not garbage: without this every full collection would walk all messages
-    gc.freeze()
+    finally:
+        gc.enable()
     gc.set_threshold(50_000, 20, 100)
-    return Host(engine, journal, clock, directory=str(directory.path), close=lock.release)
+    return Host(
+        engine,
+        journal,
+        clock,
+        directory=str(directory.path),
+        listening=lock.serving,
+        close=lock.release,
+    )
 
 
 class BrokerManager(BaseManager):

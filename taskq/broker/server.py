@@ -104,6 +104,7 @@ class BrokerServer(managers.Server):
                 limits,
                 idle_exit,
             )
+            self.host.listening()
         except BaseException:
             self.host.close()
             raise

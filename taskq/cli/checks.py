@@ -96,9 +96,14 @@ def disk(directory: Path) -> Finding:
 
 def absent(target: Target, why: str) -> Iterator[Finding]:
     """Why no broker answers."""
+    from taskq.broker.directory import starting
+
     start = f"start a worker, or: taskq broker --dir {target.directory}"
     if target.directory is None:
         yield Finding("broker", why, "start that broker, or correct --broker or TASKQ_BROKER")
+        return
+    if starting(target.directory):
+        yield Finding("broker", why, "wait until it has read its journal")
         return
     if why != not_running(target):
         yield Finding("broker", why, f"see {target.directory / 'broker.log'}")
@@ -140,8 +145,8 @@ def is_dead_socket(path: Path) -> bool:
 def stale_lock(path: Path) -> int | None:
     """The process that a lock file names, where it is gone."""
     try:
-        pid = int(path.read_text(encoding="ascii").strip() or 0)
-    except (OSError, ValueError):
+        pid = int(path.read_text(encoding="ascii").split()[0])
+    except (OSError, ValueError, IndexError):
         return None
     return pid if pid > 0 and not is_alive(pid) else None
 

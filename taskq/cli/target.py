@@ -132,6 +132,13 @@ def not_running(target: Target) -> str:
     """The sentence for a broker that does not answer."""
     if target.directory is None:
         return f"no broker answers at {target.url}; start it, or correct the URL"
+    from taskq.broker.directory import starting
+
+    if pid := starting(target.directory):
+        return (
+            f"the broker of {target.directory} (pid {pid}) is starting: it reads its journal; "
+            "try again in a while"
+        )
     return (
         f"no broker runs in {target.directory}; it starts with the first call or worker, "
         f"or with: taskq broker --dir {target.directory}"

@@ -113,10 +113,10 @@ class SettleDeed:
         )
 
 
-def enqueue(queue: str, *ids: str, size: int = 10, delay: float = 0.0) -> c.Enqueue:
+def enqueue(queue: str, *ids: str, size: int = 10, delay: float = 0.0, **options: Any) -> c.Enqueue:
     """Messages with one retry each."""
     calls = [c.Call(id, b"p" * size) for id in ids]
-    return c.Enqueue(queue, "task", c.Options(retries=1), calls, delay=delay)
+    return c.Enqueue(queue, "task", c.Options(retries=1, **options), calls, delay=delay)
 
 
 def states(channel: Channel, id: str) -> list[str]:

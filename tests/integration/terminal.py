@@ -85,8 +85,8 @@ class Terminal:
     def broker_pid(self, name: str) -> int:
         """The process that serves a queue's directory; 0 if none does."""
         try:
-            pid = int((self.state / name / "lock").read_text().strip() or 0)
-        except FileNotFoundError:
+            pid = int((self.state / name / "lock").read_text().split()[0])
+        except (FileNotFoundError, IndexError):
             return 0
         return pid if pid and is_alive(pid) else 0
 

@@ -96,8 +96,8 @@ class Place:
         return broker
 
     def lock_pid(self) -> int:
-        text = (self.path / "lock").read_text().strip()
-        return int(text) if text else 0
+        words = (self.path / "lock").read_text().split()
+        return int(words[0]) if words else 0
 
     def close(self) -> None:
         for broker in self.brokers:

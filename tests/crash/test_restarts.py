@@ -1,0 +1,256 @@
+"""Brokers that are started again: many times in a row, on a large journal, and by nobody's program.
+
+`TASKQ_TESTS=long python -m pytest tests/crash/test_restarts.py` takes a thousand crashes and a
+million messages.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from taskq.backends import embedded
+from taskq.backends.embedded import EmbeddedBroker
+from taskq.broker.directory import starting
+from taskq.cli.processes import is_alive
+from taskq.engine import commands as c
+from taskq.errors import BrokerTimeout, BrokerUnavailable
+from tests.crash.deeds import enqueue
+from tests.crash.victim import ROOT, Victim
+from tests.support import LONG, long_only, wait_until
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"),
+    pytest.mark.timeout(3600 if LONG else 120),
+]
+
+CRASHES = 1000 if LONG else 12
+MANY = 20_000
+
+
+@pytest.fixture
+def victim(short_dir: Path) -> Iterator[Victim]:
+    it = Victim(short_dir, "os")
+    it.start()
+    yield it
+    it.close()
+
+
+def test_14_counts_survive_a_crash_loop_and_the_journal_stays_bounded(victim: Victim) -> None:
+    sizes = []
+    channel = victim.connect()
+    channel.call(enqueue("kept", *"abc"))
+    for number in range(CRASHES):
+        ids = [f"{number}-{index}" for index in range(40)]
+        channel.call(enqueue("q", *ids, size=5000, result_ttl=0))
+        channel.call(c.Register(worker="w", consumer="c", group="default", queues=["q"]))
+        claimed = channel.call(c.Claim(["q"], 40, 0)).messages
+        channel.call(c.Settle([c.Ack(each.receipt, each.id, b"r") for each in claimed]))
+        victim.kill()
+        sizes.append(sum(file.stat().st_size for file in victim.directory.glob("journal.*")))
+        victim.start()
+        channel = victim.connect()
+        stats = channel.call(c.GetStats())
+        assert stats.broker.acknowledged == 3 + 40 * (number + 1)
+        groups = {each.queue: each for each in stats.queues}
+        assert groups["q"].succeeded == 40 * (number + 1)
+        assert groups["q"].ready == groups["q"].leased == 0
+        assert groups["kept"].ready == 3
+    # the first rounds find their level; what a round writes is 200 kB
+    assert max(sizes[3:]) - max(sizes[:3]) < 100_000
+
+
+def test_14_deliveries_are_counted_through_a_crash_loop(victim: Victim) -> None:
+    channel = victim.connect()
+    channel.call(enqueue("q", "poison", max_deliveries=6))
+    for number in range(1, 7):
+        registration = c.Register(worker="w", consumer="c", group="default", queues=["q"])
+        channel.call(registration)
+        (claimed,) = channel.call(c.Claim(["q"], 1, 0)).messages
+        victim.kill()
+        victim.start()
+        channel = victim.connect()
+        registration.holding = [claimed.receipt]  # the worker lived on, and is about to die
+        channel.call(registration)
+        channel.call(c.Reap("w", "c", running=[claimed.receipt], reason="killed"))
+        (job,) = channel.call(c.Inspect("poison")).jobs
+        assert job.deliveries == number
+    assert job.state == "dead"
+
+
+# --- a large journal ----------------------------------------------------------------------------
+
+
+def fill(victim: Victim, count: int) -> None:
+    channel = victim.connect()
+    for start in range(0, count, 1000):
+        channel.call(enqueue("q", *(f"m{n}" for n in range(start, start + 1000)), size=100))
+
+
+@pytest.fixture
+def halted(victim: Victim) -> Iterator[Victim]:
+    """A broker that is stopped (SIGSTOP) while it reads its journal."""
+    fill(victim, MANY)
+    victim.kill()
+    thread = threading.Thread(target=victim.start)
+    thread.start()
+    pid = wait_until(lambda: starting(victim.directory), every=0.001)
+    os.kill(pid, signal.SIGSTOP)
+    assert starting(victim.directory) == pid, "it was ready before it could be stopped"
+    yield victim
+    os.kill(pid, signal.SIGCONT)
+    thread.join()
+
+
+def test_15_a_broker_that_reads_its_journal_is_reported_as_starting(
+    halted: Victim, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = rf"{halted.directory} \(pid {halted.pid}\) is (still )?starting"
+    monkeypatch.setattr(embedded, "START", 0.2)
+    with pytest.raises(BrokerTimeout, match=told):
+        EmbeddedBroker(halted.directory).connect(patience=0)
+    for command, code in (("status", 3), ("doctor", 5), ("health", 5)):
+        done = subprocess.run(
+            [sys.executable, "-m", "taskq", "--broker", f"embedded:{halted.directory}", command],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == code
+        assert f"(pid {halted.pid}) is starting: it reads its journal" in done.stdout + done.stderr
+
+
+def test_15_a_client_waits_for_a_broker_that_is_starting(halted: Victim) -> None:
+    answers: list[int] = []
+
+    def ask() -> None:
+        broker = EmbeddedBroker(halted.directory)
+        answers.append(broker.call(c.Ping()).pid)
+        broker.close()
+
+    client = threading.Thread(target=ask)
+    client.start()
+    wait_until(lambda: (halted.directory / "start.lock").exists())
+    os.kill(halted.pid, signal.SIGCONT)
+    client.join(60)
+    assert answers == [halted.pid]
+
+
+@long_only
+def test_15_a_million_messages_at_the_start(short_dir: Path) -> None:
+    """The time to start is in proportion to the messages."""
+    seconds = {}
+    for count in (100_000, 1_000_000):
+        victim = Victim(short_dir / str(count), "os")
+        victim.base.mkdir()
+        try:
+            victim.start()
+            fill(victim, count)
+            victim.kill()
+            began = time.monotonic()
+            victim.start()
+            seconds[count] = time.monotonic() - began
+            assert victim.connect().call(c.GetStats()).broker.messages == count
+        finally:
+            victim.close()
+    print(seconds)
+    assert seconds[1_000_000] < 15 * seconds[100_000]
+
+
+# --- nobody's broker ----------------------------------------------------------------------------
+
+PROGRAM = """
+import signal, sys
+from pathlib import Path
+from taskq.backends.embedded import EmbeddedBroker
+from taskq.engine import commands as c
+broker = EmbeddedBroker(Path(sys.argv[1]), idle_exit=0.5)
+broker.call(c.Enqueue("q", "task", c.Options(), [c.Call("a", b"")]))
+print(broker.call(c.Ping()).pid, flush=True)
+signal.pause()
+"""
+
+
+def test_10_the_broker_of_a_killed_program_leaves_when_nobody_needs_it(short_dir: Path) -> None:
+    directory = short_dir / "broker"
+    program = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM, str(directory)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        start_new_session=True,
+    )
+    assert program.stdout is not None
+    pid = int(program.stdout.readline())
+    other = EmbeddedBroker(directory, autostart=False)
+    assert other.call(c.Ping()).pid == pid
+    os.killpg(program.pid, signal.SIGKILL)
+    program.communicate()
+    assert other.call(c.Ping()).pid == pid  # it is not that program's alone
+    assert is_alive(pid)
+    other.close()
+    wait_until(lambda: not is_alive(pid))
+    with pytest.raises(BrokerUnavailable):
+        other.connect(patience=0)
+    again = EmbeddedBroker(directory, idle_exit=0.1)
+    assert [each.ready for each in again.call(c.GetStats()).queues] == [1]
+    pid = again.call(c.Ping()).pid
+    again.close()
+    wait_until(lambda: not is_alive(pid))
+
+
+def test_10_a_broker_whose_starter_was_killed_meanwhile_leaves(short_dir: Path) -> None:
+    directory = short_dir / "broker"
+    reader, writer = os.pipe()
+    os.close(reader)  # nobody waits for `ready` any more
+    command = [sys.executable, "-m", "taskq.broker", "--dir", str(directory), "--idle-exit", "0.1"]
+    with open(short_dir / "log", "wb") as log:
+        broker = subprocess.run(
+            [*command, "--ready-fd", str(writer)],
+            cwd=ROOT,
+            stderr=log,
+            pass_fds=(writer,),
+            timeout=60,
+        )
+    os.close(writer)
+    assert broker.returncode == 0
+    assert "leaving" in (short_dir / "log").read_text()
+
+
+# --- waiters ------------------------------------------------------------------------------------
+
+
+def test_36_ten_thousand_waiters_raise_when_the_broker_is_gone(victim: Victim) -> None:
+    victim.connect().call(enqueue("q", "never"))
+    outcomes: list[type[BaseException]] = []
+    parked = threading.Barrier(101)
+
+    def wait_for_it() -> None:
+        channel = EmbeddedBroker(victim.directory, autostart=False).connect(patience=0.5)
+        waits = [c.Wait(watch=n, add=["never"], wait=3600) for n in range(100)]
+        for wait in waits:
+            channel.send(wait)
+        channel.call(c.Ping())  # so they have all arrived
+        parked.wait()
+        for wait in waits:
+            try:
+                channel.receive(wait)
+            except BaseException as error:
+                outcomes.append(type(error))
+        channel.close()
+
+    threads = [threading.Thread(target=wait_for_it) for _ in range(100)]
+    for thread in threads:
+        thread.start()
+    parked.wait()
+    victim.kill()
+    for thread in threads:
+        thread.join(60)
+    assert outcomes == [BrokerUnavailable] * 10_000
