@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Protocol
 
 from taskq.backends.channel import Channel
 from taskq.engine import commands as c
+from taskq.engine.engine import Engine
 from taskq.errors import UnknownMessage
+from taskq.journal import open_journal
 
 
 class Deed(Protocol):
@@ -117,6 +120,17 @@ def enqueue(queue: str, *ids: str, size: int = 10, delay: float = 0.0, **options
     """Messages with one retry each."""
     calls = [c.Call(id, b"p" * size) for id in ids]
     return c.Enqueue(queue, "task", c.Options(retries=1, **options), calls, delay=delay)
+
+
+def load(directory: Path, durability: str = "fsync") -> Engine:
+    """The engine that the next broker would start with."""
+    engine = Engine()
+    journal = open_journal(directory, durability)
+    try:
+        journal.load(engine, journal.last_time())
+    finally:
+        journal.close()
+    return engine
 
 
 def states(channel: Channel, id: str) -> list[str]:

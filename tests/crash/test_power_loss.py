@@ -22,8 +22,7 @@ import pytest
 
 from taskq.engine import commands as c
 from taskq.engine.engine import Engine
-from taskq.journal import open_journal
-from tests.crash.deeds import enqueue, states
+from tests.crash.deeds import enqueue, load, states
 from tests.crash.disk import TRACING, Disk, Event, part, put, read_trace
 from tests.crash.victim import Victim, needs_strace
 from tests.support import LONG, short_directory
@@ -196,12 +195,7 @@ def requests_in(directory: Path, durability: str, asked: dict[int, dict[str, str
     """The requests whose effects are in that journal. Each must be there as a whole or not at all."""
     if not (directory / "journal.db").exists():
         return []
-    engine = Engine()
-    journal = open_journal(directory, durability)
-    try:
-        journal.load(engine, journal.last_time())
-    finally:
-        journal.close()
+    engine = load(directory, durability)
     found = []
     for rid, ends in asked.items():
         arrived = [
