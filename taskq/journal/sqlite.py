@@ -75,6 +75,9 @@ class SqliteJournal:
         # Debian's SQLite overwrites what is deleted: each payload would be written a second time
         db.execute("PRAGMA secure_delete=OFF")
         db.execute(f"PRAGMA synchronous={synchronous}")
+        # macOS: its fsync leaves what is written in the cache of the drive; no effect elsewhere
+        db.execute(f"PRAGMA fullfsync={synchronous == 'FULL'}")
+        db.execute(f"PRAGMA checkpoint_fullfsync={synchronous == 'FULL'}")
         db.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
         db.execute(f"PRAGMA journal_size_limit={LOG_LIMIT}")
         (version,) = db.execute("PRAGMA user_version").fetchone()

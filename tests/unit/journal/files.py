@@ -1,0 +1,43 @@
+"""Journal files for tests: filled, loaded, altered behind the journal's back."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from taskq.engine.engine import Engine
+from taskq.journal.sqlite import SqliteJournal
+from tests.unit.engine.bench import Bench
+from tests.unit.engine.snapshot import snapshot
+
+
+def fill(path: Path) -> dict[str, object]:
+    """A journal with rows in every table; the snapshot of what is in it."""
+    bench = Bench(journal=SqliteJournal(path, "os"))
+    bench.register()
+    bench.enqueue(*"abcd", payload=b"payload" * 20, retries=1)
+    a, b, _ = bench.claim(3)
+    bench.ack(a, b"result" * 20)
+    bench.fail(b)
+    assert bench.journal is not None
+    bench.journal.close()
+    return snapshot(load(path))
+
+
+def load(path: Path, durability: str = "fsync") -> Engine:
+    journal = SqliteJournal(path, durability)
+    try:
+        engine = Engine()
+        journal.load(engine, 2000.0)
+        engine.advance(2000.0)
+        return engine
+    finally:
+        journal.close()
+
+
+def alter(path: Path, *statements: str) -> None:
+    db = sqlite3.connect(path)
+    with db:
+        for statement in statements:
+            db.execute(statement)
+    db.close()
