@@ -161,11 +161,11 @@ class Consumer:
         self._pace.record(count, time.monotonic() - began)
 
     def _part(self) -> None:
+        self._relay.end()
         self._fetcher.leave()
         inbox = self._desk.inbox
         while inbox:  # only what is acknowledged early, and would be lost
             self._processor.run(inbox.popleft())
-        self._relay.end()
         self._processor.close()
         self._link.close()
 

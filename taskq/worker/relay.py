@@ -34,11 +34,12 @@ class Relay:
         self._link = link
         self._calls: SimpleQueue[bool] = SimpleQueue()
         self._idle_looks = 0
+        self._thread = threading.Thread(target=self._run, name="taskq-relay", daemon=True)
         self.asleep = True
 
     def start(self) -> None:
         """Start the thread."""
-        threading.Thread(target=self._run, name="taskq-relay", daemon=True).start()
+        self._thread.start()
 
     def wake(self) -> None:
         """A batch has begun that may need it, or the consumer is to stop."""
@@ -46,8 +47,12 @@ class Relay:
         self._calls.put(True)
 
     def end(self) -> None:
-        """Have the thread end when it has done what it is doing."""
+        """Have the thread end, and wait until the broker has what it is handing back.
+
+        The process must not end before: what is finished and not settled would run again.
+        """
         self._calls.put(False)
+        self._thread.join()
 
     def poll(self, now: float) -> float | None:
         """Do what is due; returns seconds until the next look, or `None`: not before `wake`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import pytest
@@ -84,3 +85,26 @@ def test_without_a_broker_everything_stays_in_hand() -> None:
     relay.poll(20.0)
     assert list(desk.outbox) == [Release(1, "id1")]
     assert desk.held == {1}
+
+
+def test_its_end_waits_until_the_broker_has_what_was_handed_back() -> None:
+    asked, may_answer = threading.Event(), threading.Event()
+
+    def slowly(request: object) -> Settled:
+        asked.set()
+        may_answer.wait()
+        return Settled([])
+
+    relay, desk, _ = make(slowly)
+    desk.outbox.append(Ack(1, "id1", b""))
+    desk.began, desk.stopping = 10.0, True
+    relay.start()
+    relay.wake()
+    assert asked.wait(10)
+    ending = threading.Thread(target=relay.end)
+    ending.start()
+    ending.join(0.05)
+    assert ending.is_alive()  # or the process would end, and the task would run again
+    may_answer.set()
+    ending.join(10)
+    assert not ending.is_alive()
