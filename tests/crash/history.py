@@ -1,0 +1,103 @@
+"""The recorded history of a chaos run: what producers, tasks and the chaos itself have noted.
+
+Each process appends to files of its own, one write a line, so SIGKILL leaves whole lines behind.
+Times are `time.monotonic`, which all processes of the machine share.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+VARIABLE = "TASKQ_CHAOS"  # the directory of the history
+
+
+class Notes:
+    """One process's file of one kind; made anew in a forked child."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self._pid = 0
+        self._fd = -1
+
+    def write(self, *words: object) -> None:
+        """Append one line."""
+        if self._pid != os.getpid():
+            self._pid = os.getpid()
+            path = Path(os.environ[VARIABLE], f"{self._kind}-{self._pid}")
+            self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+        os.write(self._fd, (" ".join(map(str, words)) + "\n").encode())
+
+
+@dataclass
+class Run:
+    """One execution. `ended`: `ok`, `failed`, or nothing, if its process did not live to tell."""
+
+    id: str
+    fence: int
+    pid: int
+    parent: int
+    began: float
+    ended: str = ""
+
+
+@dataclass(frozen=True)
+class Ending:
+    """What the broker says of one message: its state, and what its result says of itself."""
+
+    state: str
+    number: int = -1
+    fence: int = -1
+
+
+@dataclass
+class History:
+    """All of it.
+
+    Args:
+        acknowledged: the number that each acknowledged id was called with.
+        runs: by id, in the order in which they began.
+        endings: by id.
+        killed: process ids of workers, children and launchers, that got SIGKILL.
+        stopped: process ids of workers that got SIGSTOP.
+        lost_calls: how many calls killed producers may have had on the way.
+        accepted: how many messages the broker has ever accepted.
+    """
+
+    acknowledged: dict[str, int] = field(default_factory=dict)
+    runs: dict[str, list[Run]] = field(default_factory=dict)
+    endings: dict[str, Ending] = field(default_factory=dict)
+    killed: set[int] = field(default_factory=set)
+    stopped: set[int] = field(default_factory=set)
+    lost_calls: int = 0
+    accepted: int = 0
+
+
+def read(directory: Path) -> History:
+    """Acknowledgements and runs from the files of a directory."""
+    history = History()
+    for path in directory.glob("acked-*"):
+        for line in path.read_text().splitlines():
+            id, number = line.split()
+            history.acknowledged[id] = int(number)
+    for path in directory.glob("runs-*"):
+        open_runs: dict[tuple[str, str], Run] = {}
+        for line in path.read_text().splitlines():
+            kind, id, fence, *rest = line.split()
+            if kind == "began":
+                pid = int(path.name.partition("-")[2])
+                run = Run(id, int(fence), pid, int(rest[0]), float(rest[1]))
+                open_runs[id, fence] = run
+                history.runs.setdefault(id, []).append(run)
+            else:
+                open_runs[id, fence].ended = kind
+    for runs in history.runs.values():
+        runs.sort(key=lambda run: run.began)
+    return history
+
+
+def now() -> float:
+    """The time of a note."""
+    return time.monotonic()

@@ -1,0 +1,136 @@
+"""The judge of chaos runs sees every kind of broken promise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.crash import history, verdict
+from tests.crash.history import Ending, History, Run
+
+WORKER, CHILD, OTHER = 10, 11, 12
+
+
+def sound() -> History:
+    """Three messages: a plain one, a retried one, and one whose child was killed."""
+    return History(
+        acknowledged={"a": 1, "b": 2, "c": 3},
+        runs={
+            "a": [Run("a", 1, CHILD, WORKER, 0.0, "ok")],
+            "b": [Run("b", 2, CHILD, WORKER, 0.1, "failed"), Run("b", 4, OTHER, WORKER, 0.3, "ok")],
+            "c": [Run("c", 3, 99, WORKER, 0.2), Run("c", 5, OTHER, WORKER, 0.4, "ok")],
+        },
+        endings={
+            "a": Ending("succeeded", 1, 1),
+            "b": Ending("succeeded", 2, 4),
+            "c": Ending("succeeded", 3, 5),
+        },
+        killed={99},
+        accepted=3,
+    )
+
+
+def test_a_sound_history_keeps_every_promise() -> None:
+    rules = verdict.judge(sound())
+    assert [rule for rule in rules if rule.broken] == []
+    assert verdict.repeated(sound()) == 1
+    assert "BROKEN" not in verdict.table(rules)
+
+
+def lose(it: History) -> None:
+    it.endings["a"] = Ending("unknown")
+
+
+def bury(it: History) -> None:
+    it.endings["a"] = Ending("dead")
+
+
+def mix_up(it: History) -> None:
+    it.endings["a"] = Ending("succeeded", 2, 1)
+
+
+def keep_a_stale_result(it: History) -> None:
+    it.runs["c"][0].ended = "ok"
+    it.endings["c"] = Ending("succeeded", 3, 3)
+
+
+def invent_a_result(it: History) -> None:
+    it.endings["a"] = Ending("succeeded", 1, 7)
+
+
+def give_a_fence_twice(it: History) -> None:
+    it.runs["c"][0].fence = 5
+
+
+def lower_a_fence(it: History) -> None:
+    it.runs["b"].reverse()
+
+
+def repeat_without_a_reason(it: History) -> None:
+    it.killed.clear()
+
+
+def repeat_too_much(it: History) -> None:
+    for n in range(verdict.IN_HAND + 1):
+        id = f"x{n}"
+        it.acknowledged[id] = n
+        it.runs[id] = [Run(id, 100, 99, WORKER, 1.0, "ok"), Run(id, 101, OTHER, WORKER, 2.0, "ok")]
+        it.endings[id] = Ending("succeeded", n, 101)
+    it.accepted = len(it.acknowledged)
+
+
+def run_a_stranger(it: History) -> None:
+    it.runs["z"] = [Run("z", 9, CHILD, WORKER, 0.0, "ok")]
+
+
+def accept_too_much(it: History) -> None:
+    it.accepted = 4
+
+
+@pytest.mark.parametrize(
+    ("harm", "promise"),
+    [
+        (lose, "every acknowledged message has finished"),
+        (bury, "every acknowledged message has finished"),
+        (mix_up, "every result is that of its own call"),
+        (keep_a_stale_result, "the result is the last delivery's"),
+        (invent_a_result, "the result is the last delivery's"),
+        (give_a_fence_twice, "fences rise with each delivery"),
+        (lower_a_fence, "fences rise with each delivery"),
+        (repeat_without_a_reason, "nothing runs again but"),
+        (repeat_too_much, "no more than it had in hand"),
+        (run_a_stranger, "nothing was accepted that nobody sent"),
+        (accept_too_much, "nothing was accepted that nobody sent"),
+    ],
+)
+def test_each_broken_promise_is_seen(harm: Callable[[History], None], promise: str) -> None:
+    it = sound()
+    harm(it)
+    broken = [rule.promise for rule in verdict.judge(it) if rule.broken]
+    assert any(each.startswith(promise) or promise in each for each in broken)
+    assert "BROKEN" in verdict.table(verdict.judge(it))
+
+
+def test_a_late_start_of_a_stopped_process_is_no_fault_of_fences() -> None:
+    it = sound()
+    it.killed.clear()
+    it.stopped.add(99)
+    it.runs["c"].reverse()  # it was claimed first, and began when another had it
+    assert not any(rule.broken for rule in verdict.judge(it))
+
+
+def test_notes_are_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(history.VARIABLE, str(tmp_path))
+    history.Notes("acked").write("a", 1)
+    runs = history.Notes("runs")
+    runs.write("began", "a", 5, 42, 1.5)
+    runs.write("failed", "a", 5)
+    runs.write("began", "a", 6, 42, 2.5)
+    it = history.read(tmp_path)
+    assert it.acknowledged == {"a": 1}
+    assert [(run.fence, run.parent, run.ended) for run in it.runs["a"]] == [
+        (5, 42, "failed"),
+        (6, 42, ""),
+    ]

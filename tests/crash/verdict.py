@@ -1,0 +1,127 @@
+"""Judges the history of a chaos run: every promise of docs/guarantees.md that it can show broken."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from itertools import pairwise
+
+from tests.crash.history import History, Run
+
+IN_HAND = 128  # messages that one child may have in hand
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One promise: how often it was broken, and the first examples."""
+
+    promise: str
+    broken: tuple[str, ...]
+
+
+def judge(history: History) -> list[Rule]:
+    """Every promise, kept or broken."""
+    excused, repeats = _repeats(history)
+    return [
+        Rule("every acknowledged message has finished", _unfinished(history)),
+        Rule("every result is that of its own call", _wrong_results(history)),
+        Rule("the result is the last delivery's, and that one ran", _stale_results(history)),
+        Rule("fences rise with each delivery, and none is given twice", _fences(history)),
+        Rule("nothing runs again but for a failure, a kill or a stop", repeats),
+        Rule("a killed or stopped child repeats no more than it had in hand", _too_many(excused)),
+        Rule("nothing was accepted that nobody sent", _invented(history)),
+    ]
+
+
+def repeated(history: History) -> int:
+    """How many runs there were beyond the first one of each message, but for retries."""
+    return sum(_repeats(history)[0].values())
+
+
+def table(rules: list[Rule]) -> str:
+    """The judgement for people."""
+    lines = []
+    for rule in rules:
+        mark = "BROKEN" if rule.broken else "kept"
+        count = f" ({len(rule.broken)} times)" if rule.broken else ""
+        lines.append(f"  {mark:<7} {rule.promise}{count}")
+        lines += [f"          {example}" for example in rule.broken[:5]]
+    return "\n".join(lines)
+
+
+def _unfinished(history: History) -> tuple[str, ...]:
+    def state(id: str) -> str:
+        return history.endings[id].state if id in history.endings else "unknown"
+
+    return tuple(f"{id} is {state(id)}" for id in history.acknowledged if state(id) != "succeeded")
+
+
+def _wrong_results(history: History) -> tuple[str, ...]:
+    return tuple(
+        f"{id} was called with {history.acknowledged[id]}, its result is for {ending.number}"
+        for id, ending in history.endings.items()
+        if ending.state == "succeeded" and ending.number != history.acknowledged.get(id)
+    )
+
+
+def _stale_results(history: History) -> tuple[str, ...]:
+    broken = []
+    for id, ending in history.endings.items():
+        if ending.state != "succeeded":
+            continue
+        runs = history.runs.get(id, [])
+        fences = {run.fence for run in runs if run.ended == "ok"}
+        latest = max((run.fence for run in runs), default=-1)
+        if ending.fence not in fences or ending.fence != latest:
+            broken.append(f"{id} has the result of {ending.fence}; {_story(runs)}")
+    return tuple(broken)
+
+
+def _fences(history: History) -> tuple[str, ...]:
+    """A process that was stopped may begin late what was given to another one meanwhile."""
+    broken = []
+    for id, runs in history.runs.items():
+        awake = [run for run in runs if not _is(run, history.stopped)]
+        if len({run.fence for run in runs}) < len(runs) or any(
+            before.fence >= after.fence for before, after in pairwise(awake)
+        ):
+            broken.append(f"{id}: {_story(runs)}")
+    return tuple(broken)
+
+
+def _repeats(history: History) -> tuple[Counter[int], tuple[str, ...]]:
+    """The runs that were repeated because of their process, by process; and those without excuse."""
+    excused: Counter[int] = Counter()
+    broken = []
+    for id, runs in history.runs.items():
+        for run in sorted(runs, key=lambda run: run.fence)[:-1]:
+            if _is(run, history.killed | history.stopped):
+                excused[run.pid] += 1
+            elif run.ended != "failed":
+                broken.append(f"{id}: {_story(runs)}")
+    return excused, tuple(broken)
+
+
+def _too_many(excused: Counter[int]) -> tuple[str, ...]:
+    return tuple(
+        f"process {pid} made {count} repeat" for pid, count in excused.items() if count > IN_HAND
+    )
+
+
+def _invented(history: History) -> tuple[str, ...]:
+    strangers = [id for id in history.runs if id not in history.acknowledged]
+    most = len(history.acknowledged) + history.lost_calls
+    broken = []
+    if len(strangers) > history.lost_calls:
+        broken.append(f"{len(strangers)} ids ran that were not acknowledged, as {strangers[0]}")
+    if not len(history.acknowledged) <= history.accepted <= most:
+        broken.append(f"the broker has accepted {history.accepted}, at most {most} were sent")
+    return tuple(broken)
+
+
+def _is(run: Run, victims: set[int]) -> bool:
+    return run.pid in victims or run.parent in victims
+
+
+def _story(runs: list[Run]) -> str:
+    return ", ".join(f"{run.fence} in {run.pid}: {run.ended or 'cut'}" for run in runs) or "no run"
