@@ -58,9 +58,9 @@ class Stage:
             self._stack.enter_context(_variable("TASKQ_AUTHKEY_FILE", str(self._broker.key_file)))
         self._environment["TASKQ_BROKER"] = url
         self.queue = TaskQueue("chaos", broker=direct)
-        self._killed: set[int] = set()
-        self._stopped: set[int] = set()
-        self._asleep: dict[int, float] = {}  # process: when it is woken
+        self._killed: dict[int, float] = {}
+        self._stopped: dict[int, list[tuple[float, float]]] = {}
+        self._asleep: dict[int, tuple[float, float]] = {}  # process: since when, and until when
         self._lost_calls = 0
         self._workers: list[subprocess.Popen[bytes]] = []
         self._producers: list[subprocess.Popen[bytes]] = []
@@ -72,9 +72,10 @@ class Stage:
 
     def tend(self) -> int:
         """Replace what is gone and wake what has slept; returns how many tasks are acknowledged."""
-        for pid, until in list(self._asleep.items()):
+        for pid, (_, until) in list(self._asleep.items()):
             if self._calm or time.monotonic() >= until:
-                del self._asleep[pid]
+                stops = self._stopped.setdefault(pid, [])
+                stops.append((self._asleep.pop(pid)[0], time.monotonic()))
                 _signal(pid, signal.SIGCONT)
         if self._broker is not None and self._broker.process.poll() is not None:
             self._broker.start()
@@ -225,15 +226,15 @@ class Stage:
 
     def _kill(self, pid: int) -> bool:
         if pid:
-            self._killed.add(pid)
             _signal(pid, signal.SIGKILL)
+            self._killed[pid] = time.monotonic()
         return bool(pid)
 
     def _stop(self, pid: int, seconds: float) -> bool:
         if not pid or pid in self._asleep:
             return False
-        self._stopped.add(pid)
-        self._asleep[pid] = time.monotonic() + seconds
+        since = time.monotonic()
+        self._asleep[pid] = since, since + seconds
         _signal(pid, signal.SIGSTOP)
         return True
 

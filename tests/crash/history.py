@@ -60,8 +60,8 @@ class History:
         acknowledged: the number that each acknowledged id was called with.
         runs: by id, in the order in which they began.
         endings: by id.
-        killed: process ids of workers, children and launchers, that got SIGKILL.
-        stopped: process ids of workers that got SIGSTOP.
+        killed: when children and launchers, by process id, got SIGKILL.
+        stopped: from when to when they were stopped.
         lost_calls: how many calls killed producers may have had on the way.
         accepted: how many messages the broker has ever accepted.
     """
@@ -69,8 +69,8 @@ class History:
     acknowledged: dict[str, int] = field(default_factory=dict)
     runs: dict[str, list[Run]] = field(default_factory=dict)
     endings: dict[str, Ending] = field(default_factory=dict)
-    killed: set[int] = field(default_factory=set)
-    stopped: set[int] = field(default_factory=set)
+    killed: dict[int, float] = field(default_factory=dict)
+    stopped: dict[int, list[tuple[float, float]]] = field(default_factory=dict)
     lost_calls: int = 0
     accepted: int = 0
 

@@ -27,7 +27,7 @@ def sound() -> History:
             "b": Ending("succeeded", 2, 4),
             "c": Ending("succeeded", 3, 5),
         },
-        killed={99},
+        killed={99: 0.25},
         accepted=3,
     )
 
@@ -72,6 +72,10 @@ def repeat_without_a_reason(it: History) -> None:
     it.killed.clear()
 
 
+def repeat_what_was_settled_long_before(it: History) -> None:
+    it.killed[99] = 60.0
+
+
 def repeat_too_much(it: History) -> None:
     for n in range(verdict.IN_HAND + 1):
         id = f"x{n}"
@@ -100,6 +104,7 @@ def accept_too_much(it: History) -> None:
         (give_a_fence_twice, "fences rise with each delivery"),
         (lower_a_fence, "fences rise with each delivery"),
         (repeat_without_a_reason, "nothing runs again but"),
+        (repeat_what_was_settled_long_before, "nothing runs again but"),
         (repeat_too_much, "no more than it had in hand"),
         (run_a_stranger, "nothing was accepted that nobody sent"),
         (accept_too_much, "nothing was accepted that nobody sent"),
@@ -116,8 +121,10 @@ def test_each_broken_promise_is_seen(harm: Callable[[History], None], promise: s
 def test_a_late_start_of_a_stopped_process_is_no_fault_of_fences() -> None:
     it = sound()
     it.killed.clear()
-    it.stopped.add(99)
-    it.runs["c"].reverse()  # it was claimed first, and began when another had it
+    it.stopped[99] = [(0.1, 3.0)]
+    late = it.runs["c"][0]
+    late.began = 3.1  # it was claimed first, and began when another had it
+    it.runs["c"].reverse()
     assert not any(rule.broken for rule in verdict.judge(it))
 
 

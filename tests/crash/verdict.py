@@ -9,6 +9,10 @@ from itertools import pairwise
 from tests.crash.history import History, Run
 
 IN_HAND = 128  # messages that one child may have in hand
+UNSETTLED = (
+    5.0  # seconds that an outcome may be on its way, with a broker that is stopped or restarted
+)
+BACKLOG = 2.0  # seconds in which a process that goes on begins what it had claimed before
 
 
 @dataclass(frozen=True)
@@ -81,7 +85,7 @@ def _fences(history: History) -> tuple[str, ...]:
     """A process that was stopped may begin late what was given to another one meanwhile."""
     broken = []
     for id, runs in history.runs.items():
-        awake = [run for run in runs if not _is(run, history.stopped)]
+        awake = [run for run in runs if not _is_late(run, history)]
         if len({run.fence for run in runs}) < len(runs) or any(
             before.fence >= after.fence for before, after in pairwise(awake)
         ):
@@ -95,9 +99,11 @@ def _repeats(history: History) -> tuple[Counter[int], tuple[str, ...]]:
     broken = []
     for id, runs in history.runs.items():
         for run in sorted(runs, key=lambda run: run.fence)[:-1]:
-            if _is(run, history.killed | history.stopped):
+            if run.ended == "failed":
+                continue
+            if _was_in_hand(run, history):
                 excused[run.pid] += 1
-            elif run.ended != "failed":
+            else:
                 broken.append(f"{id}: {_story(runs)}")
     return excused, tuple(broken)
 
@@ -119,8 +125,17 @@ def _invented(history: History) -> tuple[str, ...]:
     return tuple(broken)
 
 
-def _is(run: Run, victims: set[int]) -> bool:
-    return run.pid in victims or run.parent in victims
+def _was_in_hand(run: Run, history: History) -> bool:
+    """Whether its process was killed or stopped before its outcome had surely arrived."""
+    windows = [(at, at) for pid, at in history.killed.items() if pid in (run.pid, run.parent)]
+    windows += history.stopped.get(run.pid, [])
+    return any(start - UNSETTLED <= run.began <= end + BACKLOG for start, end in windows)
+
+
+def _is_late(run: Run, history: History) -> bool:
+    """Whether it may have begun when its process went on after a stop."""
+    windows = history.stopped.get(run.pid, [])
+    return any(start <= run.began <= end + BACKLOG for start, end in windows)
 
 
 def _story(runs: list[Run]) -> str:
