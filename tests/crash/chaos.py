@@ -20,7 +20,7 @@ from shutil import rmtree
 
 from tests.crash import verdict
 from tests.crash.chaos_stage import Stage
-from tests.crash.history import History
+from tests.crash.history import History, load, save
 from tests.support import wait_until
 
 PATIENCE = 120.0  # seconds for the rest of the work, once the chaos is over
@@ -61,7 +61,8 @@ def reckon(stage: Stage, tasks: int) -> History:
 
 def report(history: History, done: Counter[str]) -> bool:
     """Print the outcome; whether every promise was kept."""
-    print("  " + ", ".join(f"{count} {action}" for action, count in sorted(done.items())))
+    if done:
+        print("  " + ", ".join(f"{count} {action}" for action, count in sorted(done.items())))
     print(
         f"  {len(history.acknowledged)} acknowledged, {sum(map(len, history.runs.values()))} runs, "
         f"{verdict.repeated(history)} of them repeated what was in hand at a kill or a stop"
@@ -77,7 +78,9 @@ def chaos(tasks: int, seconds: float, seed: int, link: str, pause: float = 0.6) 
     print(f"seed {seed}, {tasks} tasks, {seconds:g} s, link {link}, in {directory}", flush=True)
     with Stage(directory, tasks, seconds, link) as stage:
         done = run(stage, seconds, seed, pause)
-        fine = report(reckon(stage, tasks), done)
+        history = reckon(stage, tasks)
+        save(history, directory / "history.json")
+        fine = report(history, done)
     if fine:
         rmtree(directory)
     return fine
@@ -96,7 +99,10 @@ def main() -> int:
         help="proxy: TCP through a faulty proxy; embedded: a unix socket, and a broker that "
         "whoever comes first starts again",
     )
+    parser.add_argument("--judge", type=Path, metavar="FILE", help="judge a history.json again")
     args = parser.parse_args()
+    if args.judge:
+        return 0 if report(load(args.judge), Counter()) else 1
     return 0 if chaos(args.tasks, args.seconds, args.seed, args.link) else 1
 
 

@@ -11,6 +11,8 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 VARIABLE = "TASKQ_CHAOS"  # the directory of the history
 
 
@@ -96,6 +98,16 @@ def read(directory: Path) -> History:
     for runs in history.runs.values():
         runs.sort(key=lambda run: run.began)
     return history
+
+
+def save(history: History, path: Path) -> None:
+    """Write it down, to be judged again."""
+    path.write_bytes(msgspec.json.encode(history))
+
+
+def load(path: Path) -> History:
+    """What `save` has written."""
+    return msgspec.json.decode(path.read_bytes(), type=History)
 
 
 def now() -> float:

@@ -128,6 +128,13 @@ def test_a_late_start_of_a_stopped_process_is_no_fault_of_fences() -> None:
     assert not any(rule.broken for rule in verdict.judge(it))
 
 
+def test_a_history_is_kept_for_another_look(tmp_path: Path) -> None:
+    it = sound()
+    it.stopped[5] = [(1.0, 2.0)]
+    history.save(it, tmp_path / "history.json")
+    assert history.load(tmp_path / "history.json") == it
+
+
 def test_notes_are_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(history.VARIABLE, str(tmp_path))
     history.Notes("acked").write("a", 1)
