@@ -1,0 +1,178 @@
+"""Keys: files that are not ours alone are refused, and a key appears nowhere but in its file."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from taskq import TaskQueue
+from taskq.broker.directory import BrokerDirectory
+from taskq.broker.keys import payload_key
+from taskq.broker.manager import BrokerManager, Settings
+from tests.integration.fort import ROOT
+from tests.integration.terminal import Terminal, open_terminal
+from tests.support import short_directory
+
+NOBODY = 65534
+APP = "tests.integration.cli_app:queue"
+ADD, FAIL = "tests.integration.cli_app:add", "tests.integration.cli_app:fail"
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="gives files to another user")
+
+
+# --- files that are not ours alone --------------------------------------------------------------
+
+
+def key_for_the_group(directory: Path) -> None:
+    (directory / "key").chmod(0o640)
+
+
+def key_for_all_to_write(directory: Path) -> None:
+    (directory / "key").chmod(0o602)
+
+
+def key_of_another(directory: Path) -> None:
+    os.chown(directory / "key", NOBODY, NOBODY)
+
+
+def key_is_a_link(directory: Path) -> None:
+    (directory / "key").rename(directory / "real")
+    (directory / "key").symlink_to("real")
+
+
+def directory_for_the_group(directory: Path) -> None:
+    directory.chmod(0o750)
+
+
+def directory_of_another(directory: Path) -> None:
+    os.chown(directory, NOBODY, NOBODY)
+
+
+def directory_is_a_link(directory: Path) -> None:
+    directory.rename(directory.with_name("real"))
+    directory.symlink_to("real")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (key_for_the_group, "is open to others (mode 640)"),
+        (key_for_all_to_write, "is open to others (mode 602)"),
+        pytest.param(key_of_another, "belongs to user 65534, not to user 0", marks=as_root),
+        (key_is_a_link, "is a symbolic link"),
+        (directory_for_the_group, "is open to others (mode 750)"),
+        pytest.param(directory_of_another, "belongs to user 65534, not to user 0", marks=as_root),
+        (directory_is_a_link, "is a symbolic link"),
+    ],
+)
+def test_77_a_key_or_directory_that_is_not_ours_alone_is_refused(
+    spoil: Callable[[Path], None], sentence: str
+) -> None:
+    with short_directory() as base:
+        directory = base / "b"
+        BrokerDirectory(directory).key()
+        spoil(directory)
+        broker = ["-m", "taskq", "broker", "--dir", str(directory)]
+        client = ["-m", "taskq", "--broker", f"embedded:{directory}", "call", ADD, "1"]
+        for command, code in ((broker, 1), (client, 3)):
+            done = subprocess.run(
+                [sys.executable, *command], cwd=ROOT, capture_output=True, text=True, timeout=30
+            )
+            assert done.returncode == code, done.stderr
+            assert sentence in done.stderr
+            assert "Traceback" not in done.stderr
+        assert not (directory / "sock").exists()
+
+
+def test_77_a_payload_key_that_is_open_to_others_is_refused_by_the_producer() -> None:
+    with open_terminal() as terminal:
+        file = terminal.directory / "payload.key"
+        file.write_text("p" * 64)
+        file.chmod(0o644)
+        told = terminal.taskq("call", ADD, "1", code=3, TASKQ_PAYLOAD_KEY_FILE=str(file))
+        assert "is open to others (mode 644)" in told.stderr
+
+
+# --- where a key must not be --------------------------------------------------------------------
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    with open_terminal() as found:
+        yield found
+
+
+def processes_of(terminal: Terminal) -> dict[int, bytes]:
+    """Command line and environment of everything that was started from a terminal."""
+    found = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                environment = (entry / "environ").read_bytes()
+                if str(terminal.state).encode() in environment:
+                    found[int(entry.name)] = (entry / "cmdline").read_bytes() + environment
+            except OSError:
+                continue  # it has ended, or is not ours
+    return found
+
+
+def secrets_of(directory: Path) -> list[bytes]:
+    """Both keys in every form in which they could be shown."""
+    authkey = (directory / "key").read_bytes().strip()
+    derived = payload_key(authkey)
+    raw = bytes.fromhex(authkey.decode())
+    shown = [authkey, raw, derived, derived.hex().encode()]
+    return shown + [repr(each)[2:-1].encode() for each in shown]
+
+
+@on_linux
+def test_79_a_key_is_in_no_command_line_environment_log_or_traceback(terminal: Terminal) -> None:
+    worker = terminal.start("-m", "taskq", "-v", "worker", APP, "-c", "2", "-l", "debug")
+    told = [terminal.taskq("-v", "call", ADD, "1", "--wait")]
+    told.append(terminal.taskq("-v", "call", FAIL, '"on purpose"', "--wait", code=1))
+    directory = terminal.state / "shop"
+    wrong = terminal.directory / "wrong.key"
+    wrong.write_text("w" * 64)
+    wrong.chmod(0o600)
+    socket = f"unix:{directory / 'sock'}"
+    told.append(
+        terminal.taskq("-v", "--broker", socket, "status", code=3, TASKQ_AUTHKEY_FILE=str(wrong))
+    )
+    told += [terminal.taskq("--json", "status"), terminal.taskq("--json", "dlq", "ls")]
+    told.append(terminal.taskq("--json", "doctor", code=5))  # there is a dead letter
+    running = processes_of(terminal)
+    assert {worker.pid, terminal.broker_pid("shop")} < running.keys()
+    assert len(running) >= 4, "a launcher, two children and a broker"
+    worker.send_signal(signal.SIGUSR1)  # stacks to the log
+    worker.send_signal(signal.SIGTERM)
+    output, errors = worker.communicate(timeout=30)
+    shown = b"".join(running.values())
+    shown += "".join(each.stdout + each.stderr for each in told).encode()
+    shown += (output + errors).encode() + (directory / "broker.log").read_bytes()
+    assert b"Traceback" in shown
+    assert b"on purpose" in shown
+    assert b"refused our key" in shown
+    for secret in secrets_of(directory):
+        assert secret not in shown
+
+
+def test_79_no_object_shows_or_pickles_a_key() -> None:
+    with short_directory() as base:
+        queue = TaskQueue("q", broker=f"embedded:{base / 'b'}")
+        manager = BrokerManager(Settings(base / "b"))
+        server = manager.get_server()
+        shown = repr([queue, queue.broker, queue.codec, manager, server, server._loop])
+        data = shown.encode() + pickle.dumps(queue)
+        server.listener.close()
+        server.host.close()
+        server._loop._close()
+        for secret in secrets_of(base / "b"):
+            assert secret not in data
