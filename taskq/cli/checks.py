@@ -16,8 +16,6 @@ from taskq.engine.commands import GetStats, Ping, Pong, QueueStats, Stats
 from taskq.errors import TaskqError
 from taskq.version import __version__
 
-LEAST_FREE = 64 * 2**20  # bytes below which a disk counts as full
-
 
 @dataclass(frozen=True)
 class Finding:
@@ -84,11 +82,14 @@ def permissions(directory: Path) -> Iterator[Finding]:
 
 def disk(directory: Path) -> Finding:
     """There is room for the journal."""
+    from taskq.journal.room import reserve_of
+
     info = os.statvfs(directory)
     free = info.f_bavail * info.f_frsize
     text = f"{size(free)} free in {directory}"
-    if free < LEAST_FREE:
-        return Finding("disk", text, "make room: a broker that cannot write takes no more calls")
+    if free < (reserve := reserve_of(info)):
+        text += f", which is less than the {size(reserve)} that new calls leave for what runs"
+        return Finding("disk", text, "make room there: calls are refused with DiskFull until then")
     if info.f_files and not info.f_favail:
         return Finding("disk", f"no inodes left in {directory}", "remove files there")
     return Finding("disk", text)
@@ -106,7 +107,14 @@ def absent(target: Target, why: str) -> Iterator[Finding]:
         yield Finding("broker", why, "wait until it has read its journal")
         return
     if why != not_running(target):
-        yield Finding("broker", why, f"see {target.directory / 'broker.log'}")
+        pid = named_by(target.directory / "lock")
+        fix = f"see {target.directory / 'broker.log'}"
+        if pid is not None and is_alive(pid):
+            fix = (
+                f"its process {pid} is stopped or stuck: kill -CONT {pid}, or kill -KILL {pid} "
+                "and start it again, which loses nothing that was acknowledged"
+            )
+        yield Finding("broker", why, fix)
         return
     yield Finding("broker", f"no broker runs in {target.directory}", start)
     if is_dead_socket(target.directory / "sock"):
@@ -144,11 +152,17 @@ def is_dead_socket(path: Path) -> bool:
 
 def stale_lock(path: Path) -> int | None:
     """The process that a lock file names, where it is gone."""
+    pid = named_by(path)
+    return pid if pid is not None and not is_alive(pid) else None
+
+
+def named_by(path: Path) -> int | None:
+    """The process that a lock file names."""
     try:
         pid = int(path.read_text(encoding="ascii").split()[0])
     except (OSError, ValueError, IndexError):
         return None
-    return pid if pid > 0 and not is_alive(pid) else None
+    return pid if pid > 0 else None
 
 
 def last_complaint(path: Path) -> str:

@@ -176,11 +176,13 @@ def conversation(target: Target, *, autostart: bool) -> Iterator[Connection]:
     Raises:
         CliError: no broker answers.
     """
-    from taskq.errors import BrokerUnavailable
+    from taskq.errors import BrokerTimeout, BrokerUnavailable
 
     broker = open_broker(target, autostart=autostart)
     try:
         connection = broker.connect(patience=PATIENCE if autostart else 0)
+    except BrokerTimeout as error:  # it is there, and stopped or stuck
+        raise CliError(str(error), UNREACHABLE) from error
     except BrokerUnavailable as error:
         if autostart:
             raise

@@ -14,6 +14,11 @@ RESERVE = 64 * 2**20  # bytes, or an eighth of a small disk
 _LOOK, _LOOK_AGAIN = 0.01, 0.1  # seconds between two looks, with room and without
 
 
+def reserve_of(disk: os.statvfs_result) -> int:
+    """Bytes of a file system that new messages leave free."""
+    return min(RESERVE, disk.f_blocks * disk.f_frsize // 8)
+
+
 class Room:
     """Looks at the file system of the journal, seldom enough to cost nothing.
 
@@ -44,7 +49,7 @@ class Room:
 
     def _has_reserve(self) -> bool:
         disk = os.statvfs(self._directory)
-        reserve = min(RESERVE, disk.f_blocks * disk.f_frsize // 8)
+        reserve = reserve_of(disk)
         free = disk.f_bavail * disk.f_frsize
         # the log always grows on the disk, the file only when its spare pages are used up
         return free >= reserve // 4 and free + self._spare() >= reserve + self._log_size()

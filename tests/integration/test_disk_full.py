@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +12,8 @@ import pytest
 
 from taskq import ResultHandle, Task, TaskQueue, errors
 from taskq.engine.commands import Ping
-from tests.support import short_directory, wait_until
+from tests.integration.mounts import mounted_disk
+from tests.support import wait_until
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0, reason="mounts a file system"
@@ -22,18 +22,8 @@ pytestmark = pytest.mark.skipif(
 
 @pytest.fixture
 def small_disk() -> Iterator[Path]:
-    with short_directory() as base:
-        disk = base / "disk"
-        disk.mkdir()
-        mounted = subprocess.run(
-            ["mount", "-t", "tmpfs", "-o", "size=24m,mode=700", "none", str(disk)], check=False
-        )
-        if mounted.returncode:
-            pytest.skip("may not mount here")
-        try:
-            yield disk
-        finally:
-            subprocess.run(["umount", "-l", str(disk)], check=True)
+    with mounted_disk() as disk:
+        yield disk
 
 
 def keep(data: bytes) -> int:

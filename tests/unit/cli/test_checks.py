@@ -102,6 +102,7 @@ def test_a_full_disk(
 ) -> None:
     class Info:
         f_bavail, f_frsize, f_files, f_favail = free // 4096, 4096, 10, 10
+        f_blocks = 100 * 2**30 // 4096
 
     monkeypatch.setattr("os.statvfs", lambda path: Info)
     assert checks.disk(tmp_path).wrong is is_wrong
@@ -109,7 +110,7 @@ def test_a_full_disk(
 
 def test_no_inodes_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Info:
-        f_bavail, f_frsize, f_files, f_favail = 2**20, 2**20, 10, 0
+        f_blocks, f_bavail, f_frsize, f_files, f_favail = 2**20, 2**20, 2**20, 10, 0
 
     monkeypatch.setattr("os.statvfs", lambda path: Info)
     assert "inodes" in checks.disk(tmp_path).text

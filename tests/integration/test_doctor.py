@@ -1,0 +1,200 @@
+"""What `taskq doctor` and `taskq health` say of real trouble: each condition is made, then asked."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from taskq.cli.processes import is_alive
+from tests.integration.mounts import mounted_disk
+from tests.integration.terminal import Terminal, open_terminal
+from tests.support import wait_until
+
+APP = "tests.integration.cli_app:queue"
+ADD = "tests.integration.cli_app:add"
+OTHER = "from taskq import TaskQueue\nqueue = TaskQueue('shop')\n"
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="uses a Linux file system")
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system, or becomes others")
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    with open_terminal() as found:
+        yield found
+
+
+def diagnosis(terminal: Terminal, *options: str) -> dict[str, str]:
+    """What is wrong, by check, with what to do; each finding is one sentence."""
+    (report,) = terminal.data("doctor", *options, code=5)["brokers"]
+    found = {}
+    for each in report["findings"]:
+        if each["wrong"]:
+            assert each["fix"]
+            assert "\n" not in each["text"] + each["fix"]
+            found[each["check"]] = f"{each['text']}; {each['fix']}"
+    return found
+
+
+def stop_broker(terminal: Terminal, number: int = signal.SIGTERM) -> int:
+    pid = terminal.broker_pid("shop")
+    os.kill(pid, number)
+    wait_until(lambda: not is_alive(pid))
+    return pid
+
+
+# --- the broker ---------------------------------------------------------------------------------
+
+
+def test_09_a_dead_socket_and_a_stale_lock_are_found_and_do_no_harm(terminal: Terminal) -> None:
+    terminal.taskq("call", ADD, "1")
+    pid = stop_broker(terminal, signal.SIGKILL)
+    found = diagnosis(terminal)
+    assert found.keys() == {"broker", "socket", "lock"}
+    assert "its socket is left over: the broker was killed" in found["socket"]
+    assert f"the lock names process {pid}, which is gone" in found["lock"]
+    assert "taskq broker --dir" in found["broker"]
+    assert terminal.data("queue", "ls")[0]["ready"] == 1  # starts one, as the finding says
+    assert diagnosis(terminal).keys() == {"queue shop"}
+
+
+def test_a_broker_that_hangs_is_told_from_one_that_is_gone(terminal: Terminal) -> None:
+    terminal.taskq("call", ADD, "1")
+    pid = terminal.broker_pid("shop")
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        found = diagnosis(terminal)
+        unhealthy = terminal.taskq("health", code=5)
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert found.keys() == {"broker"}
+    assert "accepts connections and does not answer" in found["broker"]
+    assert f"its process {pid} is stopped or stuck: kill -CONT {pid}" in found["broker"]
+    assert "does not answer" in unhealthy.stderr
+
+
+def test_a_damaged_journal_is_quoted_from_the_broker_s_log(terminal: Terminal) -> None:
+    terminal.taskq("call", ADD, "1")
+    stop_broker(terminal)
+    (terminal.state / "shop" / "journal.db").write_bytes(b"this is no database" * 1000)
+    terminal.taskq("call", ADD, "1", code=3)
+    found = diagnosis(terminal)
+    assert found.keys() == {"broker", "log"}
+    assert "journal.db" in found["log"]
+
+
+# --- the directory ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "fix"), [("", 0o755, "chmod 700"), ("key", 0o644, "chmod 600")]
+)
+def test_77_wrong_permissions_are_found(terminal: Terminal, name: str, mode: int, fix: str) -> None:
+    terminal.taskq("call", ADD, "1")
+    spoiled = terminal.state / "shop" / name
+    spoiled.chmod(mode)
+    found = diagnosis(terminal)
+    spoiled.chmod(0o600 if name else 0o700)
+    assert found.keys() == {"permissions"}
+    assert f"is open to others (mode {mode:o})" in found["permissions"]
+    assert f"run: {fix} {spoiled}".rstrip("/") in found["permissions"]
+    assert diagnosis(terminal).keys() == {"queue shop"}
+
+
+@on_linux
+@as_root
+def test_48_a_full_disk_is_found_before_and_after_it_is_one() -> None:
+    with mounted_disk() as disk, open_terminal() as terminal:
+        url = f"embedded:{disk / 'b'}"
+        terminal.taskq("--broker", url, "call", ADD, "1")
+        assert diagnosis(terminal, "--broker", url).keys() == {"queue shop"}
+        info = os.statvfs(disk)
+        ballast = disk / "ballast"
+        ballast.write_bytes(bytes(info.f_bavail * info.f_frsize - 2**20))
+        found = diagnosis(terminal, "--broker", url)
+        assert "which is less than the 3.0 MiB that new calls leave" in found["disk"]
+        assert "make room there" in found["disk"]
+        ballast.unlink()
+        assert "disk" not in diagnosis(terminal, "--broker", url)
+        pid = int((disk / "b" / "lock").read_text())
+        os.kill(pid, signal.SIGTERM)
+        wait_until(lambda: not is_alive(pid))
+
+
+# --- queues and workers -------------------------------------------------------------------------
+
+
+def test_a_queue_without_consumers_is_found_and_one_with_is_not(terminal: Terminal) -> None:
+    terminal.taskq("call", ADD, "1")
+    found = diagnosis(terminal)
+    assert found.keys() == {"queue shop"}
+    assert "nobody consumes it, with 1 message waiting" in found["queue shop"]
+    assert "taskq worker APP -Q shop" in found["queue shop"]
+    worker = terminal.start("-m", "taskq", "worker", APP)
+    wait_until(lambda: terminal.data("status")[0]["queues"][0]["succeeded"] == 1)
+    assert terminal.data("doctor")["healthy"] is True
+    assert terminal.end(worker) == 0
+
+
+def test_tasks_that_no_worker_knows_are_found(terminal: Terminal) -> None:
+    (terminal.directory / "other_app.py").write_text(OTHER)
+    terminal.taskq("call", ADD, "1")
+    path = f"{terminal.directory}:{terminal.environment['PYTHONPATH']}"
+    worker = terminal.start("-m", "taskq", "worker", "other_app:queue", PYTHONPATH=path)
+    wait_until(lambda: terminal.data("status")[0]["broker"]["parked"] == 1)
+    found = diagnosis(terminal)
+    assert found.keys() == {"queue shop"}
+    assert (
+        f"1 message parked: no worker knows the task {ADD.replace(':', '.')}" in found["queue shop"]
+    )
+    assert "restart the workers with the code that has it" in found["queue shop"]
+    assert terminal.end(worker) == 0
+
+
+def test_a_worker_and_a_broker_of_another_version_are_found(terminal: Terminal) -> None:
+    old = terminal.directory / "old"
+    shutil.copytree(Path(terminal.cwd) / "taskq", old / "taskq")
+    (old / "taskq" / "version.py").write_text('__version__ = "0.0.9"\n')
+    path = f"{old}:{terminal.environment['PYTHONPATH']}"
+    terminal.taskq("call", ADD, "1")
+    terminal.cwd = terminal.directory  # so that -m takes the taskq of PYTHONPATH
+    worker = terminal.start("-m", "taskq", "worker", APP, PYTHONPATH=path)
+    wait_until(lambda: terminal.data("status")[0]["workers"])
+    wait_until(lambda: terminal.data("status")[0]["queues"][0]["succeeded"] == 1)
+    found = diagnosis(terminal)
+    assert found.keys() == {"worker"}
+    assert f"(pid {worker.pid} on " in found["worker"]
+    assert "runs taskq 0.0.9, the broker 0.1.0; upgrade and restart it" in found["worker"]
+    assert terminal.end(worker) == 0
+    stop_broker(terminal)
+    terminal.taskq("call", ADD, "1", PYTHONPATH=path)  # the old one starts it
+    assert "the broker runs taskq 0.0.9 and this command is" in diagnosis(terminal)["version"]
+
+
+# --- health -------------------------------------------------------------------------------------
+
+
+def test_health_never_imports_the_app(terminal: Terminal) -> None:
+    terminal.taskq("call", ADD, "1")
+    marker = terminal.directory / "imported"
+    app = f"print('noise')\nopen({str(marker)!r}, 'w').close()\nraise SystemExit(9)\n"
+    (terminal.directory / "boom_app.py").write_text(app)
+    terminal.cwd = terminal.directory
+    environment = {"TASKQ_APP": "boom_app:queue"}
+    terminal.taskq("call", "boom_app:f", code=2)  # the app is what it says
+    assert marker.exists()
+    marker.unlink()
+    for options, code in (((), 0), (("--queue", "shop"), 5)):
+        done = terminal.taskq("--json", "health", *options, code=code, **environment)
+        assert done.stdout.startswith("{")
+        assert done.stderr == ""
+    stop_broker(terminal)
+    terminal.taskq("health", code=5, **environment)
+    assert not marker.exists()
+    assert terminal.broker_pid("shop") == 0, "health has started a broker"
