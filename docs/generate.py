@@ -243,19 +243,20 @@ NUMBERED = re.compile(r"^ *(?:async )?def test_((?:\d\d_)+)", re.MULTILINE)
 
 
 def fault_table() -> str:
-    """The generated section of `guarantees.md`: every fault with the files that test it."""
+    """The generated section of `guarantees.md`: every fault, what it looks like, and its tests."""
     groups = tomllib.loads((DOCS / "faults.toml").read_text(encoding="utf-8"))
-    faults = {int(number): text for group in groups.values() for number, text in group.items()}
+    absent = groups.pop("absent")
+    faults = {int(number): pair for group in groups.values() for number, pair in group.items()}
     tested = _tested_faults()
     if tested.keys() - faults.keys():
         raise SystemExit(f"docs/faults.toml lacks {sorted(tested.keys() - faults.keys())}")
-    lines = [BEGIN, "", "| | fault | tested in |", "|---|---|---|"]
-    for number in sorted(tested):
-        files = ", ".join(f"`{name}`" for name in sorted(tested[number]))
-        lines.append(f"| {number} | {faults[number]} | {files} |")
-    untested = [f"- {number} {text}" for number, text in faults.items() if number not in tested]
-    if untested:
-        lines += ["", "Without a test of their own in this version:", "", *untested]
+    lines = [BEGIN, "", "| | fault | what a user sees | tested in |", "|---|---|---|---|"]
+    for number in sorted(faults):
+        fault, seen = faults[number]
+        files = ", ".join(f"`{name}`" for name in sorted(tested.get(number, ())))
+        lines.append(f"| {number} | {fault} | {seen} | {files or '**no test yet**'} |")
+    lines += ["", "Not possible in this version:", ""]
+    lines += [f"- {number} {fault}: {why}" for number, (fault, why) in absent.items()]
     return "\n".join([*lines, "", END])
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from taskq.errors import AuthenticationFailed
 
 _MIN_KEY = 16
+_MAX_PAYLOAD_KEY = 64
 
 
 def read_key(path: Path) -> bytes:
@@ -98,5 +99,11 @@ def payload_key(authkey: bytes) -> bytes:
     """
     name = os.environ.get("TASKQ_PAYLOAD_KEY_FILE")
     if name:
-        return read_key(Path(name).expanduser())
+        key = read_key(Path(name).expanduser())
+        if len(key) > _MAX_PAYLOAD_KEY:
+            raise AuthenticationFailed(
+                f"the payload key file {name} holds more than {_MAX_PAYLOAD_KEY} bytes; "
+                "make a shorter one"
+            )
+        return key
     return hmac.digest(authkey, b"taskq payload key", "sha256")

@@ -159,3 +159,27 @@ def test_74_who_has_only_the_authentication_key_runs_no_code(
         assert app.add(1, 2).result(PATIENCE) == 3
     assert vault.marker.exists() is has_payload_key
     assert isinstance(error, TamperedPayload) is not has_payload_key
+
+
+@pytest.mark.parametrize("own_payload_key", [True, False])
+def test_a_new_authentication_key_keeps_calls_where_the_payload_key_is_another(
+    vault: Vault, monkeypatch: pytest.MonkeyPatch, own_payload_key: bool
+) -> None:
+    if own_payload_key:
+        file = vault.directory.parent / "payload.key"
+        file.write_text("p" * 64)
+        file.chmod(0o600)
+        monkeypatch.setenv("TASKQ_PAYLOAD_KEY_FILE", str(file))
+    waiting = app.add(1, 2)
+    vault.stop()
+    before = (vault.directory / "key").read_bytes()
+    (vault.directory / "key").unlink()
+    app.queue.use_broker(f"embedded:{vault.directory}")  # as a process that starts now
+    with app.queue.workers(1):
+        if own_payload_key:
+            assert app.queue.handle(waiting.id).result(PATIENCE) == 3
+        else:
+            with pytest.raises(TamperedPayload):
+                app.queue.handle(waiting.id).result(PATIENCE)
+        assert app.add(3, 4).result(PATIENCE) == 7
+    assert (vault.directory / "key").read_bytes() != before

@@ -115,6 +115,9 @@ def test_the_payload_key_is_derived_or_named(
     assert len(payload_key(b"a" * 32)) == 32
     monkeypatch.setenv("TASKQ_PAYLOAD_KEY_FILE", str(write_key(tmp_path / "pk", text="p" * 40)))
     assert payload_key(b"a" * 32) == b"p" * 40
+    monkeypatch.setenv("TASKQ_PAYLOAD_KEY_FILE", str(write_key(tmp_path / "long", text="p" * 65)))
+    with pytest.raises(AuthenticationFailed, match="holds more than 64 bytes"):
+        payload_key(b"a" * 32)
 
 
 def test_08_a_second_lock_is_refused_and_names_the_first(tmp_path: Path) -> None:

@@ -358,7 +358,7 @@ def test_50_without_descriptors_it_pauses_and_serves_the_others(
     assert len(bench.loop._strangers) == 1
 
 
-def test_a_client_that_does_not_read_is_dropped(make: Callable[..., Bench]) -> None:
+def test_55_a_client_that_does_not_read_is_dropped(make: Callable[..., Bench]) -> None:
     bench = make(Limits(backlog=100_000))
     greedy, other = bench.client(), bench.client()
     for number in range(20):
