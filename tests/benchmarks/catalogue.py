@@ -125,7 +125,7 @@ _ALL = [
              "crash:kill_broker", "ms", 1_000_000, 1_000_000, who="ours", columns=("fsync",),
              repeats=3, lower_is_better=True),
     Scenario("sustained", "{count} s at 70 % load: memory at the end against that at first",
-             "sustained:sustained", "ratio", 600, 0, who="ours", columns=("fsync",), repeats=1,
+             "sustained:sustained", "ratio", 600, 20, who="ours", columns=("fsync",), repeats=1,
              lower_is_better=True, patience=1_500, on_request=True),
     Scenario("import", "import taskq", "start:import_taskq", "ms", 20, 7, who="ours",
              columns=("fsync",), lower_is_better=True),
