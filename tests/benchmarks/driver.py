@@ -48,7 +48,7 @@ def run(
         for cell in cells
     }
     for turn in range(repeats):
-        due = [cell for cell in cells if turn < (cell.scenario.repeats or repeats)]
+        due = [cell for cell in cells if cell.is_due(turn)]
         for number, cell in enumerate(due, 1):
             record = records[cell.scenario.name, cell.contender, cell.column]
             name = f"{cell.scenario.name:16} {cell.contender:12} {cell.column:6}"

@@ -1,4 +1,4 @@
-"""Messages of ours at a steady rate, and the rate that this machine can take in and drain at once.
+"""Messages at a steady rate, whatever becomes of them.
 
 A flow is open-loop: each burst has its intended moment, and is late if the one before it was.
 """
@@ -9,32 +9,10 @@ import threading
 import time
 from collections.abc import Callable
 
-from tests.benchmarks.peers.taskq_ours import Ours, noop
-from tests.benchmarks.processes import POLL, wait_for
+from tests.benchmarks.processes import wait_for
 
 BURST = 0.005  # seconds between two bursts
 MOST = 20_000  # messages in one call, when much is overdue
-AHEAD = 5_000  # messages that wait while the capacity is measured: always enough, never many
-PART = 1_000
-WARM_UP = 0.5  # seconds
-
-
-def capacity(peer: Ours, seconds: float) -> float:
-    """Messages a second through a running system, while one producer enqueues in bulk."""
-    start = peer.finished()
-    sent = 0
-    began = time.monotonic()
-    warm = measured = began, 0
-    while measured[0] < began + WARM_UP + seconds:
-        noop.map(range(-1, -1 - PART, -1))
-        sent += PART
-        while sent - (done := peer.finished() - start) > AHEAD:
-            time.sleep(POLL)
-        measured = time.monotonic(), done
-        if measured[0] < began + WARM_UP:
-            warm = measured
-    wait_for(lambda: peer.finished() - start >= sent, "the backlog is gone")
-    return (measured[1] - warm[1]) / (measured[0] - warm[0])
 
 
 class Flow:

@@ -7,7 +7,8 @@ import signal
 import time
 from collections.abc import Callable
 
-from tests.benchmarks.flow import Flow, capacity
+from tests.benchmarks.capacity import capacity
+from tests.benchmarks.flow import Flow
 from tests.benchmarks.marks import Marks
 from tests.benchmarks.peers.taskq_ours import Ours, noop, queue
 from tests.benchmarks.processes import children, wait_for

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.benchmarks.flow import Flow, capacity
+from tests.benchmarks.capacity import capacity
+from tests.benchmarks.flow import Flow
 from tests.benchmarks.marks import Marks
 from tests.benchmarks.peers.taskq_ours import Ours, stamped
 from tests.benchmarks.processes import wait_for

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from tests.benchmarks.flow import Flow, capacity
+from tests.benchmarks.capacity import capacity
+from tests.benchmarks.flow import Flow
 from tests.benchmarks.marks import Marks
 from tests.benchmarks.peers.base import store
 from tests.benchmarks.peers.taskq_ours import Ours, noop

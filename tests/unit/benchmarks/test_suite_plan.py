@@ -108,3 +108,14 @@ def test_some_scenarios_have_chosen_contenders() -> None:
         "dramatiq",
     }
     assert names(only=["producers"], peers=["celery"], quick=False) == []
+
+
+def test_what_takes_long_is_repeated_less_often() -> None:
+    def rounds(only: str, peer: str, column: str) -> int:
+        (cell,) = [each for each in cells([only], [peer], quick=False) if each.column == column]
+        return sum(cell.is_due(turn) for turn in range(10))
+
+    assert rounds("drain", "taskq", "fsync") == rounds("drain", "huey", "tuned") == 10
+    assert rounds("drain", "huey", "stock") == 3
+    assert rounds("drain", "executor", "stock") == 10
+    assert rounds("idle", "taskq", "fsync") == 1
