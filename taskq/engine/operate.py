@@ -201,6 +201,7 @@ def replay(ledger: Ledger, session: Session, request: c.Replay, now: float, draw
         del delivery.group.dead[delivery.message.id]
         delivery.claims = delivery.failures = 0
         delivery.cancelling = 0
+        delivery.due_at = now  # at the end of the line
         if request.rate is None or position == 0:
             ledger.move(delivery, Event.REPLAY)
             ledger.place(delivery)

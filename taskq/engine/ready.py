@@ -1,4 +1,9 @@
-"""The ready messages of one group: highest priority first, in order of acceptance within one."""
+"""The ready messages of one group: highest priority first, within one by when they fell due.
+
+A message that was not delayed is due when it is accepted. So what comes back unfinished has its old
+place, while a retry and what was delayed stand in line from the moment on that they were due: a
+storm of retries keeps nobody waiting who came before.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +18,8 @@ PRIORITIES = 4
 
 
 class Lane:
-    """Deliveries in one state. What arrives in order costs O(1); what comes back late, O(log n).
+    """Deliveries in one state, by the time they were due, then by acceptance. What arrives in order
+    costs O(1); what comes late, O(log n).
 
     Entries that have left the state meanwhile stay, and are skipped when they reach the front.
     """
@@ -23,20 +29,24 @@ class Lane:
     def __init__(self, state: State) -> None:
         self.state = state
         self.arrived: deque[Delivery] = deque()
-        self.returned: list[tuple[int, Delivery]] = []
+        self.returned: list[tuple[float, int, Delivery]] = []
 
     def push(self, delivery: Delivery) -> None:
-        seq = delivery.message.seq
-        if not self.arrived or self.arrived[-1].message.seq < seq:
-            self.arrived.append(delivery)
+        arrived = self.arrived
+        if (
+            not arrived
+            or arrived[-1].due_at < delivery.due_at
+            or _place(arrived[-1]) < _place(delivery)
+        ):
+            arrived.append(delivery)
         else:
-            heappush(self.returned, (seq, delivery))
+            heappush(self.returned, (*_place(delivery), delivery))
 
     def pop(self) -> Delivery | None:
         arrived, returned = self.arrived, self.returned
         while arrived or returned:
-            if returned and (not arrived or returned[0][0] < arrived[0].message.seq):
-                delivery = heappop(returned)[1]
+            if returned and (not arrived or returned[0][:2] < _place(arrived[0])):
+                delivery = heappop(returned)[2]
             else:
                 delivery = arrived.popleft()
             if delivery.state is self.state:
@@ -44,9 +54,12 @@ class Lane:
         return None
 
     def __iter__(self) -> Iterator[Delivery]:
-        entries = [*self.arrived, *(delivery for _, delivery in self.returned)]
-        live = [entry for entry in entries if entry.state is self.state]
-        return iter(sorted(live, key=lambda entry: entry.message.seq))
+        entries = [*self.arrived, *(delivery for _, _, delivery in self.returned)]
+        return iter(sorted((entry for entry in entries if entry.state is self.state), key=_place))
+
+
+def _place(delivery: Delivery) -> tuple[float, int]:
+    return delivery.due_at, delivery.message.seq
 
 
 class ReadyQueue:
@@ -73,7 +86,7 @@ class ReadyQueue:
     def oldest(self) -> float | None:
         """When the longest waiting one became due; a hint, for a cancelled one may still be counted."""
         heads = [lane.arrived[0].due_at for lane in self.lanes if lane.arrived]
-        heads += [lane.returned[0][1].due_at for lane in self.lanes if lane.returned]
+        heads += [lane.returned[0][0] for lane in self.lanes if lane.returned]
         return min(heads, default=None)
 
     def __iter__(self) -> Iterator[Delivery]:

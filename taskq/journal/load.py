@@ -13,7 +13,7 @@ from taskq.engine.group import DEFAULT_GROUP
 from taskq.engine.ledger import Ledger
 from taskq.engine.message import Delivery, Message
 from taskq.engine.results import Result
-from taskq.engine.states import State
+from taskq.engine.states import WAITING, State
 from taskq.errors import JournalError
 from taskq.journal import rows
 
@@ -100,6 +100,7 @@ def _load_messages(db: sqlite3.Connection, ledger: Ledger, now: float) -> None:
         "SELECT m.seq, m.record, m.payload, m.crc, s.seq, s.record, s.crc "
         "FROM message m LEFT JOIN state s ON s.seq = m.seq ORDER BY m.seq"
     )
+    late: list[Delivery] = []
     for seq, record, payload, crc, touched, state, state_crc in db.execute(query):
         _check("message", seq, crc, seq, record, payload)
         stored = rows.decode_message(record)
@@ -115,16 +116,26 @@ def _load_messages(db: sqlite3.Connection, ledger: Ledger, now: float) -> None:
             _check("state", seq, state_crc, seq, state)
             for entry in rows.decode_deliveries(state):
                 known.add(entry.group)
-                _restore(ledger, message, entry, now)
+                delivery = _restore(ledger, message, entry, now)
+                if delivery.state not in WAITING:
+                    continue
+                if delivery.due_at > message.created_at:
+                    late.append(delivery)
+                else:
+                    ledger.place(delivery)
         for group in ledger.queue(spec.queue).groups.values():
             if group.name not in known and group.from_seq < seq:
                 ledger.deliver(message, group)
         if not message.deliveries:
             raise _damaged("message", seq, "belongs to no consumer group")
         ledger.arm_expiry(message)
+    for delivery in sorted(late, key=lambda each: each.due_at):
+        # behind the others: a line grows at its end, and what comes between costs more
+        ledger.place(delivery)
 
 
-def _restore(ledger: Ledger, message: Message, entry: rows.DeliveryRecord, now: float) -> None:
+def _restore(ledger: Ledger, message: Message, entry: rows.DeliveryRecord, now: float) -> Delivery:
+    """Make a delivery as it was; the caller gives it its place in line."""
     group = ledger.group(message.spec.queue, entry.group)
     state = State(entry.state)
     delivery = Delivery(message, group, state, entry.due_at)
@@ -136,17 +147,16 @@ def _restore(ledger: Ledger, message: Message, entry: rows.DeliveryRecord, now: 
     delivery.errors = entry.errors or None
     message.deliveries = (*message.deliveries, delivery)
     if state in _TOTALS:
-        return  # counted in the group's record
+        return delivery  # counted in the group's record
     group.counts[state] += 1
     group.bytes += len(message.payload)
     if state is State.LEASED:
         _restore_lease(ledger, delivery, entry, now)
     elif state is State.DEAD:
         group.dead[message.id] = delivery
-    else:
-        if state is State.HELD:
-            group.count_unknown(message.spec.task, 1)
-        ledger.place(delivery)
+    elif state is State.HELD:
+        group.count_unknown(message.spec.task, 1)
+    return delivery
 
 
 def _restore_lease(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from taskq.engine.commands import Cancel, Replay
 from tests.unit.engine.bench import Bench, ids
 
 
@@ -96,12 +97,43 @@ def test_an_eta_in_the_past_is_now(bench: Bench) -> None:
     assert ids(bench.claim()) == ["a"]
 
 
-def test_what_becomes_due_takes_its_place_by_acceptance(bench: Bench) -> None:
+def test_what_was_delayed_stands_in_line_from_when_it_is_due(bench: Bench) -> None:
     bench.enqueue("a", delay=10)
     bench.enqueue("b")
-    bench.after(10)
+    bench.after(5)
     bench.enqueue("c")
-    assert ids(bench.claim()) == ["a", "b", "c"]
+    bench.after(10)
+    bench.enqueue("d")
+    assert ids(bench.claim()) == ["b", "c", "a", "d"]
+
+
+def test_a_retry_goes_behind_those_that_wait(bench: Bench) -> None:
+    bench.enqueue(*"abc", retries=1)
+    failing = bench.claim_one()
+    bench.after(1)
+    bench.fail(failing, delay=0)
+    bench.after(1)
+    bench.enqueue("d")
+    assert ids(bench.claim()) == ["b", "c", "a", "d"]
+
+
+def test_a_replayed_one_goes_behind_those_that_wait(bench: Bench) -> None:
+    bench.bury("a")
+    bench.after(1)
+    bench.enqueue(*"bc")
+    bench.after(1)
+    bench.call(Replay(ids=["a"]))
+    assert ids(bench.claim()) == ["b", "c", "a"]
+
+
+def test_a_retry_that_comes_back_keeps_its_place(bench: Bench) -> None:
+    bench.enqueue(*"ab", retries=1)
+    bench.fail(bench.claim_one(), delay=1)
+    bench.after(2)
+    bench.enqueue("c")
+    _, again = bench.claim(2)
+    bench.release(again)
+    assert ids(bench.claim()) == ["a", "c"]
 
 
 def test_a_whole_batch_becomes_due_at_once_in_order(bench: Bench) -> None:
@@ -111,8 +143,6 @@ def test_a_whole_batch_becomes_due_at_once_in_order(bench: Bench) -> None:
 
 
 def test_cancelled_entries_are_skipped(bench: Bench) -> None:
-    from taskq.engine.commands import Cancel
-
     bench.enqueue(*"abcd")
     bench.call(Cancel(ids=["a", "c"]))
     assert ids(bench.claim()) == ["b", "d"]
