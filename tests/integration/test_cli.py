@@ -150,25 +150,6 @@ def test_doctor_and_health_of_a_system_in_order(terminal: Terminal) -> None:
     terminal.taskq("health")
 
 
-def test_doctor_of_a_killed_broker(terminal: Terminal) -> None:
-    terminal.taskq("call", ADD, "1")
-    pid = terminal.broker_pid("shop")
-    os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: not is_alive(pid))
-    (report,) = terminal.data("doctor", code=5)["brokers"]
-    wrong = [each["check"] for each in report["findings"] if each["wrong"]]
-    assert wrong == ["broker", "socket", "lock"]
-    assert terminal.data("queue", "ls")[0]["ready"] == 1  # and it is all there again
-
-
-def test_doctor_of_a_directory_that_is_open_to_others(terminal: Terminal) -> None:
-    terminal.taskq("call", ADD, "1")
-    (terminal.state / "shop").chmod(0o755)
-    told = terminal.taskq("doctor", code=5)
-    (terminal.state / "shop").chmod(0o700)
-    assert "run: chmod 700" in told.stdout
-
-
 def test_an_app_that_cannot_be_imported(terminal: Terminal) -> None:
     (terminal.directory / "broken_app.py").write_text("import no_such_library\n")
     terminal.cwd = terminal.directory
