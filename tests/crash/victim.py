@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
 import shutil
-import signal
 import subprocess
 import sys
-from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -31,8 +28,6 @@ from taskq.journal import sqlite
 sqlite.CHECKPOINT_PAGES = int(sys.argv.pop(1))
 sys.exit(main())
 """
-
-Step = tuple[str, int]  # a system call, and which of its kind since the tracing began
 
 
 @cache
@@ -87,6 +82,7 @@ class Victim:
 
     def start(self, *under: str) -> None:
         """Start a broker, as an argument of the command `under`, and wait until it serves."""
+        self._hang_up()  # on its predecessor
         reader, writer = os.pipe()
         with open(self.log, "ab") as log:
             self._process = subprocess.Popen(
@@ -115,21 +111,13 @@ class Victim:
         told = self._tracer.stderr.readline()
         assert "attached" in told, told
 
-    def detach(self) -> str:
-        """End the tracing; what was traced."""
-        assert self._tracer is not None
-        if self._tracer.poll() is None:
-            self._tracer.send_signal(signal.SIGINT)
-        self._tracer.communicate(timeout=TIMEOUT)
-        self._tracer = None
-        return self.trace.read_text()
-
     def ended(self) -> int:
         """Wait for the end of the process, and of its tracer; its exit code."""
         assert self._process is not None
         code = self._process.wait(TIMEOUT)
         if self._tracer is not None:
-            self.detach()
+            self._tracer.communicate(timeout=TIMEOUT)  # it ends with what it traces
+            self._tracer = None
         return code
 
     def kill(self) -> None:
@@ -146,10 +134,13 @@ class Victim:
 
     def close(self) -> None:
         """End everything."""
-        for channel in self._channels:
-            channel.close()
+        self._hang_up()
         if self._process is not None and self._process.poll() is None:
             self.kill()
+
+    def _hang_up(self) -> None:
+        while self._channels:
+            self._channels.pop().close()
 
 
 def is_answered(channel: Channel, request: Request[Any]) -> bool:
@@ -159,13 +150,3 @@ def is_answered(channel: Channel, request: Request[Any]) -> bool:
     except BrokerUnavailable:
         return False
     return True
-
-
-def steps(trace: str) -> list[Step]:
-    """The system calls of a trace in their order, each with its number among those of its name."""
-    seen: Counter[str] = Counter()
-    found = []
-    for name in re.findall(r"^\d+ +(\w+)\(", trace, re.MULTILINE):
-        seen[name] += 1
-        found.append((name, seen[name]))
-    return found
