@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from taskq import errors
+from taskq.engine.capacity import UNBOUNDED, Capacity
 from taskq.engine.commands import Failed, Ping, Pong, R, Reply, Request
 from taskq.engine.engine import Engine
 from taskq.version import __version__
@@ -26,15 +27,18 @@ class MemoryBroker:
 
     Args:
         now: the clock of the engine, Unix time. A test passes its own, moves it, and calls `tick`.
+        capacity: how many messages and bytes it keeps at most; default: no limit.
     """
 
     url = "memory:"
     max_payload = 64 * 2**20
 
-    def __init__(self, now: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self, now: Callable[[], float] = time.time, capacity: Capacity = UNBOUNDED
+    ) -> None:
         self.payload_key = os.urandom(32)
         self.now = now
-        self._engine = Engine()
+        self._engine = Engine(capacity)
         self.lock = threading.Condition()
         self._connections: dict[int, MemoryConnection] = {}
         self._numbers = 0

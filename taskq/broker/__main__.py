@@ -11,6 +11,7 @@ from pathlib import Path
 
 from taskq.broker.manager import Settings
 from taskq.broker.run import EXIT_USAGE, ReadyPipe, serve
+from taskq.sizes import size_in_bytes, whole_number
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -22,6 +23,9 @@ def _parser() -> argparse.ArgumentParser:
     add("--authkey-file", type=Path, help="default: the file key in DIR")
     add("--idle-exit", type=float, metavar="SECONDS", help="leave after so long without clients")
     add("--insecure", action="store_true", help="allow TCP beyond this machine, unencrypted")
+    # an embedded broker inherits these from whoever starts it
+    add("--max-messages", default=os.environ.get("TASKQ_MAX_MESSAGES", "0"), metavar="N")
+    add("--max-bytes", default=os.environ.get("TASKQ_MAX_BYTES", "0"), metavar="SIZE")
     add("--ready-fd", type=int, default=-1, help="write 'ready' or 'error: …' there")
     add("--detach", action="store_true", help="run in the background, in a session of its own")
     return parser
@@ -54,6 +58,8 @@ def main(argv: list[str] | None = None) -> int:
             authkey_file=arguments.authkey_file,
             idle_exit=arguments.idle_exit,
             insecure=arguments.insecure,
+            max_messages=whole_number("TASKQ_MAX_MESSAGES", arguments.max_messages),
+            max_bytes=size_in_bytes("TASKQ_MAX_BYTES", arguments.max_bytes),
         )
     except ValueError as error:
         told.failed(error)

@@ -66,7 +66,8 @@ class Host:
         if type(request) is Ping:
             self._own.append((session, self._pong(request.rid)))
         elif type(request) is Enqueue and not self._journal.has_room(self.now):
-            self._own.append((session, self._disk_full(request)))
+            sentence = self._disk_full(request.task)
+            self._own.append((session, Failed("DiskFull", sentence, rid=request.rid)))
         else:
             self.engine.apply(session, request, self.now, random())
 
@@ -81,6 +82,8 @@ class Host:
             JournalError, DiskFull: nothing may be sent any more; the broker must stop.
         """
         engine = self.engine
+        if engine.has_offers and not self._journal.has_room(self.now):
+            engine.turn_away("DiskFull", self._disk_full("waiting producers"))
         engine.advance(self.now)
         changes = engine.take_changes()
         if changes is not None:
@@ -108,12 +111,11 @@ class Host:
         self._journal.close()
         self._close()
 
-    def _disk_full(self, request: Enqueue) -> Failed:
-        sentence = (
-            f"the disk of {self._directory} is nearly full, so calls of {request.task} are not "
+    def _disk_full(self, whose: str) -> str:
+        return (
+            f"the disk of {self._directory} is nearly full, so calls of {whose} are not "
             "accepted; what was accepted goes on. Make room, then try again"
         )
-        return Failed("DiskFull", sentence, rid=request.rid)
 
     def _pong(self, rid: int) -> Pong:
         return Pong(

@@ -37,6 +37,8 @@ class Settings:
         authkey_file: the key; default: `key` in the directory, made where it is missing.
         idle_exit: seconds without connections after which the broker leaves; default: never.
         insecure: allow TCP beyond this machine, without encryption.
+        max_messages: how many messages it keeps at most, in all queues; 0: no limit.
+        max_bytes: the same for the bytes of their payloads.
 
     Raises:
         ValueError: a value that is not one of these, or TCP beyond this machine.
@@ -48,12 +50,17 @@ class Settings:
     authkey_file: Path | None = None
     idle_exit: float | None = None
     insecure: bool = False
+    max_messages: int = 0
+    max_bytes: int = 0
 
     def __post_init__(self) -> None:
         if self.durability not in ("fsync", "os", "none"):
             raise ValueError(f"durability must be fsync, os or none, not {self.durability!r}")
         if self.idle_exit is not None and not self.idle_exit >= 0:
             raise ValueError(f"idle_exit must be seconds that are not negative: {self.idle_exit!r}")
+        for name in ("max_messages", "max_bytes"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be zero or greater, not {getattr(self, name)}")
         if self.listen == "unix":
             return
         host, _ = parse_tcp(self.listen)
@@ -77,6 +84,7 @@ def open_host(settings: Settings) -> Host:
         JournalError: the journal is damaged or newer than this taskq.
     """
     # here, since a client that only connects has no use for them
+    from taskq.engine.capacity import Capacity
     from taskq.engine.engine import Engine
     from taskq.journal import open_journal
 
@@ -88,7 +96,7 @@ def open_host(settings: Settings) -> Host:
         journal = open_journal(directory.path, settings.durability)
         try:
             clock = Clock(not_before=journal.last_time())
-            engine = Engine()
+            engine = Engine(Capacity(settings.max_messages, settings.max_bytes))
             journal.load(engine, clock.now())
             gc.freeze()
         except BaseException:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from taskq.cli.failure import CRASH, RUNNING, CliError
-from taskq.cli.shared import Shared, broker_option, json_option, pass_shared
+from taskq.cli.shared import Shared, broker_option, json_option, pass_shared, size_value
 
 
 @click.command()
@@ -21,6 +21,10 @@ from taskq.cli.shared import Shared, broker_option, json_option, pass_shared
               help="The key.  [default: the file key in DIR, made if missing]")  # fmt: skip
 @click.option("--idle-exit", type=float, metavar="SECONDS",
               help="Leave after so long without clients and with nothing due.")  # fmt: skip
+@click.option("--max-messages", type=click.IntRange(min=0), default=0, metavar="N",
+              envvar="TASKQ_MAX_MESSAGES", help="Keep at most so many, in all queues.")  # fmt: skip
+@click.option("--max-bytes", type=size_value, metavar="SIZE", default="0", envvar="TASKQ_MAX_BYTES",
+              help="Keep at most so many bytes of payloads, e.g. 2GiB.")  # fmt: skip
 @click.option("--insecure", is_flag=True, help="Allow TCP beyond this machine, unencrypted.")
 @broker_option
 @json_option
@@ -33,6 +37,8 @@ def command(
     authkey_file: Path | None,
     idle_exit: float | None,
     insecure: bool,
+    max_messages: int,
+    max_bytes: int,
 ) -> None:
     """Run a broker in the foreground until TERM or INT.
 
@@ -58,6 +64,8 @@ def command(
             authkey_file=authkey_file,
             idle_exit=idle_exit,
             insecure=insecure,
+            max_messages=max_messages,
+            max_bytes=max_bytes,
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from None

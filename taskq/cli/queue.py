@@ -1,4 +1,4 @@
-"""`taskq queue`: list, peek, pause, resume, purge."""
+"""`taskq queue`: list, peek, limit, pause, resume, purge."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import time
 import click
 
 from taskq.cli.output import duration, emit_json, plural, size, table
-from taskq.cli.shared import Shared, data_options, pass_shared
-from taskq.cli.status import queues_table
+from taskq.cli.shared import Shared, data_options, pass_shared, size_value
+from taskq.cli.status import bounds, limits, queues_table
 from taskq.cli.target import conversation, only
-from taskq.engine.commands import Control, GetStats, Peek, Preview
+from taskq.engine.commands import Control, GetStats, Limit, Peek, Preview
 from taskq.engine.states import State
 
 
 @click.group()
 def command() -> None:
-    """List queues, look into one, pause, resume or purge it."""
+    """List queues, look into one, limit, pause, resume or purge it."""
 
 
 @command.command()
@@ -32,6 +32,8 @@ def ls(shared: Shared) -> None:
         click.echo(
             queues_table(stats.queues, stats.broker.now) if stats.queues else "no queues yet"
         )
+        for line in limits(stats):
+            click.echo(line)
 
 
 @command.command()
@@ -68,6 +70,37 @@ def _previews(found: list[Preview]) -> str:
             )
             for each in found
         ],
+    )
+
+
+@command.command()
+@click.argument("queue")
+@click.option("--max-messages", type=click.IntRange(min=0), metavar="N",
+              help="At most so many to finish; 0: no limit.")  # fmt: skip
+@click.option("--max-bytes", type=size_value, metavar="SIZE",
+              help="At most so many bytes to finish, e.g. 512MiB; 0: no limit.")  # fmt: skip
+@data_options
+@pass_shared
+def limit(shared: Shared, queue: str, max_messages: int | None, max_bytes: int | None) -> None:
+    """Bound what QUEUE may have to finish; beyond that, calls get QueueFull or wait.
+
+    The broker keeps it across restarts. The queue need not exist yet.
+    """
+    if max_messages is None and max_bytes is None:
+        raise click.UsageError(
+            "say what to limit: --max-messages N or --max-bytes SIZE, 0 for none"
+        )
+    request = Limit(queue=queue, max_messages=max_messages, max_bytes=max_bytes)
+    with conversation(only(shared.broker), autostart=True) as connection:
+        connection.call(request)
+        stats = connection.call(GetStats())
+    (found,) = (each for each in stats.queues if (each.queue, each.group) == (queue, "default"))
+    data = {"queue": queue, "max_messages": found.max_messages, "max_bytes": found.max_bytes}
+    sentence = f"{queue} takes at most {bounds(found.max_messages, found.max_bytes)}"
+    _told(
+        shared,
+        data,
+        sentence if any((found.max_messages, found.max_bytes)) else f"{queue} has no limit",
     )
 
 

@@ -31,6 +31,16 @@ class Shared:
             click.echo(text, err=True)
 
 
+def size_value(text: str) -> int:
+    """The type of an option that takes a number of bytes."""
+    from taskq.sizes import size_in_bytes
+
+    try:
+        return size_in_bytes("the size", text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
 pass_shared = click.make_pass_decorator(Shared, ensure=True)
 
 

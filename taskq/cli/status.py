@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import click
 
 from taskq.cli.failure import UNREACHABLE, USAGE, CliError
-from taskq.cli.output import ago, duration, emit_json, one_line, plain, plural, table
+from taskq.cli.output import ago, duration, emit_json, one_line, plain, plural, size, table
 from taskq.cli.shared import Shared, data_options, pass_shared
 from taskq.cli.target import Target, base_directory, choose, conversation
 from taskq.engine.commands import GetStats, Ping, Pong, QueueStats, Stats, WorkerStats
@@ -77,6 +77,7 @@ def lines(target: Target, pong: Pong | None, stats: Stats | None, why: str) -> I
     )
     yield ""
     yield queues_table(stats.queues, broker.now) if stats.queues else "no queues yet"
+    yield from limits(stats)
     yield from _remarks(stats.queues)
     yield ""
     yield workers_table(stats.workers, broker.now) if stats.workers else "no workers"
@@ -97,6 +98,37 @@ def queues_table(queues: list[QueueStats], now: float) -> str:
         for stats in sorted(queues, key=lambda each: (each.queue, each.group))
     ]
     return table(("queue", "group", *columns, "oldest ready", ""), rows)
+
+
+def limits(stats: Stats) -> Iterator[str]:
+    """One line for each limit that was set."""
+    broker = stats.broker
+    if broker.max_messages or broker.max_bytes:
+        yield (
+            f"the broker holds {plural(broker.messages, 'message')} of {size(broker.bytes)}; "
+            f"its limit is {bounds(broker.max_messages, broker.max_bytes)}"
+        )
+    for queue in stats.queues:
+        if not (queue.max_messages or queue.max_bytes):
+            continue
+        unfinished = queue.held + queue.scheduled + queue.ready + queue.leased
+        waiting = plural(queue.producers, "producer")
+        yield (
+            f"{queue.queue} has {plural(unfinished, 'message')} of {size(queue.unfinished_bytes)} "
+            f"to finish in group {queue.group}; its limit is "
+            f"{bounds(queue.max_messages, queue.max_bytes)}"
+            + (
+                f"; {waiting} wait{'s' * (queue.producers == 1)} for room"
+                if queue.producers
+                else ""
+            )
+        )
+
+
+def bounds(messages: int, octets: int) -> str:
+    """Two limits for people; 0 is none."""
+    found = [plural(messages, "message")] if messages else []
+    return " and ".join(found + ([size(octets)] if octets else []))
 
 
 def _remarks(queues: list[QueueStats]) -> Iterator[str]:

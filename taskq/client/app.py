@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overl
 from taskq import loader, names
 from taskq.client.handle import ResultHandle
 from taskq.client.task import Task
-from taskq.engine.commands import Control, GetStats, Stats
+from taskq.engine.commands import Control, GetStats, Limit, Stats
 from taskq.options.task_options import TaskOptions
 
 if TYPE_CHECKING:
@@ -154,6 +154,30 @@ class TaskQueue:
     def purge(self, queue: str | None = None) -> int:
         """Forget all messages that wait in the queue; returns how many."""
         return self._control("purge", queue)
+
+    def limit(
+        self,
+        *,
+        max_messages: int | None = None,
+        max_bytes: int | str | None = None,
+        queue: str | None = None,
+    ) -> None:
+        """Bound what the queue may have to finish; the broker keeps that across restarts.
+
+        Args:
+            max_messages: held, scheduled, ready and leased ones in each group; 0 removes the limit.
+            max_bytes: of their payloads, e.g. `"1GiB"`; 0 removes the limit.
+            queue: default: this one.
+
+        Raises:
+            TypeError: a value of the wrong type.
+            ValueError: a value below zero or not readable.
+        """
+        from taskq.sizes import size_in_bytes, whole_number
+
+        count = None if max_messages is None else whole_number("max_messages", max_messages)
+        size = None if max_bytes is None else size_in_bytes("max_bytes", max_bytes)
+        self.broker.call(Limit(queue=queue or self.name, max_messages=count, max_bytes=size))
 
     def stats(self) -> Stats:
         """The counters of the broker, of every queue, and of every worker."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from os import urandom
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -66,23 +67,16 @@ def _enqueue(task: Task[..., Any], chunks: Iterator[list[Call]]) -> None:
     first = next(chunks, None)
     if first is None:
         return
+    patient = task.defaults.when_full > 0
     second = next(chunks, None)
-    if second is None:
+    if second is None and not patient:
         broker.call(task.request(first))
         return
     connection = broker.connect()
-    sent: deque[Enqueue] = deque()
     offered: list[list[str]] = []
+    calls = chain([first], [second] if second else [], chunks)
     try:
-        for calls in _chain(first, second, chunks):
-            request = task.request(calls)
-            offered.append([call.id for call in calls])
-            connection.send(request)
-            sent.append(request)
-            if len(sent) > AHEAD:
-                connection.receive(sent.popleft())
-        while sent:
-            connection.receive(sent.popleft())
+        (_send_as_there_is_room if patient else _send)(connection, task, calls, offered)
     except BaseException:
         _take_back(connection, offered)
         raise
@@ -90,12 +84,39 @@ def _enqueue(task: Task[..., Any], chunks: Iterator[list[Call]]) -> None:
         connection.close()
 
 
-def _chain(
-    first: list[Call], second: list[Call], rest: Iterator[list[Call]]
-) -> Iterator[list[Call]]:
-    yield first
-    yield second
-    yield from rest
+def _send(
+    connection: Connection,
+    task: Task[..., Any],
+    chunks: Iterable[list[Call]],
+    offered: list[list[str]],
+) -> None:
+    """Have a few requests under way; each is accepted whole or refused."""
+    sent: deque[Enqueue] = deque()
+    for calls in chunks:
+        request = task.request(calls)
+        offered.append([call.id for call in calls])
+        connection.send(request)
+        sent.append(request)
+        if len(sent) > AHEAD:
+            connection.receive(sent.popleft())
+    while sent:
+        connection.receive(sent.popleft())
+
+
+def _send_as_there_is_room(
+    connection: Connection,
+    task: Task[..., Any],
+    chunks: Iterable[list[Call]],
+    offered: list[list[str]],
+) -> None:
+    """One request after another, so that the rest of one keeps its place before the next."""
+    for calls in chunks:
+        rest = len(calls)
+        while rest:
+            asked = calls[-rest:]
+            offered.append([call.id for call in asked])
+            rest = connection.call(task.request(asked)).rest
+            offered[-1] = [call.id for call in asked[: len(asked) - rest]]
 
 
 def _take_back(connection: Connection, offered: list[list[str]]) -> None:

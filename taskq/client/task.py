@@ -64,7 +64,8 @@ class Task(Generic[P, R]):
         Raises:
             TypeError: the arguments do not fit the function.
             SerializationError: an argument cannot be pickled; it is named. Nothing is enqueued.
-            PayloadTooLarge, QueueFull, DiskFull: the broker would not take it.
+            PayloadTooLarge, DiskFull: the broker would not take it.
+            QueueFull: a limit is reached, after `when_full` seconds if that was asked for.
             BrokerUnavailable: no broker answered within the reconnect budget.
         """
         id = self.defaults.id or urandom(12).hex()
@@ -177,6 +178,7 @@ class Task(Generic[P, R]):
             eta_at=options.eta,
             expires_at=options.expires_at,
             expires=options.expires,
+            wait=options.when_full,
         )
 
     def _check_arguments(

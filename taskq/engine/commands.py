@@ -162,7 +162,11 @@ class WorkerInfo(Struct, array_like=True):
 
 
 class QueueStats(Struct):
-    """One consumer group of one queue. `unknown`: parked messages by task name. `bytes`: payloads."""
+    """One consumer group of one queue. `unknown`: parked messages by task name. `bytes`: payloads.
+
+    `unfinished_bytes`: those without the dead letters'. `max_messages`, `max_bytes`: the limits of
+    the queue, 0 for none; `producers`: how many wait for room in it.
+    """
 
     queue: str
     group: str
@@ -181,6 +185,10 @@ class QueueStats(Struct):
     consumers: int
     oldest_ready_at: float | None
     unknown: dict[str, int]
+    unfinished_bytes: int = 0
+    max_messages: int = 0
+    max_bytes: int = 0
+    producers: int = 0
 
 
 class WorkerStats(Struct):
@@ -195,13 +203,19 @@ class WorkerStats(Struct):
 
 
 class BrokerStats(Struct):
-    """The broker as a whole. `acknowledged`: messages ever accepted by this journal."""
+    """The broker as a whole. `acknowledged`: messages ever accepted by this journal.
+
+    `bytes`: payloads of its messages. `max_messages`, `max_bytes`: its limits, 0 for none.
+    """
 
     messages: int
     results: int
     acknowledged: int
     parked: int
     now: float
+    bytes: int = 0
+    max_messages: int = 0
+    max_bytes: int = 0
 
 
 class JobInfo(Struct):
@@ -269,7 +283,12 @@ class Enqueue(Request["Enqueued"]):
     """Accept messages of one task. An id that is known already is left as it is.
 
     `delay` is counted from now; `eta_at` is a Unix time; the later of the two holds. A message that
-    has not started by `expires_at`, or `expires` seconds from now, expires.
+    has not started by `expires_at`, or `expires` seconds from now, expires. For one that waits for
+    room, now is when it is accepted.
+
+    Where the queue or the broker is full, the request is refused with `QueueFull`; with `wait` it is
+    parked up to so many seconds, behind those that came before, and its calls are accepted as there
+    is room. It is refused if none was accepted in that time.
     """
 
     queue: str
@@ -280,12 +299,17 @@ class Enqueue(Request["Enqueued"]):
     eta_at: float | None = None
     expires_at: float | None = None
     expires: float | None = None
+    wait: Seconds = 0.0
 
 
 class Enqueued(Reply):
-    """The messages are in the journal. `existing`: ids that were known already."""
+    """The messages are in the journal. `existing`: ids that were known already.
+
+    `rest`: so many calls, the last ones, found no room within `wait`, and were not accepted.
+    """
 
     existing: list[str] = []
+    rest: int = 0
 
 
 class Cancel(Request["Cancelled"]):
@@ -455,6 +479,17 @@ class Control(Request[Done]):
     group: str = ""
 
 
+class Limit(Request[Done]):
+    """Set the limits of a queue, also before its first message. 0: none. `None`: as it is.
+
+    `max_messages` and `max_bytes` bound what each consumer group has to finish.
+    """
+
+    queue: str
+    max_messages: int | None = None
+    max_bytes: int | None = None
+
+
 class Peek(Request["Peeked"]):
     """Look at waiting messages without taking them, in the order in which they would run."""
 
@@ -553,6 +588,7 @@ AnyRequest = (
     | Extend
     | Report
     | Control
+    | Limit
     | Peek
     | ListDead
     | Replay

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from math import inf
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from taskq.engine.commands import WorkerInfo
 from taskq.engine.group import Group
 from taskq.engine.message import Delivery
 from taskq.engine.timers import Alarm, Timers
 from taskq.engine.watches import Watch
+
+if TYPE_CHECKING:
+    from taskq.engine.enqueue import Offer
 
 HEARTBEAT = 10.0  # seconds between heartbeats, at most; a shorter lease asks for more
 GRACE = 2.0  # seconds that a worker may be without any connection before its leases end
@@ -132,12 +135,13 @@ class ParkedClaim:
 class Session:
     """One connection: what it has registered as, and what it waits for."""
 
-    __slots__ = ("alarm", "claim", "consumer", "number", "watches", "worker")
+    __slots__ = ("alarm", "claim", "consumer", "number", "offers", "watches", "worker")
 
     def __init__(self, number: int, timers: Timers) -> None:
         self.number = number
         self.consumer: Consumer | None = None
         self.worker: Worker | None = None
         self.claim: ParkedClaim | None = None
+        self.offers: dict[Offer, None] = {}
         self.watches: dict[int, Watch] = {}
         self.alarm: Alarm

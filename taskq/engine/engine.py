@@ -13,7 +13,8 @@ from math import inf
 from typing import Any
 
 from taskq.engine import commands as c
-from taskq.engine import consume, operate, produce
+from taskq.engine import consume, enqueue, operate, produce
+from taskq.engine.capacity import UNBOUNDED, Capacity
 from taskq.engine.changes import Changes, Marks
 from taskq.engine.consumers import Session
 from taskq.engine.ledger import Ledger
@@ -23,7 +24,7 @@ from taskq.errors import TaskqError
 Handler = Callable[[Ledger, Session, Any, float, float], c.Reply | None]
 
 HANDLERS: dict[type[c.Request[Any]], Handler] = {
-    c.Enqueue: produce.enqueue,
+    c.Enqueue: enqueue.enqueue,
     c.Cancel: produce.cancel,
     c.Wait: produce.wait,
     c.Unwatch: produce.unwatch,
@@ -37,6 +38,7 @@ HANDLERS: dict[type[c.Request[Any]], Handler] = {
     c.Extend: consume.extend,
     c.Report: consume.report,
     c.Control: operate.control,
+    c.Limit: operate.limit,
     c.Peek: operate.peek,
     c.ListDead: operate.list_dead,
     c.Replay: operate.replay,
@@ -49,10 +51,14 @@ AHEAD = 2**16  # numbers that are reserved in the journal at once
 
 
 class Engine:
-    """All queues of one broker."""
+    """All queues of one broker.
 
-    def __init__(self) -> None:
-        self.ledger = Ledger()
+    Args:
+        capacity: bounds of all messages together.
+    """
+
+    def __init__(self, capacity: Capacity = UNBOUNDED) -> None:
+        self.ledger = Ledger(capacity.checked())
         self._sessions: dict[int, Session] = {}
         self._now = 0.0
 
@@ -77,11 +83,15 @@ class Engine:
         self._now = now
         ledger = self.ledger
         ledger.timers.fire(now)
+        if ledger.offering:
+            enqueue.serve(ledger, now)
         while ledger.awake:
             group, _ = ledger.awake.popitem()
             for parked, claimed in consume.serve_parked(ledger, group, now):
                 claimed.rid = parked.rid
                 self.ledger.replies.append((parked.session.number, claimed))
+            if ledger.offering and not ledger.awake:
+                enqueue.serve(ledger, now)  # an early ack has made room
         if ledger.watchers.answerable:
             self._answer_watches(now)
         while ledger.newsworthy:
@@ -98,6 +108,7 @@ class Engine:
         for watch in closed.watches.values():
             self.ledger.watchers.drop(watch)
         closed.watches.clear()
+        enqueue.withdraw(self.ledger, closed)
         consume.disconnect(closed, now)
         closed.alarm.when = inf
 
@@ -131,6 +142,15 @@ class Engine:
         for worker in self.ledger.workers.values():
             worker.forgive(seconds)
 
+    @property
+    def has_offers(self) -> bool:
+        """Whether a producer waits for room."""
+        return bool(self.ledger.offering)
+
+    def turn_away(self, error: str, text: str) -> None:
+        """The host cannot take new messages: refuse the producers that wait."""
+        enqueue.turn_away(self.ledger, error, text)
+
     def empty(self) -> bool:
         """Whether there is nothing that a restart would lose."""
         return not self.ledger.messages and not len(self.ledger.results)
@@ -157,6 +177,8 @@ class Engine:
                 ledger.newsworthy[worker] = None
             else:
                 again = min(again, worker.heartbeat.deadline)
+        enqueue.overdue(ledger, session, now)
+        again = min(again, min((offer.deadline for offer in session.offers), default=inf))
         for watch in session.watches.values():
             if watch.rid and watch.deadline <= now:
                 ledger.watchers.answerable.append(watch)

@@ -2,27 +2,35 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from taskq.engine.capacity import UNBOUNDED
 from taskq.engine.message import Delivery
 from taskq.engine.ready import Lane, ReadyQueue
 from taskq.engine.states import State
 
 if TYPE_CHECKING:
     from taskq.engine.consumers import Consumer, ParkedClaim
+    from taskq.engine.enqueue import Offer
 
 DEFAULT_GROUP = "default"
 
 
 class Queue:
-    """A named queue. Its first group, `default`, gives the results."""
+    """A named queue. Its first group, `default`, gives the results.
 
-    __slots__ = ("groups", "name")
+    `offers`: producers that wait for room, first come first.
+    """
+
+    __slots__ = ("capacity", "groups", "name", "offers")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.groups: dict[str, Group] = {}
+        self.capacity = UNBOUNDED
+        self.offers: OrderedDict[Offer, None] = OrderedDict()
 
 
 class Group:
@@ -31,7 +39,7 @@ class Group:
     `counts` is indexed by `State`: messages that are in that state now, or, for succeeded,
     cancelled and expired, that have ever reached it. `from_seq`: the last message accepted before
     the group was made; those up to it belong to the group only if they were alive then. `unknown`:
-    parked deliveries by task.
+    parked deliveries by task. `bytes`: payloads of what is kept, `dead_bytes` of them dead letters.
     """
 
     __slots__ = (
@@ -40,6 +48,7 @@ class Group:
         "consumers",
         "counts",
         "dead",
+        "dead_bytes",
         "failed",
         "from_seq",
         "name",
@@ -65,12 +74,23 @@ class Group:
         self.failed = 0
         self.purged = 0
         self.bytes = 0
+        self.dead_bytes = 0
         self.paused = False
 
     @property
     def is_first(self) -> bool:
         """Whether this group's outcome is the result of the message."""
         return self.name == DEFAULT_GROUP
+
+    @property
+    def unfinished(self) -> int:
+        """Messages that are held, scheduled, ready or leased."""
+        return sum(self.counts[: State.LEASED + 1])
+
+    @property
+    def unfinished_bytes(self) -> int:
+        """Bytes of their payloads."""
+        return self.bytes - self.dead_bytes
 
     @property
     def has_work(self) -> bool:

@@ -14,6 +14,7 @@ while they waited, which are skipped when their turn comes.
 
 from __future__ import annotations
 
+from taskq.engine.capacity import UNBOUNDED, Capacity
 from taskq.engine.changes import Changes, Marks
 from taskq.engine.commands import ErrorInfo, Options, Reply
 from taskq.engine.consumers import Consumer, Worker
@@ -26,13 +27,20 @@ from taskq.engine.watches import Watchers
 
 
 class Ledger:
-    """State of the engine. `seq` and `fence` are the last numbers given."""
+    """State of the engine. `seq` and `fence` are the last numbers given.
 
-    def __init__(self) -> None:
+    `bytes`: payloads of all messages. `offering`: queues with producers that wait for room, `offers`
+    the last number that one of these was given. `is_crowded`: the first of them waits for the broker
+    to have room, not for its queue.
+    """
+
+    def __init__(self, capacity: Capacity = UNBOUNDED) -> None:
+        self.capacity = capacity
         self.seq = 0
         self.fence = 0
         self.marks = Marks()
         self.messages: dict[str, Message] = {}
+        self.bytes = 0
         self.queues: dict[str, Queue] = {}
         self.leases: dict[int, Delivery] = {}
         self.workers: dict[str, Worker] = {}
@@ -42,6 +50,9 @@ class Ledger:
         self.results = Results(self.timers, self.changes)
         self.watchers = Watchers()
         self.awake: dict[Group, None] = {}  # groups in which a parked claim may find something
+        self.offering: dict[Queue, None] = {}
+        self.offers = 0
+        self.is_crowded = False
         self.newsworthy: dict[Worker, None] = {}  # workers whose heartbeat shall be answered
         self._specs: dict[tuple[str, str, Options], Spec] = {}
 
@@ -90,6 +101,7 @@ class Ledger:
     def accept(self, message: Message, now: float) -> None:
         """Take a new message in and make a delivery for each group of its queue."""
         self.messages[message.id] = message
+        self.bytes += len(message.payload)
         message.spec.uses += 1
         self.changes.added.append(message)
         for group in self.queue(message.spec.queue).groups.values():
@@ -192,8 +204,14 @@ class Ledger:
         """Give a delivery up: it goes to the dead letters, with its errors."""
         self.move(delivery, Event.BURY)
         delivery.group.dead[delivery.message.id] = delivery
+        delivery.group.dead_bytes += len(delivery.message.payload)
         if delivery.group.is_first:
             self.watchers.finished(delivery.message.id)
+
+    def exhume(self, delivery: Delivery) -> None:
+        """Take a delivery out of the dead letters; its state is up to the caller."""
+        del delivery.group.dead[delivery.message.id]
+        delivery.group.dead_bytes -= len(delivery.message.payload)
 
     def drop(self, delivery: Delivery) -> None:
         """Purge a delivery that waits or is dead: no result, no trace but a count."""
@@ -204,7 +222,8 @@ class Ledger:
             group.count_unknown(message.spec.task, -1)
         group.purged += 1
         group.bytes -= len(message.payload)
-        group.dead.pop(message.id, None)
+        if delivery.state is State.DEAD:
+            self.exhume(delivery)
         self.changes.groups[group] = None
         delivery.state = State.CANCELLED
         self.changes.touched[message] = None
@@ -238,6 +257,7 @@ class Ledger:
             if delivery.state not in _GONE:
                 return
         del self.messages[message.id]
+        self.bytes -= len(message.payload)
         spec = message.spec
         spec.uses -= 1
         if not spec.uses and len(self._specs) > _IDLE_SPECS:

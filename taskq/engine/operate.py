@@ -8,8 +8,9 @@ from heapq import merge
 from itertools import dropwhile, islice
 
 from taskq.engine import commands as c
+from taskq.engine.capacity import Capacity
 from taskq.engine.consumers import Session
-from taskq.engine.group import Group
+from taskq.engine.group import DEFAULT_GROUP, Group
 from taskq.engine.ledger import Ledger
 from taskq.engine.message import Delivery
 from taskq.engine.produce import REPLY_BYTES
@@ -33,6 +34,20 @@ def control(
         ledger.changes.groups[group] = None
         ledger.awake[group] = None
     return c.Done(len(groups))
+
+
+def limit(ledger: Ledger, session: Session, request: c.Limit, now: float, draw: float) -> c.Done:
+    """Set the capacity of a queue, which need not exist yet. What it has already stays."""
+    if not request.queue:
+        raise TaskqError("a limit needs the name of a queue")
+    queue = ledger.queue(request.queue)
+    old = queue.capacity
+    queue.capacity = Capacity(
+        old.messages if request.max_messages is None else request.max_messages,
+        old.bytes if request.max_bytes is None else request.max_bytes,
+    ).checked()
+    ledger.changes.groups[queue.groups[DEFAULT_GROUP]] = None
+    return c.Done(1)
 
 
 def _purge(ledger: Ledger, group: Group) -> int:
@@ -198,7 +213,7 @@ def replay(ledger: Ledger, session: Session, request: c.Replay, now: float, draw
         raise TaskqError(f"the rate of a replay must be above 0, not {request.rate}")
     chosen = _chosen(ledger, request.ids, request.queue, request.group)
     for position, delivery in enumerate(chosen):
-        del delivery.group.dead[delivery.message.id]
+        ledger.exhume(delivery)
         delivery.claims = delivery.failures = 0
         delivery.cancelling = 0
         delivery.due_at = now  # at the end of the line
@@ -234,6 +249,9 @@ def stats(
         acknowledged=sum(sum(group.counts) + group.purged for group in groups if group.is_first),
         parked=sum(group.counts[State.HELD] for group in groups),
         now=now,
+        bytes=ledger.bytes,
+        max_messages=ledger.capacity.messages,
+        max_bytes=ledger.capacity.bytes,
     )
     workers = [
         c.WorkerStats(
@@ -269,4 +287,8 @@ def _group_stats(group: Group) -> c.QueueStats:
         consumers=len(group.consumers),
         oldest_ready_at=group.ready.oldest(),
         unknown=dict(group.unknown),
+        unfinished_bytes=group.unfinished_bytes,
+        max_messages=group.queue.capacity.messages,
+        max_bytes=group.queue.capacity.bytes,
+        producers=len(group.queue.offers),
     )

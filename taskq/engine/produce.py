@@ -1,72 +1,20 @@
-"""Requests of producers: enqueue, cancel, wait, inspect."""
+"""Requests of producers about what they have enqueued: cancel, wait, inspect."""
 
 from __future__ import annotations
 
-from math import inf, isfinite
+from math import inf
 
 from taskq.engine import commands as c
 from taskq.engine.consumers import Session
 from taskq.engine.ledger import Ledger
-from taskq.engine.message import Delivery, Message
+from taskq.engine.message import Delivery
 from taskq.engine.results import Result
 from taskq.engine.states import WAITING, Event, State
 from taskq.engine.watches import Watch
-from taskq.errors import PayloadTooLarge, TaskqError, UnknownMessage
+from taskq.errors import UnknownMessage
 
-MAX_PAYLOAD = 64 * 2**20
 REPLY_BYTES = 8 * 2**20  # what one answer to a wait may carry; the rest comes with the next
 UNCONSUMED_LOOK = 1000  # ids that are looked at to tell that nobody consumes their queue
-
-
-def enqueue(
-    ledger: Ledger, session: Session, request: c.Enqueue, now: float, draw: float
-) -> c.Enqueued:
-    """Accept messages, all or none; ids that are known already are left as they are."""
-    if not request.queue or not request.task:
-        raise TaskqError("a message needs the name of a queue and of a task")
-    _check(request)
-    for call in request.calls:
-        if len(call.payload) > MAX_PAYLOAD:
-            raise PayloadTooLarge(
-                f"the call {call.id} of {request.task} has {len(call.payload)} bytes; "
-                f"the broker takes {MAX_PAYLOAD}"
-            )
-    spec = ledger.spec(request.queue, request.task, request.options)
-    due_at = max(now + request.delay, request.eta_at or now)
-    expires_at = _expiry(request, now)
-    ledger.queue(request.queue)  # a group is given each message that comes after it
-    messages, results = ledger.messages, ledger.results
-    existing = []
-    for call in request.calls:
-        if call.id in messages or call.id in results:
-            existing.append(call.id)
-            continue
-        ledger.seq += 1
-        message = Message(ledger.seq, call.id, spec, call.payload, now, due_at, expires_at)
-        ledger.accept(message, now)
-    return c.Enqueued(existing)
-
-
-def _expiry(request: c.Enqueue, now: float) -> float | None:
-    at, within = request.expires_at, request.expires
-    if within is None:
-        return at
-    # counted here: the clocks of producers may be set, and differ from ours
-    return now + within if at is None else min(now + within, at)
-
-
-def _check(request: c.Enqueue) -> None:
-    options = request.options
-    if not 0 <= options.priority <= 3:
-        raise TaskqError(f"priority must be from 0 to 3, not {options.priority}")
-    if not options.lease > 0:
-        raise TaskqError(f"the lease must be longer than 0 seconds, not {options.lease}")
-    if not options.result_ttl >= 0:
-        raise TaskqError(f"result_ttl must be 0 seconds or more, not {options.result_ttl}")
-    for name in ("delay", "eta_at", "expires_at", "expires"):
-        seconds = getattr(request, name)
-        if seconds is not None and not isfinite(seconds):
-            raise TaskqError(f"{name} must be a finite number of seconds, not {seconds}")
 
 
 def cancel(

@@ -7,6 +7,7 @@ from typing import Any
 from zlib import crc32
 
 from taskq.engine import leases
+from taskq.engine.capacity import Capacity
 from taskq.engine.changes import Changes, Marks
 from taskq.engine.engine import Engine
 from taskq.engine.group import DEFAULT_GROUP
@@ -70,6 +71,8 @@ def _load_groups(db: sqlite3.Connection, ledger: Ledger) -> None:
         group.failed = stored.failed
         group.purged = stored.purged
         group.paused = stored.paused
+        if group.is_first:
+            group.queue.capacity = Capacity(stored.max_messages, stored.max_bytes)
         for state in _TOTALS:
             group.counts[state] = stored.counts[state]
 
@@ -111,6 +114,7 @@ def _load_messages(db: sqlite3.Connection, ledger: Ledger, now: float) -> None:
         message.stored = True
         spec.uses += 1
         ledger.messages[message.id] = message
+        ledger.bytes += len(payload)
         known: set[str] = set()
         if touched is not None:
             _check("state", seq, state_crc, seq, state)
@@ -154,6 +158,7 @@ def _restore(ledger: Ledger, message: Message, entry: rows.DeliveryRecord, now: 
         _restore_lease(ledger, delivery, entry, now)
     elif state is State.DEAD:
         group.dead[message.id] = delivery
+        group.dead_bytes += len(message.payload)
     elif state is State.HELD:
         group.count_unknown(message.spec.task, 1)
     return delivery

@@ -71,13 +71,18 @@ class ResultRecord(msgspec.Struct, array_like=True):
 
 
 class GroupRecord(msgspec.Struct, array_like=True):
-    """A consumer group: its beginning, and totals that its messages no longer tell."""
+    """A consumer group: its beginning, and totals that its messages no longer tell.
+
+    The record of the first group also has the limits of the queue.
+    """
 
     from_seq: int
     counts: list[int]
     failed: int
     purged: int
     paused: bool
+    max_messages: int = 0
+    max_bytes: int = 0
 
 
 decode_message = msgspec.msgpack.Decoder(MessageRecord).decode
@@ -141,7 +146,16 @@ def result_row(result: Result) -> tuple[int, bytes, int]:
 
 def group_row(group: Group) -> tuple[str, str, bytes, int]:
     """(queue, group, record, checksum)."""
-    record = encode((group.from_seq, group.counts, group.failed, group.purged, group.paused))
+    record = encode(
+        (
+            group.from_seq,
+            group.counts,
+            group.failed,
+            group.purged,
+            group.paused,
+            *(group.queue.capacity if group.is_first else ()),
+        )
+    )
     queue = group.queue.name
     return queue, group.name, record, crc32(record, group_key(queue, group.name))
 

@@ -95,6 +95,10 @@ def _one_of(*allowed: str) -> Callable[[str, object], dict[str, Any]]:
     return check
 
 
+def _when_full(name: str, value: object) -> dict[str, Any]:
+    return {name: 0.0 if value == "raise" else seconds(name, value)}
+
+
 def _exceptions(name: str, value: object) -> dict[str, Any]:
     if value is None and name == "retry_on":
         return {name: (Exception,)}
@@ -139,4 +143,5 @@ _CHECKS: dict[str, Callable[[str, object], dict[str, Any]]] = {
     "id": _optional_id,
     "ack": _one_of("late", "early"),
     "serializer": _one_of("pickle", "json"),
+    "when_full": _when_full,
 }

@@ -64,6 +64,7 @@ class QueueDefaults(TypedDict, total=False):
     expires: Duration | Moment | None
     ack: Literal["late", "early"]
     serializer: Literal["pickle", "json"]
+    when_full: Literal["raise"] | Duration
 
 
 class TaskKeywords(QueueDefaults, total=False):
@@ -86,6 +87,7 @@ class TaskKeywords(QueueDefaults, total=False):
         expires: duration from the enqueue, or a `datetime`, after which it does not start.
         ack: `"late"` (at least once) or `"early"` (at most once).
         serializer: `"pickle"` or `"json"`.
+        when_full: `"raise"` `QueueFull` at once, or how long a call waits for room before that.
     """
 
     name: str
@@ -105,7 +107,7 @@ class TaskOptions(Struct, frozen=True, kw_only=True):
     """Checked options; build them with `merge`. Durations are seconds, moments Unix times.
 
     `expires` is a duration, `expires_at` a moment; at most one is set. `backoff_function` is called
-    by the worker with the number of the failed attempt.
+    by the worker with the number of the failed attempt. `when_full`: 0 raises at once.
     """
 
     name: str | None = None
@@ -127,6 +129,7 @@ class TaskOptions(Struct, frozen=True, kw_only=True):
     id: str | None = None
     ack: str = "late"
     serializer: str = "pickle"
+    when_full: float = 0.0
 
     def merge(self, changes: dict[str, Any]) -> TaskOptions:
         """These options with `changes` on top, each checked.

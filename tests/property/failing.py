@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from taskq.engine import commands as c
+from taskq.engine.capacity import Capacity
 from tests.property.stage import (
     WAITER,
     WORKERS,
@@ -82,28 +83,42 @@ class Failing(Stage):
         committed=st.booleans(),
         down=st.sampled_from([0.0, 1.0, 100.0]),
         returning=st.booleans(),
+        capacity=st.sampled_from([(0, 0), (0, 0), (0, 0), (12, 0), (0, 100), (30, 300)]),
     )
-    def crash(self, pick: int, committed: bool, down: float, returning: bool) -> None:
-        """The broker dies in a tick: before its commit, or after it and before its replies."""
+    def crash(
+        self,
+        pick: int,
+        committed: bool,
+        down: float,
+        returning: bool,
+        capacity: tuple[int, int],
+    ) -> None:
+        """The broker dies in a tick: before its commit, or after it and before its replies.
+
+        It comes back with another limit for all that it keeps.
+        """
         self.collect()
         actor = self.pick_actor(pick, registered=True)
         enqueue = c.Enqueue("q", "known", c.Options(), [c.Call(f"m{pick % 70}", b"in flight")])
-        rid = self.bench.apply(enqueue)
-        enqueued = self.reply_before_the_tick(rid)
+        enqueued = self.try_to_enqueue(enqueue)
         claimed = 0
         if actor is not None:
             claim = c.Claim(queues=list(actor.queues), n=2, wait=0)
             claimed = self.bench.apply(claim, actor.session)
         if committed:
-            self.model.enqueued(enqueue, enqueued, self.bench.now, self.bench.engine)
+            if enqueued is not None:
+                self.model.enqueued(enqueue, enqueued, self.bench.now, self.bench.engine)
             self.bench.tick()
+            self.learn()
             if actor is not None:
                 self.model.lost_on_the_way(self.bench.answer(claimed).messages, actor.group)
             for other in self.actors:
                 if other.parked and (reply := self.bench.answer(other.parked)) is not None:
                     self.model.lost_on_the_way(reply.messages, other.group)
             self.model.check(self.bench.engine, self.bench.now)
+        self.offers.clear()
         self.bench.now += down
+        self.bench.capacity = Capacity(*capacity)
         self.bench.restart()
         self.model.check(self.bench.engine, self.bench.now)
         self.watched.clear()

@@ -256,12 +256,16 @@ class Model:
                 counted.setdefault(entry.group, Counter())[entry.state] += 1
                 if entry.state not in ABSORBING:
                     size[entry.group] += len(message.payload)
+        kept = sum(len(message.payload) for message in engine.ledger.messages.values())
+        assert engine.ledger.bytes == kept, "12: bytes of the broker"
         for queue in engine.ledger.queues.values():
             for group in queue.groups.values():
                 now_in = counted.get(group, Counter())
                 for state in (*WAITING, State.LEASED, State.DEAD):
                     assert group.counts[state] == now_in[state], f"12: {state} in {group.name}"
                 assert group.bytes == size[group], "12: bytes"
+                buried = sum(len(entry.message.payload) for entry in group.dead.values())
+                assert group.dead_bytes == buried, "12: bytes of dead letters"
                 total = sum(group.counts) + group.purged
                 assert total == self.accepted[queue.name, group.name], "1: the sum of all states"
                 assert len(group.dead) == group.counts[State.DEAD]

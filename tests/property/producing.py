@@ -52,8 +52,10 @@ class Producing(Stage):
             eta_at=None if eta_in is None else now + eta_in,
             expires_at=None if expires_in is None else now + expires_in,
         )
-        rid = self.bench.apply(request)
-        self.model.enqueued(request, self.reply_before_the_tick(rid), now, self.bench.engine)
+        reply = self.try_to_enqueue(request)
+        if reply is not None:
+            self.learn()
+            self.model.enqueued(request, reply, now, self.bench.engine)
         self.bench.tick()
 
     @rule(

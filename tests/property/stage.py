@@ -72,6 +72,10 @@ class Stage(RuleBasedStateMachine):
         self.told: list[tuple[c.Delivered, str]] = []
         self.watched: set[str] = set()
         self.heard: set[str] = set()
+        self.offers: list[Any] = []  # see limiting.Waiting
+
+    def learn(self) -> None:
+        """See `Limiting.learn`."""
 
     def teardown(self) -> None:
         try:
@@ -107,6 +111,7 @@ class Stage(RuleBasedStateMachine):
 
     def collect(self) -> None:
         """Hand parked claims that were answered to their actors, in the order of their service."""
+        self.learn()
         answered = [
             (actor, self.bench.answer(actor.parked).messages)
             for actor in self.actors
@@ -117,6 +122,7 @@ class Stage(RuleBasedStateMachine):
             self.hand_over(actor, messages)
 
     def hand_over(self, actor: Actor, messages: list[c.Delivered]) -> None:
+        self.learn()
         self.model.delivered(messages, actor.group, self.bench.now)
         for message in messages:
             actor.hand[message.receipt] = message
@@ -160,12 +166,12 @@ class Stage(RuleBasedStateMachine):
         actor.registered = False
         actor.parked = 0
 
-    def reply_before_the_tick(self, rid: int) -> Any:
-        # parked claims are served in the tick: the model must know the messages by then
-        self.bench.deliver()
-        reply = self.bench.answer(rid)
-        assert not isinstance(reply, c.Failed), reply
-        return reply
+    def try_to_enqueue(self, request: c.Enqueue) -> c.Enqueued | None:
+        """See `Limiting.try_to_enqueue`; to be called before the tick.
+
+        Parked claims are served in the tick: the model must know the messages by then.
+        """
+        raise NotImplementedError
 
     def state(self, id: str, group: str) -> State:
         (state,) = (
@@ -180,7 +186,7 @@ class Stage(RuleBasedStateMachine):
         return {entry.state for entry in message.deliveries} if message is not None else set()
 
     def someone_waits(self) -> bool:
-        return any(actor.parked for actor in self.actors)
+        return bool(self.offers) or any(actor.parked for actor in self.actors)
 
     @invariant()
     def every_promise_holds(self) -> None:
@@ -215,6 +221,7 @@ class Stage(RuleBasedStateMachine):
                     assert self.bench.settle(*acks) == []
             open_ = [s for id in self.ledger.messages for s in self.states(id)]
             if all(state is State.DEAD or state not in WAITING | {State.LEASED} for state in open_):
+                assert not self.bench.engine.has_offers, "13: a producer waits for ever"
                 return
         raise AssertionError("13: something waits for ever")
 

@@ -7,12 +7,13 @@ import os
 import pytest
 
 from tests.property.failing import Failing
+from tests.property.limiting import Limiting
 from tests.property.operating import Operating
 from tests.property.producing import Producing
 from tests.property.working import Working
 
 
-class EngineMachine(Producing, Working, Operating, Failing):
+class EngineMachine(Limiting, Producing, Working, Operating, Failing):
     """Drives one engine on one journal, and a model beside it."""
 
 

@@ -166,3 +166,16 @@ def test_79_a_queue_never_shows_its_key() -> None:
     shown = repr(q) + repr(q.broker) + repr(q.codec)
     assert q.broker.payload_key.hex() not in shown
     assert repr(q.broker.payload_key) not in shown
+
+
+def test_limits_are_checked_and_set() -> None:
+    queue = TaskQueue("limited", broker="memory:")
+    queue.limit(max_messages=5, max_bytes="1KiB")
+    queue.limit(max_bytes=0)
+    (stats,) = queue.stats().queues
+    assert (stats.max_messages, stats.max_bytes) == (5, 0)
+    for wrong, error in (({"max_messages": -1}, ValueError), ({"max_bytes": "much"}, ValueError)):
+        with pytest.raises(error, match="must be"):
+            queue.limit(**wrong)
+    with pytest.raises(TypeError, match="must be a whole number"):
+        queue.limit(max_messages=1.5)  # type: ignore[arg-type]

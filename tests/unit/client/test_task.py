@@ -206,3 +206,58 @@ def test_json_tasks(q: TaskQueue) -> None:
         echo((1, 2))
     assert accepted(q) == 0
     assert echo([1]).status() == "ready"
+
+
+def test_a_full_queue_refuses_a_map_and_takes_its_first_requests_back(
+    q: TaskQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskq.client.bulk.CALLS", 4)
+    task = q.task(importable.fn)
+    q.limit(max_messages=10)
+    with pytest.raises(errors.QueueFull, match="is full"):
+        task.map(range(20))
+    (stats,) = q.stats().queues
+    assert (stats.ready, stats.cancelled) == (0, 8)
+    assert len(task.map(range(10))) == 10
+
+
+def test_when_full_says_how_long_a_call_waits(q: TaskQueue) -> None:
+    task = q.task(when_full="20s")(importable.fn)
+    q.limit(max_messages=1)
+    first = task(1)
+    worker = threading.Thread(target=lambda: work(q, 1))
+    worker.start()
+    assert task(2) != first
+    worker.join()
+    with pytest.raises(errors.QueueFull, match=r"no room within 0\.01 s"):
+        task.options(when_full=0.01)(3)
+    with pytest.raises(errors.QueueFull, match=r"'q' is full"):
+        task.options(when_full="raise")(3)
+
+
+def test_a_map_waits_for_room_and_keeps_its_order(q: TaskQueue) -> None:
+    seen: list[int] = []
+    task = q.task(when_full=20)(seen.append)
+    q.limit(max_messages=7)
+    done = threading.Event()
+
+    def consume() -> None:
+        while not done.is_set() or q.stats().queues[0].ready:
+            assert work(q, 3) <= 3
+
+    worker = threading.Thread(target=consume)
+    worker.start()
+    handles = task.map(range(100))
+    done.set()
+    worker.join()
+    assert len(handles) == 100
+    assert seen == list(range(100))
+
+
+def test_a_map_that_finds_no_room_in_time_leaves_nothing_behind(q: TaskQueue) -> None:
+    task = q.task(when_full=0.05)(importable.fn)
+    q.limit(max_messages=3)
+    with pytest.raises(errors.QueueFull, match="no room within"):
+        task.map(range(10))
+    (stats,) = q.stats().queues
+    assert (stats.ready, stats.cancelled) == (0, 3)

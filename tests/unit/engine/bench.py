@@ -7,6 +7,7 @@ from typing import Any
 
 from taskq import errors
 from taskq.engine import commands as c
+from taskq.engine.capacity import UNBOUNDED
 from taskq.engine.engine import Engine
 from taskq.journal.sqlite import SqliteJournal
 
@@ -18,9 +19,11 @@ class Bench:
     """Drives an engine as a host does: apply, advance, commit, deliver the replies.
 
     `journal`: where each tick is committed, if anywhere. `draw` is what the backoff's dice show.
+    `capacity`: of the engine that the next `restart` makes.
     """
 
     def __init__(self, now: float = 1000.0, journal: SqliteJournal | None = None) -> None:
+        self.capacity = UNBOUNDED
         self.engine = Engine()
         self.journal = journal
         self.now = now
@@ -87,7 +90,7 @@ class Bench:
     def reload(self) -> Engine:
         """Another engine, filled from the journal."""
         assert self.journal is not None
-        engine = Engine()
+        engine = Engine(self.capacity)
         self.journal.load(engine, self.now)
         engine.advance(self.now)
         return engine

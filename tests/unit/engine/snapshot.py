@@ -21,6 +21,7 @@ def snapshot(engine: Engine) -> dict[str, Any]:
     """
     ledger = engine.ledger
     return {
+        "bytes": ledger.bytes,
         "groups": {
             (queue.name, group.name): _group(group)
             for queue in ledger.queues.values()
@@ -39,6 +40,8 @@ def _group(group: Group) -> dict[str, Any]:
         "purged": group.purged,
         "paused": group.paused,
         "bytes": group.bytes,
+        "dead_bytes": group.dead_bytes,
+        "capacity": group.queue.capacity,
         "unknown": dict(group.unknown),
         "from_seq": group.from_seq,
         "ready": [entry.message.id for entry in group.ready],

@@ -7,7 +7,7 @@ from math import inf, nan
 import pytest
 
 from taskq.engine import commands as c
-from taskq.engine import produce
+from taskq.engine import enqueue
 from taskq.errors import PayloadTooLarge, TaskqError
 from tests.unit.engine.bench import Bench, ids
 
@@ -98,7 +98,7 @@ def test_numbers_that_would_stop_the_clock_are_refused(
 def test_54_a_payload_over_the_limit_refuses_the_whole_request(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(produce, "MAX_PAYLOAD", 10)
+    monkeypatch.setattr(enqueue, "MAX_PAYLOAD", 10)
     bench.enqueue("exact", payload=b"x" * 10)
     calls = [c.Call("small", b""), c.Call("big", b"x" * 11)]
     with pytest.raises(PayloadTooLarge, match="big"):

@@ -209,7 +209,17 @@ def add_and_purge_in_one_tick(bench: Bench) -> None:
     bench.tick()
 
 
+def limit(bench: Bench) -> None:
+    bench.call(c.Limit("q", max_messages=2))
+    bench.call(c.Limit("other", max_messages=7, max_bytes=2**40))
+    bench.register()
+    bench.register(3, worker="w2", group="audit")
+    bench.bury("dead")
+    bench.enqueue("a")
+
+
 OPERATIONS = [
+    limit,
     enqueue_variants,
     claim,
     ack,
