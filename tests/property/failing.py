@@ -83,7 +83,7 @@ class Failing(Stage):
         committed=st.booleans(),
         down=st.sampled_from([0.0, 1.0, 100.0]),
         returning=st.booleans(),
-        capacity=st.sampled_from([(0, 0), (0, 0), (0, 0), (12, 0), (0, 100), (30, 300)]),
+        capacity=st.sampled_from([(0, 0), (0, 0), (0, 0), (12, 0), (0, 45), (30, 300)]),
     )
     def crash(
         self,

@@ -21,6 +21,7 @@ class Waiting:
     rid: int
     session: int
     request: c.Enqueue
+    deadline: float
     taken: int = 0
     existing: int = 0
 
@@ -31,7 +32,7 @@ class Limiting(Stage):
     @rule(
         queue=st.sampled_from(QUEUES),
         messages=st.sampled_from([None, 0, 0, 0, 1, 3, 8]),
-        size=st.sampled_from([None, 0, 0, 0, 20, 60]),
+        size=st.sampled_from([None, 0, 0, 25, 40, 100]),
     )
     def limit(self, queue: str, messages: int | None, size: int | None) -> None:
         old = self.ledger.queue(queue).capacity if queue in self.ledger.queues else (0, 0)
@@ -49,8 +50,8 @@ class Limiting(Stage):
         queue=st.sampled_from(QUEUES),
         task=st.sampled_from(TASKS),
         options=task_options,
-        payload=st.binary(max_size=20),
-        wait=st.sampled_from([1.0, 5.0, 50.0]),
+        payload=st.sampled_from([b"", b"p", b"large" * 4]),
+        wait=st.sampled_from([1.0, 50.0, 500.0]),
         same=st.booleans(),
     )
     def enqueue_with_patience(
@@ -68,7 +69,7 @@ class Limiting(Stage):
         request = c.Enqueue(queue, task, options, calls, wait=wait)
         self.sessions += not same
         session = PRODUCERS + self.sessions
-        self.offers.append(Waiting(0, session, request))
+        self.offers.append(Waiting(0, session, request, self.bench.now + wait))
         self.offers[-1].rid = self.bench.apply(request, session)
         self.bench.deliver()
         self.learn()
@@ -102,6 +103,7 @@ class Limiting(Stage):
             for queue in self.ledger.queues.values()
             for offer in queue.offers
         }
+        passed: set[str] = set()
         for waiting in list(self.offers):
             calls = waiting.request.calls
             reply = self.bench.answer(waiting.rid)
@@ -113,9 +115,13 @@ class Limiting(Stage):
             else:
                 assert reply.rest < len(calls) or not calls
                 taken, existing = len(calls) - reply.rest, reply.existing
+            in_order = taken == waiting.taken or waiting.request.queue not in passed
+            assert in_order, "11: a producer has overtaken one that came first"
             self._accepted(waiting, taken, existing)
             if reply is not None:
                 self.offers.remove(waiting)
+            else:
+                passed.add(waiting.request.queue)
 
     def _accepted(self, waiting: Waiting, taken: int, existing: list[str]) -> None:
         assert taken >= waiting.taken, "2: acknowledged, and then not"
@@ -133,6 +139,7 @@ class Limiting(Stage):
     @invariant()
     def nobody_waits_in_vain(self) -> None:
         check_nobody_waits_in_vain(self.bench.engine)
+        assert all(each.deadline > self.bench.now for each in self.offers), "13: waits too long"
         assert {each.rid for each in self.offers} >= {
             offer.request.rid for queue in self.ledger.queues.values() for offer in queue.offers
         }

@@ -109,6 +109,7 @@ class Model:
 
     def delivered(self, messages: list[c.Delivered], group: str, now: float) -> None:
         """3, 5, 6, 7, 9, 11: what holds for each delivery."""
+        self._check_order(messages, group)
         for told in messages:
             assert told.receipt > self.last_receipt, "3: the fence did not rise"
             self.last_receipt = told.receipt
@@ -130,6 +131,17 @@ class Model:
             copy.deliveries += 1
             attempt = copy.deliveries - copy.handed_back
             assert told.attempt == attempt, f"5: attempt {told.attempt}, not {attempt}"
+
+    def _check_order(self, messages: list[c.Delivered], group: str) -> None:
+        """11: in one claim, also what comes back stands in its old place."""
+        last: dict[tuple[str, int], int] = {}
+        for told in messages:
+            message = self.messages[told.id]
+            copy = message.copies[group]
+            if copy.state is State.READY:  # those that were held come first
+                lane = (message.queue, message.options.priority)
+                assert copy.position > last.get(lane, 0), "11: not in its old place"
+                last[lane] = copy.position
 
     def handed_back(self, id: str, group: str) -> None:
         """A delivery that has ended without cost."""

@@ -69,6 +69,7 @@ class Stage(RuleBasedStateMachine):
             self.make_actor("w2", "c1", "default", QUEUES, None),
             self.make_actor("w3", "c1", "audit", ["q"], None),
         ]
+        self.settled: set[int] = set()  # receipts
         self.told: list[tuple[c.Delivered, str]] = []
         self.watched: set[str] = set()
         self.heard: set[str] = set()

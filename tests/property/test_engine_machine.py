@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 
 import pytest
+from hypothesis import seed
 
+from tests.property.conftest import SEED
 from tests.property.failing import Failing
 from tests.property.limiting import Limiting
 from tests.property.operating import Operating
@@ -17,7 +19,7 @@ class EngineMachine(Limiting, Producing, Working, Operating, Failing):
     """Drives one engine on one journal, and a model beside it."""
 
 
-TestEngine = EngineMachine.TestCase
+TestEngine = seed(SEED)(EngineMachine).TestCase
 TestEngine.pytestmark = [
     pytest.mark.timeout(7200 if os.environ.get("HYPOTHESIS_PROFILE") == "long" else 120)
 ]

@@ -89,6 +89,7 @@ class Working(Stage):
         others = self._copies_of_other_groups(actor.group)
         reply = self.bench.call(c.Settle(outcomes=outcomes), WAITER)
         assert not live & set(reply.rejected), "an outcome in time was refused"
+        self.settled |= live
         if not self.someone_waits():
             assert self._copies_of_other_groups(actor.group) == others, "10: another group's copy"
             for id, states in leads_to.items():
@@ -128,7 +129,11 @@ class Working(Stage):
             return
         message = stale[pick % len(stale)]
         before = snapshot(self.bench.engine)
-        self.bench.call(c.Settle(outcomes=[outcome_of(kind, message)]), WAITER)
+        reply = self.bench.call(c.Settle(outcomes=[outcome_of(kind, message)]), WAITER)
+        if message.receipt not in self.settled and not message.early:
+            assert reply.rejected == [message.receipt], (
+                "4: a lost lease was taken for a settled one"
+            )
         with pytest.raises(errors.LeaseLost):
             self.bench.call(c.Extend(receipt=message.receipt, seconds=100), WAITER)
         assert snapshot(self.bench.engine) == before, "4: a stale receipt changed something"
