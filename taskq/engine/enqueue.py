@@ -61,7 +61,7 @@ def enqueue(
         return c.Enqueued(_accept(ledger, request, request.calls, now))
     refuse_what_never_fits(ledger, queue, request.calls)
     serve(ledger, now)  # there may be room for those who wait since something finished in this tick
-    if request.wait > 0:
+    if request.wait > 0 and request.calls:
         _wait(ledger, session, queue, request, now)
         serve(ledger, now)
         return None

@@ -76,7 +76,7 @@ class Failing(Stage):
         """`stopped`: and the broker was not running meanwhile."""
         if stopped:
             self.bench.engine.forgive(by)
-        self.bench.after(by)
+        self.pass_time(by)
 
     @rule(
         pick=picks,

@@ -40,6 +40,9 @@ class Operating(Stage):
 
     def heartbeat(self, worker: str) -> None:
         attended = self.bench.heartbeat(worker, session=600 + int(worker[1]))
+        for receipt, lease in self.ledger.leases.items():
+            if lease.consumer.worker.name == worker:
+                self._secure(receipt, lease.message.spec.options.lease)
         told = [*attended.cancel, *attended.terminate]
         for receipt in told:
             lease = self.ledger.leases.get(receipt)
@@ -48,8 +51,13 @@ class Operating(Stage):
     def extend(self, pick: int, wanted: float) -> None:
         if self.ledger.leases:
             receipts = sorted(self.ledger.leases)
-            request = c.Extend(receipt=receipts[pick % len(receipts)], seconds=wanted)
-            self.bench.call(request, WAITER)
+            receipt = receipts[pick % len(receipts)]
+            self.bench.call(c.Extend(receipt=receipt, seconds=wanted), WAITER)
+            self._secure(receipt, wanted)
+
+    def _secure(self, receipt: int, seconds: float) -> None:
+        until = self.bench.now + seconds
+        self.secured[receipt] = max(self.secured.get(receipt, 0.0), until)
 
     @rule(
         queue=st.sampled_from(QUEUES),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from math import inf
 from typing import Any
 
 from hypothesis import strategies as st
@@ -69,6 +70,7 @@ class Stage(RuleBasedStateMachine):
             self.make_actor("w2", "c1", "default", QUEUES, None),
             self.make_actor("w3", "c1", "audit", ["q"], None),
         ]
+        self.secured: dict[int, float] = {}  # receipts, and until when they are promised
         self.settled: set[int] = set()  # receipts
         self.told: list[tuple[c.Delivered, str]] = []
         self.watched: set[str] = set()
@@ -124,10 +126,25 @@ class Stage(RuleBasedStateMachine):
 
     def hand_over(self, actor: Actor, messages: list[c.Delivered]) -> None:
         self.learn()
+        queues = self.ledger.queues
+        for each in {message.queue for message in messages}:
+            assert not queues[each].groups[actor.group].paused, "delivered from a paused queue"
         self.model.delivered(messages, actor.group, self.bench.now)
         for message in messages:
             actor.hand[message.receipt] = message
+            self.secured[message.receipt] = self.bench.now + message.lease
             self.told.append((message, actor.group))
+
+    def pass_time(self, by: float) -> None:
+        """3: no lease of a connected worker ends before its time."""
+        until = self.bench.now + by
+        safe = {
+            receipt
+            for receipt, lease in self.ledger.leases.items()
+            if lease.consumer.worker.gone_at == inf and self.secured.get(receipt, 0.0) > until
+        }
+        self.bench.after(by)
+        assert safe <= set(self.ledger.leases), "3: a lease has ended before its time"
 
     def registration(self, actor: Actor, holding: list[int]) -> c.Register:
         return c.Register(

@@ -71,7 +71,7 @@ class Working(Stage):
     @rule(pick=picks, n=st.integers(1, 4), by=seconds)
     def claim_and_fall_silent(self, pick: int, n: int, by: float) -> None:
         self.claim(pick, n)
-        self.bench.after(by)
+        self.pass_time(by)
 
     @rule(pick=picks, how=st.lists(kinds, min_size=1, max_size=4), twice=st.booleans())
     def settle(self, pick: int, how: list[str], twice: bool) -> None:

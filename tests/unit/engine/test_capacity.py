@@ -189,6 +189,13 @@ def test_a_waiting_producer_gives_up_after_its_time(bench: Bench) -> None:
     assert ready(bench) == []
 
 
+def test_a_request_without_calls_waits_for_nobody(bench: Bench) -> None:
+    limit(bench, messages=1)
+    bench.enqueue("a")
+    bench.park(request("b"), SECOND)
+    assert bench.call(request(wait=5)) == c.Enqueued(rid=bench._rid)
+
+
 def test_producers_are_served_in_the_order_in_which_they_came(bench: Bench) -> None:
     limit(bench, messages=1)
     bench.enqueue("a")
