@@ -78,6 +78,14 @@ def enqueue(
 def serve(ledger: Ledger, now: float) -> None:
     """Accept of the waiting offers what there is room for."""
     ledger.is_crowded = False
+    last = ledger.seq - 1
+    while last < ledger.seq and ledger.offering:
+        last = ledger.seq  # what one queue has taken may be known to another from then on
+        ledger.is_crowded = _serve_once(ledger, now)
+
+
+def _serve_once(ledger: Ledger, now: float) -> bool:
+    """Serve each queue; True when the broker is full, so nobody behind that offer is served."""
     open_ = dict(ledger.offering)
     while open_:
         queue = min(open_, key=lambda each: next(iter(each.offers)).number)
@@ -89,9 +97,9 @@ def serve(ledger: Ledger, now: float) -> None:
             if queue.offers:
                 continue
         elif full_group(queue, 1, _next_size(offer)) is None:
-            ledger.is_crowded = True  # the broker is full: nobody else is served before this one
-            return
+            return True
         del open_[queue]
+    return False
 
 
 def overdue(ledger: Ledger, session: Session, now: float) -> None:

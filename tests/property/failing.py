@@ -120,6 +120,10 @@ class Failing(Stage):
         self.bench.now += down
         self.bench.capacity = Capacity(*capacity)
         self.bench.restart()
+        self.secured = {  # a full lease to come back; what was asked for with Extend is not kept
+            receipt: self.bench.now + lease.message.spec.options.lease
+            for receipt, lease in self.ledger.leases.items()
+        }
         self.model.check(self.bench.engine, self.bench.now)
         self.watched.clear()
         self.heard.clear()

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
@@ -11,7 +14,15 @@ from taskq.engine import commands as c
 from tests.property.room import check_nobody_waits_in_vain, fits_broker, fits_queue, must_refuse
 from tests.property.stage import QUEUES, TASKS, Stage, picks, task_options
 
+LARGE = b"large" * 4
 PRODUCERS = 700  # sessions of producers that wait, from here on
+
+
+class Part(NamedTuple):
+    """One call that was taken; `known` has its id if that was known."""
+
+    request: c.Enqueue
+    known: list[str]
 
 
 @dataclass
@@ -25,6 +36,22 @@ class Waiting:
     taken: int = 0
     existing: int = 0
 
+    def progress(self, taken: int, existing: list[str]) -> Iterator[Part]:
+        """The calls that were taken since the last time, one by one."""
+        assert taken >= self.taken, "2: acknowledged, and then not"
+        request = self.request
+        ids = [call.id for call in request.calls[self.taken : taken]]
+        known = existing[self.existing :]
+        for position, call in enumerate(request.calls[self.taken : taken]):
+            # of two calls with one id in a request, the first may be new
+            again = known[:1] == [call.id] and ids[position:].count(call.id) == known.count(call.id)
+            yield Part(
+                c.Enqueue(request.queue, request.task, request.options, [call]),
+                [known.pop(0)] if again else [],
+            )
+        assert not known, f"9: {known} were said to be known"
+        self.taken, self.existing = taken, len(existing)
+
 
 class Limiting(Stage):
     """Rules of limits."""
@@ -32,7 +59,7 @@ class Limiting(Stage):
     @rule(
         queue=st.sampled_from(QUEUES),
         messages=st.sampled_from([None, 0, 0, 0, 1, 3, 8]),
-        size=st.sampled_from([None, 0, 0, 25, 40, 100]),
+        size=st.sampled_from([None, 0, 0, 30, 45, 100]),
     )
     def limit(self, queue: str, messages: int | None, size: int | None) -> None:
         old = self.ledger.queue(queue).capacity if queue in self.ledger.queues else (0, 0)
@@ -50,7 +77,7 @@ class Limiting(Stage):
         queue=st.sampled_from(QUEUES),
         task=st.sampled_from(TASKS),
         options=task_options,
-        payload=st.sampled_from([b"", b"p", b"large" * 4]),
+        payload=st.sampled_from([b"", b"p", LARGE]),
         wait=st.sampled_from([1.0, 50.0, 500.0]),
         same=st.booleans(),
     )
@@ -74,6 +101,28 @@ class Limiting(Stage):
         self.bench.deliver()
         self.learn()
         self.bench.tick()
+
+    @precondition(lambda self: len(self.offers) < 4)
+    @rule(
+        names=st.lists(st.integers(0, 60), min_size=4, max_size=6, unique=True),
+        queue=st.sampled_from(QUEUES),
+        most=st.sampled_from([(1, 0), (3, 0), (0, 30), (0, 30), (2, 45), None]),
+        wait=st.sampled_from([1.0, 50.0, 500.0]),
+        options=task_options,
+    )
+    def a_queue_fills_up(
+        self,
+        names: list[int],
+        queue: str,
+        most: tuple[int, int] | None,
+        wait: float,
+        options: c.Options,
+    ) -> None:
+        """The way to what is rare by chance: large calls that wait, and small ones behind them."""
+        if most is not None:
+            self.limit(queue, *most)
+        for part, payload in ((names[:-1], LARGE), (names[-1:], b"p")):
+            self.enqueue_with_patience(part, queue, "known", options, payload, wait, same=False)
 
     @precondition(lambda self: self.offers)
     @rule(pick=picks)
@@ -104,6 +153,7 @@ class Limiting(Stage):
             for offer in queue.offers
         }
         passed: set[str] = set()
+        parts: dict[str, deque[Part]] = {}
         for waiting in list(self.offers):
             calls = waiting.request.calls
             reply = self.bench.answer(waiting.rid)
@@ -115,26 +165,31 @@ class Limiting(Stage):
             else:
                 assert reply.rest < len(calls) or not calls
                 taken, existing = len(calls) - reply.rest, reply.existing
-            in_order = taken == waiting.taken or waiting.request.queue not in passed
+            queue = waiting.request.queue
+            in_order = taken == waiting.taken or queue not in passed
             assert in_order, "11: a producer has overtaken one that came first"
-            self._accepted(waiting, taken, existing)
+            parts.setdefault(queue, deque()).extend(waiting.progress(taken, existing))
             if reply is not None:
                 self.offers.remove(waiting)
             else:
-                passed.add(waiting.request.queue)
+                passed.add(queue)
+        self._accepted(parts)
 
-    def _accepted(self, waiting: Waiting, taken: int, existing: list[str]) -> None:
-        assert taken >= waiting.taken, "2: acknowledged, and then not"
-        request, engine = waiting.request, self.bench.engine
-        part = c.Enqueue(
-            request.queue, request.task, request.options, request.calls[waiting.taken : taken]
-        )
-        known = existing[waiting.existing :]
-        self.model.enqueued(part, c.Enqueued(known), self.bench.now, engine)
-        if len(part.calls) > len(known):
-            assert fits_queue(engine, request.queue, 0, 0), "53: above the limit of the queue"
-            assert fits_broker(engine, 0, 0), "53: above the limit of the broker"
-        waiting.taken, waiting.existing = taken, len(existing)
+    def _accepted(self, parts: dict[str, deque[Part]]) -> None:
+        """In order within a queue; an id that is known from another queue comes after that one."""
+        engine = self.bench.engine
+        while waiting := [queue for queue in parts.values() if queue]:
+            ripe = (q for q in waiting if all(map(self._is_known, q[0].known)))
+            part = next(ripe, waiting[0]).popleft()
+            self.model.enqueued(part.request, c.Enqueued(part.known), self.bench.now, engine)
+            if not part.known:
+                name = part.request.queue
+                assert fits_queue(engine, name, 0, 0), "53: above the limit of the queue"
+                assert fits_broker(engine, 0, 0), "53: above the limit of the broker"
+
+    def _is_known(self, id: str) -> bool:
+        message = self.model.messages.get(id)
+        return message is not None and not self.model.forgotten(message, self.bench.now)
 
     @invariant()
     def nobody_waits_in_vain(self) -> None:

@@ -54,6 +54,7 @@ class Operating(Stage):
             receipt = receipts[pick % len(receipts)]
             self.bench.call(c.Extend(receipt=receipt, seconds=wanted), WAITER)
             self._secure(receipt, wanted)
+            self.pass_time(wanted / 2 if pick % 2 else 0.0)
 
     def _secure(self, receipt: int, seconds: float) -> None:
         until = self.bench.now + seconds

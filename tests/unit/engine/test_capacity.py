@@ -304,6 +304,17 @@ def test_queues_do_not_hold_each_other_up(bench: Bench) -> None:
     assert (bench.answer(mine) is None, bench.answer(theirs) is None) == (True, False)
 
 
+def test_an_id_that_another_queue_has_taken_meanwhile_waits_no_longer(bench: Bench) -> None:
+    for queue in ("p", "q"):
+        limit(bench, messages=1, queue=queue)
+        bench.enqueue(f"first of {queue}", queue=queue)
+    first = bench.park(request("a", queue="p"), SECOND)
+    second = bench.park(request("a"), THIRD)
+    finish(bench)
+    assert bench.answer(second) == c.Enqueued(rid=second)
+    assert bench.answer(first) == c.Enqueued(["a"], rid=first)
+
+
 def test_the_broker_as_a_whole_serves_its_producers_in_turn() -> None:
     bench = bounded(Capacity(bytes=20))
     bench.enqueue("a", payload=b"x" * 20)
