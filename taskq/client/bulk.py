@@ -12,7 +12,7 @@ from taskq import loader
 from taskq.client.handle import ResultHandle
 from taskq.client.handles import HandleSet
 from taskq.engine.commands import Call, Cancel, Enqueue
-from taskq.errors import TaskqError, UnknownMessage
+from taskq.errors import TaskqError
 
 if TYPE_CHECKING:
     from taskq.backends.port import Connection
@@ -126,8 +126,7 @@ def _take_back(connection: Connection, offered: list[list[str]]) -> None:
     """
     for ids in offered:
         try:
-            connection.call(Cancel(ids=ids))
-        except UnknownMessage:
-            continue  # that request was refused
+            # of a request that was waiting for room, only a part may have been accepted
+            connection.call(Cancel(ids=ids, missing_ok=True))
         except TaskqError:
             return  # the broker is gone

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -119,6 +120,20 @@ def test_limits_of_the_broker_and_of_a_queue_are_shown_and_survive_a_restart(
     off = terminal.taskq("queue", "limit", "narrow", "--max-messages", "0", "--broker", "narrow")
     assert off.stdout == "narrow has no limit\n"
     assert terminal.run("producer.py", "raise", "3", "10").stdout == "0\n"
+
+
+def test_a_map_that_is_interrupted_while_it_waits_takes_back_what_was_accepted(
+    terminal: Terminal,
+) -> None:
+    terminal.run("-c", START)
+    terminal.taskq("queue", "limit", "narrow", "--max-messages", "3", "--broker", "narrow")
+    producer = terminal.start("producer.py", "map", "10", "10")
+    wait_until(lambda: stats(terminal).queues[0].producers == 1)
+    assert stats(terminal).queues[0].ready == 3
+    producer.send_signal(signal.SIGINT)
+    assert "KeyboardInterrupt" in producer.communicate(timeout=30)[1]
+    (queue,) = stats(terminal).queues
+    assert (queue.ready, queue.cancelled, queue.producers) == (0, 3, 0)
 
 
 def test_a_limit_that_is_none_is_refused(terminal: Terminal) -> None:
