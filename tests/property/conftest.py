@@ -17,7 +17,7 @@ COMMON = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 settings.register_profile("normal", COMMON, max_examples=150, stateful_step_count=60)
-settings.register_profile("long", COMMON, max_examples=1100, stateful_step_count=200)
+settings.register_profile("long", COMMON, max_examples=1150, stateful_step_count=200)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "normal"))
 SEED = int(os.environ.get("HYPOTHESIS_SEED") or int.from_bytes(os.urandom(4), "big"))
 

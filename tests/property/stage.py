@@ -57,7 +57,9 @@ class Actor:
 
 
 class Stage(RuleBasedStateMachine):
-    """Drives one engine on one journal, and a model beside it."""
+    """Drives one engine on one journal, and a model beside it. `steps`: of all runs together."""
+
+    steps = 0
 
     def __init__(self) -> None:
         super().__init__()
@@ -208,6 +210,7 @@ class Stage(RuleBasedStateMachine):
 
     @invariant()
     def every_promise_holds(self) -> None:
+        Stage.steps += 1
         self.collect()
         self.model.check(self.bench.engine, self.bench.now)
 

@@ -12,6 +12,7 @@ from tests.property.failing import Failing
 from tests.property.limiting import Limiting
 from tests.property.operating import Operating
 from tests.property.producing import Producing
+from tests.property.stage import Stage
 from tests.property.working import Working
 
 
@@ -19,7 +20,12 @@ class EngineMachine(Limiting, Producing, Working, Operating, Failing):
     """Drives one engine on one journal, and a model beside it."""
 
 
+LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 TestEngine = seed(SEED)(EngineMachine).TestCase
-TestEngine.pytestmark = [
-    pytest.mark.timeout(7200 if os.environ.get("HYPOTHESIS_PROFILE") == "long" else 120)
-]
+TestEngine.pytestmark = [pytest.mark.timeout(7200 if LONG else 120)]
+
+
+@pytest.mark.skipif(not LONG, reason="counts the steps of HYPOTHESIS_PROFILE=long")
+def test_the_long_profile_takes_its_steps() -> None:
+    print(f"{Stage.steps:,} steps")
+    assert Stage.steps >= 200_000
