@@ -11,6 +11,7 @@ from taskq.engine.capacity import UNBOUNDED
 from taskq.engine.engine import Engine
 from taskq.journal.sqlite import SqliteJournal
 
+MOMENT = 2.0**-10  # seconds; sums of it and of whole seconds are exact, unlike those of 0.001
 PRODUCER = 1  # the session that commands come from unless a test names another
 WORKER = 2  # the session that `register` uses unless a test names another
 

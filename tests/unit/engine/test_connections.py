@@ -7,7 +7,7 @@ import pytest
 from taskq.engine import commands as c
 from taskq.engine.consumers import GRACE
 from taskq.errors import UnknownConsumer
-from tests.unit.engine.bench import WORKER, Bench, ids
+from tests.unit.engine.bench import MOMENT, WORKER, Bench, ids
 
 HEART = WORKER + 100  # the session of the launcher
 
@@ -23,9 +23,9 @@ def test_a_worker_without_any_connection_has_a_grace(bench: Bench) -> None:
     bench.enqueue("a", lease=1000)
     bench.claim_one()
     bench.disconnect(WORKER)
-    bench.after(GRACE - 0.001)
+    bench.after(GRACE - MOMENT)
     assert bench.state("a") == "leased"
-    bench.after(0.001)
+    bench.after(MOMENT)
     assert bench.state("a") == "ready"
     assert "connections were closed" in bench.job("a").errors[0].text
     assert bench.call(c.GetStats()).workers == []

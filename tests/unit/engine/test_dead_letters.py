@@ -6,7 +6,7 @@ import pytest
 
 from taskq.engine import commands as c
 from taskq.errors import TaskqError, UnknownMessage
-from tests.unit.engine.bench import Bench, ids
+from tests.unit.engine.bench import MOMENT, Bench, ids
 
 
 @pytest.fixture
@@ -120,9 +120,9 @@ def test_replay_at_a_rate(bench: Bench) -> None:
     bench.bury(*"abcd")
     assert bench.call(c.Replay(queue="q", rate=2.0)).count == 4
     assert ids(bench.claim()) == ["a"]
-    bench.after(0.499)
+    bench.after(0.5 - MOMENT)
     assert bench.claim() == []
-    bench.after(0.001)
+    bench.after(MOMENT)
     assert ids(bench.claim()) == ["b"]
     bench.after(1)
     assert ids(bench.claim()) == ["c", "d"]

@@ -7,7 +7,7 @@ import pytest
 from taskq.engine import commands as c
 from taskq.engine.consumers import GRACE, HEARTBEAT
 from taskq.errors import LeaseLost
-from tests.unit.engine.bench import WORKER, Bench
+from tests.unit.engine.bench import MOMENT, WORKER, Bench
 
 HEART = WORKER + 100  # the session of the launcher
 
@@ -23,9 +23,9 @@ def test_a_lease_runs_out_exactly_at_its_end(bench: Bench) -> None:
     bench.enqueue("a", lease=20)
     bench.claim_one()
     assert bench.engine.next_deadline() == bench.now + 20
-    bench.after(19.999)
+    bench.after(20 - MOMENT)
     assert bench.state("a") == "leased"
-    bench.after(0.001)
+    bench.after(MOMENT)
     assert bench.state("a") == "ready"
     assert bench.job("a").errors[0].kind == "WorkerLost"
     assert bench.stats().failed == 1
@@ -74,9 +74,9 @@ def test_the_shortest_lease_sets_the_pace_of_the_heartbeats(bench: Bench) -> Non
 
 def test_a_heartbeat_is_answered_when_the_next_is_wanted(bench: Bench) -> None:
     beat = bench.park(c.Heartbeat(worker="w", info=c.WorkerInfo(), wait=60), HEART)
-    bench.after(HEARTBEAT - 0.001)
+    bench.after(HEARTBEAT - MOMENT)
     assert bench.answer(beat) is None
-    bench.after(0.001)
+    bench.after(MOMENT)
     assert bench.answer(beat) is not None
 
 
@@ -86,9 +86,9 @@ def test_extend_makes_one_lease_last_longer(bench: Bench) -> None:
     bench.call(c.Extend(receipt=first.receipt, seconds=100))
     bench.after(10)
     assert (bench.state("a"), bench.state("b")) == ("leased", "ready")
-    bench.after(89.999)
+    bench.after(90 - MOMENT)
     assert bench.state("a") == "leased"
-    bench.after(0.001)
+    bench.after(MOMENT)
     assert bench.state("a") == "ready"
 
 
@@ -148,9 +148,9 @@ def test_forgiven_time_makes_every_lease_longer(bench: Bench) -> None:
     bench.engine.forgive(60)
     bench.tick()
     assert (bench.state("old"), bench.state("new")) == ("leased", "leased")
-    bench.after(5.999)
+    bench.after(6 - MOMENT)
     assert bench.state("old") == "leased"
-    bench.after(0.001)
+    bench.after(MOMENT)
     assert (bench.state("old"), bench.state("new")) == ("ready", "leased")
     bench.after(4)
     assert bench.state("new") == "ready"

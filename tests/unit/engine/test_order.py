@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from taskq.engine.commands import Cancel, Replay
-from tests.unit.engine.bench import Bench, ids
+from tests.unit.engine.bench import MOMENT, Bench, ids
 
 
 @pytest.fixture
@@ -69,17 +69,17 @@ def test_a_claim_of_none_takes_none(bench: Bench, n: int) -> None:
 def test_a_delay_is_never_early(bench: Bench) -> None:
     bench.enqueue("a", delay=10)
     assert bench.state("a") == "scheduled"
-    bench.after(9.999)
+    bench.after(10 - MOMENT)
     assert bench.claim() == []
-    bench.after(0.001)
+    bench.after(MOMENT)
     assert ids(bench.claim()) == ["a"]
 
 
 def test_an_eta_is_never_early(bench: Bench) -> None:
     bench.enqueue("a", eta_at=bench.now + 5)
-    bench.tick(bench.now + 4.999)
+    bench.tick(bench.now + 5 - MOMENT)
     assert bench.claim() == []
-    bench.after(0.001)
+    bench.after(MOMENT)
     assert ids(bench.claim()) == ["a"]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from taskq.engine import commands as c
-from tests.unit.engine.bench import WORKER, Bench, ids
+from tests.unit.engine.bench import MOMENT, WORKER, Bench, ids
 
 
 @pytest.fixture
@@ -25,9 +25,9 @@ def test_a_parked_claim_gets_what_is_enqueued(bench: Bench) -> None:
 def test_a_parked_claim_gets_what_becomes_due(bench: Bench) -> None:
     bench.enqueue("a", delay=5)
     rid = bench.park_claim()
-    bench.after(4.999)
+    bench.after(5 - MOMENT)
     assert bench.answer(rid) is None
-    bench.after(0.001)
+    bench.after(MOMENT)
     assert ids(bench.answer(rid).messages) == ["a"]
 
 
@@ -63,9 +63,9 @@ def test_a_parked_claim_gets_what_comes_back(bench: Bench, how: str) -> None:
 def test_a_claim_is_over_in_its_time_exactly(bench: Bench) -> None:
     rid = bench.park_claim(wait=5)
     assert bench.engine.next_deadline() == bench.now + 5
-    bench.after(4.999)
+    bench.after(5 - MOMENT)
     assert bench.answer(rid) is None
-    bench.after(0.001)
+    bench.after(MOMENT)
     assert bench.answer(rid).messages == []
     bench.enqueue("a")
     assert bench.state("a") == "ready"

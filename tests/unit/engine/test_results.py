@@ -9,7 +9,7 @@ import pytest
 from taskq.engine import commands as c
 from taskq.engine.results import REMEMBERED
 from taskq.errors import UnknownMessage
-from tests.unit.engine.bench import Bench, ids
+from tests.unit.engine.bench import MOMENT, Bench, ids
 
 
 @pytest.fixture
@@ -30,9 +30,9 @@ def results(bench: Bench) -> int:
 
 def test_a_result_lives_for_its_ttl(bench: Bench) -> None:
     finish(bench, "a", result_ttl=100)
-    bench.after(99.999)
+    bench.after(100 - MOMENT)
     assert bench.end("a").value == b"value"
-    bench.after(0.001)
+    bench.after(MOMENT)
     assert bench.end("a").state == "forgotten"
 
 

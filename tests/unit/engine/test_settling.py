@@ -6,7 +6,7 @@ import pytest
 
 from taskq.engine import commands as c
 from taskq.engine.retry import Backoff
-from tests.unit.engine.bench import Bench, failure, ids
+from tests.unit.engine.bench import MOMENT, Bench, failure, ids
 from tests.unit.engine.snapshot import snapshot
 
 TEN = Backoff(base=10, factor=3, max=1000, jitter=False)
@@ -64,9 +64,9 @@ def test_a_retry_waits_for_its_backoff_and_counts_attempts(bench: Bench) -> None
         assert message.attempt == attempt
         bench.fail(message)
         assert bench.state("a") == "scheduled"
-        bench.after(wait - 0.001)
+        bench.after(wait - MOMENT)
         assert bench.claim() == []
-        bench.after(0.001)
+        bench.after(MOMENT)
     last = bench.claim_one()
     assert last.attempt == 3
     bench.fail(last)

@@ -6,7 +6,7 @@ import pytest
 
 from taskq.engine import commands as c
 from taskq.engine import produce
-from tests.unit.engine.bench import PRODUCER, Bench
+from tests.unit.engine.bench import MOMENT, PRODUCER, Bench
 
 WAITER = 5
 
@@ -124,9 +124,9 @@ def test_a_wait_is_over_in_its_time_exactly(bench: Bench) -> None:
     bench.enqueue("a", delay=1000)
     rid = bench.park(wait("a", seconds=2), WAITER)
     assert bench.engine.next_deadline() == bench.now + 2
-    bench.after(1.999)
+    bench.after(2 - MOMENT)
     assert bench.answer(rid) is None
-    bench.after(0.001)
+    bench.after(MOMENT)
     reply = bench.answer(rid)
     assert (reply.finished, reply.pending) == ([], 1)
 

@@ -9,7 +9,7 @@ import pytest
 from taskq.engine import commands as c
 from taskq.journal.none import NoJournal
 from taskq.journal.sqlite import SqliteJournal
-from tests.unit.engine.bench import Bench, ids
+from tests.unit.engine.bench import MOMENT, Bench, ids
 from tests.unit.engine.snapshot import snapshot
 from tests.unit.journal.operations import OPERATIONS
 
@@ -72,9 +72,9 @@ def test_a_worker_has_a_full_lease_to_come_back(bench: Bench) -> None:
     bench.claim_one()
     bench.after(19)
     bench.restart()
-    bench.after(19.999)
+    bench.after(20 - MOMENT)
     assert bench.state("a") == "leased"
-    bench.after(0.001)
+    bench.after(MOMENT)
     assert bench.state("a") == "ready"
     assert bench.call(c.GetStats()).workers == []
 
