@@ -58,7 +58,7 @@ def _message(message: Message) -> tuple[Any, ...]:
     spec = message.spec
     return (
         message.seq,
-        (spec.queue, spec.task, spec.options),
+        (spec.queue, spec.task, spec.options, spec.uses),
         message.payload,
         message.created_at,
         message.due_at,

@@ -96,7 +96,22 @@ def test_a_worker_on_a_new_connection_is_told_again(bench: Bench) -> None:
     assert (attended.cancel, attended.terminate) == ([one.receipt], [two.receipt])
 
 
-@pytest.mark.parametrize("how", ["fail", "release", "lapse", "reap", "abandon", "register"])
+HOWEVER = ["fail", "release", "lapse", "reap", "reap unstarted", "leave", "abandon", "register"]
+
+
+@pytest.mark.parametrize("terminate", [False, True])
+def test_a_new_connection_is_told_at_once_of_the_one_thing_that_shall_stop(
+    bench: Bench, terminate: bool
+) -> None:
+    bench.enqueue("a")
+    message = bench.claim_one()
+    cancel(bench, "a", terminate=terminate)
+    bench.heartbeat(session=HEART)
+    attended = bench.heartbeat(wait=60, session=HEART + 1)
+    assert (attended.terminate if terminate else attended.cancel) == [message.receipt]
+
+
+@pytest.mark.parametrize("how", HOWEVER)
 def test_however_a_cancelled_run_ends_it_is_cancelled(bench: Bench, how: str) -> None:
     bench.enqueue("a", retries=5, lease=10)
     message = bench.claim_one()
@@ -109,11 +124,20 @@ def test_however_a_cancelled_run_ends_it_is_cancelled(bench: Bench, how: str) ->
         bench.after(10)
     elif how == "reap":
         bench.reap(running=[message.receipt])
+    elif how == "reap unstarted":
+        bench.reap(running=[])
+    elif how == "leave":
+        bench.call(c.Leave(worker="w"))
     elif how == "register":
         bench.register()
     else:
         bench.settle(c.Abandon(message.receipt, "a"))
-    assert bench.end("a").state == "cancelled"
+    end = bench.end("a")
+    reasons = {"fail": "ValueError", "lapse": "WorkerLost", "reap": "WorkerLost"}
+    assert (end.state, end.error and end.error.kind) == ("cancelled", reasons.get(how))
+    job = bench.job("a")
+    assert job.finished_at == bench.now
+    assert job.errors == ([end.error] if end.error else [])
     assert bench.engine.ledger.messages == {}
 
 
@@ -146,6 +170,12 @@ def test_an_unknown_id_refuses_all_and_changes_nothing(bench: Bench) -> None:
     with pytest.raises(UnknownMessage, match="'nobody'"):
         cancel(bench, "a", "nobody")
     assert bench.state("a") == "ready"
+
+
+def test_ids_that_are_not_there_may_be_passed_over(bench: Bench) -> None:
+    bench.enqueue("a")
+    reply = bench.call(c.Cancel(ids=["nobody", "a"], missing_ok=True))
+    assert reply.cancelled == ["a"]
 
 
 def test_the_same_id_twice_in_one_request(bench: Bench) -> None:

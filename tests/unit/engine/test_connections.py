@@ -31,6 +31,18 @@ def test_a_worker_without_any_connection_has_a_grace(bench: Bench) -> None:
     assert bench.call(c.GetStats()).workers == []
 
 
+def test_a_lease_shorter_than_the_grace_ends_in_its_own_time(bench: Bench) -> None:
+    bench.enqueue("a", lease=GRACE / 2)
+    bench.claim_one()
+    bench.disconnect(WORKER)
+    bench.after(GRACE / 2)
+    assert bench.state("a") == "ready"
+    assert "lease ran out" in bench.job("a").errors[0].text
+    assert len(bench.call(c.GetStats()).workers) == 1
+    bench.after(GRACE / 2)
+    assert bench.call(c.GetStats()).workers == []
+
+
 def test_a_worker_that_returns_within_the_grace_keeps_its_leases(bench: Bench) -> None:
     bench.enqueue("a", lease=1000)
     message = bench.claim_one()
@@ -86,6 +98,39 @@ def test_a_connection_that_changes_its_worker_is_the_old_ones_no_more(bench: Ben
     bench.register(worker="other", consumer="c")
     bench.after(GRACE)
     assert bench.state("a") == "ready"
+
+
+def test_a_connection_that_beats_for_another_worker_is_the_old_ones_no_more(bench: Bench) -> None:
+    bench.heartbeat("first", session=9)
+    bench.heartbeat("second", session=9)
+    bench.after(GRACE)
+    assert [worker.name for worker in bench.call(c.GetStats()).workers] == ["w", "second"]
+
+
+def test_a_parked_heartbeat_ends_with_its_own_connection_and_no_other(bench: Bench) -> None:
+    bench.enqueue("a")
+    message = bench.claim_one()
+    request = c.Heartbeat(worker="w", info=c.WorkerInfo(), wait=60)
+    beat = bench.park(request, HEART)
+    gone = bench.park(c.Heartbeat(worker="other", info=c.WorkerInfo(), wait=60), HEART + 1)
+    bench.register(3, worker="other", consumer="c3", queues=["q2"])
+    bench.enqueue("b", queue="q2")
+    bench.claim_one(3, queues=["q2"])
+    bench.disconnect(WORKER)
+    bench.disconnect(HEART + 1)
+    bench.call(c.Cancel(ids=["a", "b"]))
+    assert bench.answer(beat).cancel == [message.receipt]
+    assert bench.answer(gone) is None
+
+
+def test_nothing_rings_for_a_connection_that_has_closed(bench: Bench) -> None:
+    bench.enqueue("a", delay=1000)
+    rids = [bench.park_claim(wait=5), bench.park(c.Wait(watch=1, wait=5, add=["a"]), 9)]
+    bench.disconnect(WORKER)
+    bench.disconnect(9)
+    bench.disconnect(77)  # it has never said a word
+    bench.after(60)
+    assert [bench.answer(rid) for rid in rids] == [None, None]
 
 
 def test_a_farewell_does_not_touch_a_successor_of_the_same_name(bench: Bench) -> None:

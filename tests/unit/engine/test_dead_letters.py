@@ -31,6 +31,7 @@ def test_an_entry_tells_the_whole_story(bench: Bench) -> None:
     (entry,) = reply.entries
     assert (entry.id, entry.queue, entry.group, entry.task) == ("a", "q", "default", "mail.send")
     assert (entry.payload, entry.reason, entry.attempts) == (b"call", "ValueError: no", 2)
+    assert entry.deliveries == 2
     assert (entry.enqueued_at, entry.first_failed_at, entry.last_failed_at) == (
         first_at,
         first_at,
@@ -57,6 +58,7 @@ def test_listing_filters_and_limits_oldest_first(bench: Bench) -> None:
     assert listed(bench, queue="other") == []
     assert listed(bench, id="nobody") == []
     assert bench.call(c.ListDead(task="mail", limit=1)).total == 3
+    assert bench.call(c.ListDead(since=bench.now)).entries[0].id == "a"
 
 
 def test_a_list_goes_on_behind_an_entry(bench: Bench) -> None:
@@ -107,6 +109,12 @@ def test_a_replayed_one_can_die_again(bench: Bench) -> None:
     assert bench.stats().dead == 1
 
 
+def test_several_are_replayed_by_their_ids(bench: Bench) -> None:
+    bench.bury(*"abc")
+    assert bench.call(c.Replay(ids=["a", "c"])).count == 2
+    assert (ids(bench.claim()), listed(bench)) == (["a", "c"], ["b"])
+
+
 def test_replay_all_of_a_queue(bench: Bench) -> None:
     bench.bury("a", "b")
     bench.register(3, consumer="c3", queues=["other"])
@@ -128,6 +136,16 @@ def test_replay_at_a_rate(bench: Bench) -> None:
     assert ids(bench.claim()) == ["c", "d"]
 
 
+def test_replay_at_less_than_one_a_second(bench: Bench) -> None:
+    bench.bury(*"ab")
+    bench.call(c.Replay(queue="q", rate=0.5))
+    assert ids(bench.claim()) == ["a"]
+    bench.after(2 - MOMENT)
+    assert bench.claim() == []
+    bench.after(MOMENT)
+    assert ids(bench.claim()) == ["b"]
+
+
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
 def test_a_rate_must_be_above_0(bench: Bench, rate: float) -> None:
     bench.bury("a")
@@ -144,6 +162,18 @@ def test_purge_forgets_without_a_result(bench: Bench) -> None:
     assert bench.engine.ledger.messages == {}
     stats = bench.stats()
     assert (stats.dead, stats.purged, stats.bytes) == (0, 2, 0)
+
+
+def test_a_purge_keeps_to_its_queue_and_group(bench: Bench) -> None:
+    bench.register(3, worker="auditor", group="audit")
+    bench.enqueue("a")
+    bench.enqueue("x", queue="q2")
+    for message in [bench.claim_one(), bench.claim_one(3), bench.claim_one(queues=["q2"])]:
+        bench.fail(message)
+    assert bench.call(c.PurgeDead(queue="q", group="audit")).count == 1
+    assert (bench.state("a"), bench.state("x")) == ("dead", "dead")
+    assert bench.call(c.PurgeDead(queue="q")).count == 1
+    assert (bench.state("a"), bench.state("x")) == ("unknown", "dead")
 
 
 @pytest.mark.parametrize("request_type", [c.Replay, c.PurgeDead])

@@ -31,6 +31,16 @@ def test_a_lease_runs_out_exactly_at_its_end(bench: Bench) -> None:
     assert bench.stats().failed == 1
 
 
+def test_each_loss_is_told_with_its_time_attempt_and_worker(bench: Bench) -> None:
+    bench.enqueue("a", lease=20)
+    for _ in range(2):
+        bench.claim_one()
+        bench.after(20)
+    told = [(error.at, error.attempt, error.worker) for error in bench.job("a").errors]
+    assert told == [(bench.now - 20, 1, "w"), (bench.now, 2, "w")]
+    assert bench.stats().failed == 2
+
+
 def test_a_heartbeat_renews_every_lease_of_its_worker(bench: Bench) -> None:
     bench.register(3, consumer="c2")
     bench.enqueue("a", "b", lease=20)
@@ -80,10 +90,26 @@ def test_a_heartbeat_is_answered_when_the_next_is_wanted(bench: Bench) -> None:
     assert bench.answer(beat) is not None
 
 
+def test_a_heartbeat_may_ask_for_a_shorter_wait(bench: Bench) -> None:
+    beat = bench.park(c.Heartbeat(worker="w", info=c.WorkerInfo(), wait=1), HEART)
+    bench.after(1)
+    assert bench.answer(beat) is not None
+
+
+def test_a_wait_on_the_connection_of_a_heartbeat_does_not_delay_it(bench: Bench) -> None:
+    bench.enqueue("a", delay=1000)
+    beat = bench.park(c.Heartbeat(worker="w", info=c.WorkerInfo(), wait=60), HEART)
+    soon = bench.park(c.Wait(watch=1, add=["a"], wait=5), HEART)
+    bench.after(5)
+    assert (bench.answer(beat), bench.answer(soon) is not None) == (None, True)
+    bench.after(HEARTBEAT - 5)
+    assert bench.answer(beat) is not None
+
+
 def test_extend_makes_one_lease_last_longer(bench: Bench) -> None:
     bench.enqueue("a", "b", lease=10)
     first, _ = bench.claim()
-    bench.call(c.Extend(receipt=first.receipt, seconds=100))
+    assert bench.call(c.Extend(receipt=first.receipt, seconds=100)).count == 1
     bench.after(10)
     assert (bench.state("a"), bench.state("b")) == ("leased", "ready")
     bench.after(90 - MOMENT)
@@ -128,7 +154,8 @@ def test_a_stale_receipt_gets_lease_lost(bench: Bench, how: str) -> None:
 def test_progress_is_shown_and_gone_with_the_attempt(bench: Bench) -> None:
     bench.enqueue("a")
     message = bench.claim_one()
-    bench.call(c.Report(receipt=message.receipt, progress=c.Progress(3, 10, "files")))
+    report = c.Report(receipt=message.receipt, progress=c.Progress(3, 10, "files"))
+    assert bench.call(report).count == 1
     progress = bench.job("a").progress
     assert progress is not None
     assert (progress.done, progress.total, progress.note) == (3, 10, "files")
@@ -174,8 +201,10 @@ def test_workers_are_listed_with_what_they_hold_and_did(bench: Bench) -> None:
     bench.ack(one)
     bench.fail(two)
     bench.release(three)
-    bench.heartbeat()
+    info = c.WorkerInfo(host="box", pid=42)
+    bench.call(c.Heartbeat(worker="w", info=info, wait=0), HEART)
     (worker,) = bench.call(c.GetStats()).workers
+    assert worker.info == info
     assert (worker.name, worker.consumers, worker.leased) == ("w", 1, 1)
     assert worker.tasks == 2
     assert worker.seen_at == bench.now

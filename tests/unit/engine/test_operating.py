@@ -53,6 +53,7 @@ def test_purge_drops_what_waits_and_only_that(bench: Bench) -> None:
         "ready",
     ]
     assert (bench.stats().purged, bench.stats().ready, bench.stats().scheduled) == (2, 0, 0)
+    assert bench.call(c.GetStats()).broker.acknowledged == 5
     assert bench.ack(running) == []
     bench.after(50)
     assert bench.claim() == []
@@ -84,12 +85,22 @@ def test_peek_shows_the_order_in_which_they_would_run(bench: Bench) -> None:
 
     assert peek("ready") == ["a", "b"]
     assert peek("ready", 1) == ["a"]
+    assert peek("ready", 0) == []
     assert peek("scheduled") == ["soon", "late"]
     assert peek("dead") == peek("leased") == []
     assert ids(bench.claim(1)) == ["a"]
     assert (peek("ready"), peek("leased")) == (["b"], ["a"])
     (preview,) = bench.call(c.Peek(queue="q")).messages
     assert (preview.task, preview.size, preview.state) == ("x", 5, "ready")
+    assert (preview.priority, preview.attempts, preview.due_at) == (2, 0, bench.now)
+
+
+def test_peek_into_one_group(bench: Bench) -> None:
+    bench.register(3, worker="auditor", group="audit")
+    bench.enqueue("a")
+    bench.claim()
+    in_audit = bench.call(c.Peek(queue="q", group="audit", state="ready")).messages
+    assert [preview.id for preview in in_audit] == ["a"]
 
 
 @pytest.mark.parametrize(("queue", "state"), [("none", "ready"), ("q", "happy"), ("", "ready")])
@@ -118,3 +129,14 @@ def test_the_counters_follow_every_step(bench: Bench) -> None:
     broker = bench.call(c.GetStats()).broker
     assert (broker.acknowledged, broker.messages, broker.results) == (9, 6, 3)
     assert broker.now == bench.now
+
+
+def test_an_engine_is_empty_when_a_restart_would_lose_nothing() -> None:
+    bench = Bench()
+    assert bench.engine.empty()
+    bench.enqueue("a")
+    assert not bench.engine.empty()
+    bench.call(c.Cancel(ids=["a"]))
+    assert not bench.engine.empty()
+    bench.after(10_000)
+    assert bench.engine.empty()

@@ -85,6 +85,15 @@ def test_drained_tells_whether_anything_can_still_come(bench: Bench) -> None:
     assert drained()
 
 
+@pytest.mark.parametrize("delay", [0, 100])
+def test_a_claim_that_waited_in_vain_is_told_too(bench: Bench, delay: float) -> None:
+    if delay:
+        bench.enqueue("a", delay=delay)
+    rid = bench.park_claim(wait=5)
+    bench.after(5)
+    assert bench.answer(rid).drained is (not delay)
+
+
 def test_waiting_consumers_share_what_comes(bench: Bench) -> None:
     rids = [bench.park_claim(session) for session in (WORKER, 3, 4)]
     bench.enqueue(*"abcdefg")

@@ -33,7 +33,7 @@ def test_a_result_lives_for_its_ttl(bench: Bench) -> None:
     bench.after(100 - MOMENT)
     assert bench.end("a").value == b"value"
     bench.after(MOMENT)
-    assert bench.end("a").state == "forgotten"
+    assert (bench.end("a").id, bench.end("a").state) == ("a", "forgotten")
 
 
 def test_expiry_is_active_and_needs_no_reader(bench: Bench) -> None:
@@ -64,7 +64,7 @@ def test_each_result_expires_in_its_own_time(bench: Bench) -> None:
 def test_a_short_ttl_hides_the_value_at_once_but_the_id_is_remembered(bench: Bench) -> None:
     finish(bench, "a", result_ttl=1)
     bench.after(1)
-    assert bench.end("a").state == "forgotten"
+    assert (bench.end("a").id, bench.end("a").state) == ("a", "forgotten")
     assert bench.enqueue("a") == ["a"]
     bench.after(REMEMBERED)
     assert bench.enqueue("a") == []
@@ -92,6 +92,16 @@ def test_no_value_is_a_value_of_its_own(bench: Bench) -> None:
     assert (end.state, end.value) == ("succeeded", None)
 
 
+def test_the_latest_of_the_forgotten_are_told_from_the_unknown(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskq.engine.results.FORGOTTEN", 2)
+    for id in "abc":
+        finish(bench, id, result_ttl=100)
+        bench.after(100)
+    assert [bench.end(id).state for id in "abc"] == ["unknown", "forgotten", "forgotten"]
+
+
 def test_inspect_shows_the_end(bench: Bench) -> None:
     bench.enqueue("a", task="work", priority=1)
     message = bench.claim_one()
@@ -101,6 +111,44 @@ def test_inspect_shows_the_end(bench: Bench) -> None:
     assert (job.state, job.task, job.queue, job.priority) == ("succeeded", "work", "q", 1)
     assert (job.attempts, job.worker, job.enqueued_at) == (1, "w", bench.now - 3)
     assert (job.started_at, job.finished_at) == (bench.now - 3, bench.now)
+    assert (job.id, job.deliveries, job.due_at) == ("a", 1, bench.now - 3)
+    assert (job.errors, job.size) == ([], len(b"value"))
+
+
+def test_inspect_shows_what_runs(bench: Bench) -> None:
+    bench.enqueue("a", task="work", priority=1, delay=3, retries=1)
+    created_at = bench.now
+    bench.after(3)
+    bench.fail(bench.claim_one(), delay=2)
+    waiting = bench.job("a")
+    assert (waiting.state, waiting.attempts, waiting.due_at) == ("scheduled", 1, bench.now + 2)
+    bench.after(2)
+    bench.claim_one()
+    assert bench.job("a") == c.JobInfo(
+        id="a",
+        state="leased",
+        queue="q",
+        task="work",
+        group="default",
+        priority=1,
+        attempts=2,
+        deliveries=2,
+        enqueued_at=created_at,
+        due_at=created_at + 5,
+        started_at=bench.now,
+        finished_at=None,
+        worker="w",
+        errors=waiting.errors,
+        progress=None,
+        size=len(b"payload"),
+    )
+    assert [error.attempt for error in waiting.errors] == [1]
+
+
+def test_inspect_shows_that_nobody_has_begun(bench: Bench) -> None:
+    bench.enqueue("a")
+    job = bench.job("a")
+    assert (job.worker, job.started_at, job.attempts) == ("", None, 0)
 
 
 def test_inspect_of_the_unknown_is_an_error(bench: Bench) -> None:

@@ -64,3 +64,8 @@ def test_refuses_them_from_the_wire_too() -> None:
     raw = msgspec.msgpack.encode([-1.0, 2.0, 60.0, True, []])
     with pytest.raises(msgspec.ValidationError):
         msgspec.msgpack.decode(raw, type=Backoff)
+
+
+def test_a_factor_below_1_makes_each_wait_shorter() -> None:
+    backoff = Backoff(base=8, factor=0.5, max=60, jitter=False)
+    assert [backoff.delay(n, 0.0) for n in (1, 2, 3)] == [8, 4, 2]

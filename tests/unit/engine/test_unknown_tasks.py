@@ -81,3 +81,16 @@ def test_a_parked_one_expires(bench: Bench) -> None:
     bench.claim()
     bench.after(5)
     assert (bench.state("a"), bench.stats().unknown) == ("expired", {})
+
+
+def test_a_parked_one_that_was_lost_with_a_worker_is_dealt_out_alone(bench: Bench) -> None:
+    bench.register(3, consumer="c3")
+    bench.enqueue("a", "poison", task="new", lease=5)
+    first, _ = bench.claim(2, session=3)
+    bench.release(first)
+    bench.after(5)
+    assert bench.claim() == []
+    assert (bench.state("a"), bench.state("poison")) == ("held", "held")
+    bench.register(3, consumer="c3", tasks=["new"])
+    assert ids(bench.claim(session=3)) == ["a"]
+    assert ids(bench.claim(session=3)) == ["poison"]

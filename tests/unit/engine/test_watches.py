@@ -6,7 +6,7 @@ import pytest
 
 from taskq.engine import commands as c
 from taskq.engine import produce
-from tests.unit.engine.bench import MOMENT, PRODUCER, Bench
+from tests.unit.engine.bench import MOMENT, PRODUCER, WORKER, Bench
 
 WAITER = 5
 
@@ -57,7 +57,7 @@ def test_every_end_is_told(bench: Bench, end: str) -> None:
     else:
         bench.call(c.Control(queue="q", action="purge"))
     (finished,) = bench.answer(rid).finished
-    assert finished.state == end
+    assert (finished.id, finished.state) == ("a", end)
 
 
 def test_an_unknown_id_is_told_as_such_at_once(bench: Bench) -> None:
@@ -175,6 +175,32 @@ def test_unwatch_forgets(bench: Bench) -> None:
     bench.ack(bench.claim_one())
     assert bench.answer(rid) is None
     bench.call(c.Unwatch(watch=1), WAITER)
+
+
+def test_unwatch_in_the_tick_of_the_end_is_not_answered(bench: Bench) -> None:
+    bench.enqueue("a")
+    message = bench.claim_one()
+    bench.park(wait("a"), WAITER)
+    bench.apply(c.Settle(outcomes=[c.Ack(message.receipt, "a", b"")]), WORKER)
+    bench.call(c.Unwatch(watch=1), WAITER)
+    assert [type(reply) for reply in bench.replies[WAITER]] == [c.Done]
+
+
+def test_every_watch_hears_of_ends_in_one_tick_though_another_has_two(bench: Bench) -> None:
+    bench.enqueue(*"abc")
+    messages = bench.claim()
+    two = bench.park(wait("a", "b"), WAITER)
+    one = bench.park(wait("c"), WAITER + 1)
+    bench.settle(*(c.Ack(message.receipt, message.id, b"") for message in messages))
+    assert (told(bench.answer(two)), told(bench.answer(one))) == (["a", "b"], ["c"])
+
+
+def test_no_watch_is_left_of_what_was_told(bench: Bench) -> None:
+    bench.enqueue("a")
+    bench.park(wait("a"), WAITER)
+    assert len(bench.engine._session(WAITER).watches) == 1
+    bench.ack(bench.claim_one())
+    assert not bench.engine._session(WAITER).watches
 
 
 def test_nothing_is_left_of_a_closed_connection(bench: Bench) -> None:

@@ -166,6 +166,12 @@ def late_group(bench: Bench) -> None:
     bench.enqueue("e")
 
 
+def late_group_after_a_death(bench: Bench) -> None:
+    bench.register()
+    bench.bury("a")
+    bench.register(3, worker="late", group="late")
+
+
 def group_in_the_tick_of_its_messages(bench: Bench) -> None:
     bench.apply(c.Enqueue("q", "t", c.Options(), [c.Call("a", b"")]))
     bench.apply(c.Register("w", "c", "late", ["q"]))
@@ -246,6 +252,7 @@ OPERATIONS = [
     purge_dead,
     second_group,
     late_group,
+    late_group_after_a_death,
     group_in_the_tick_of_its_messages,
     purge_of_one_group,
     results_expire,

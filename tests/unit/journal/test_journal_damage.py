@@ -63,6 +63,7 @@ def test_03_a_damaged_column_is_named_with_its_place(
         ("UPDATE state SET record=NULL, crc=NULL WHERE seq=3", "row 3 of table state"),
         ("UPDATE consumer_group SET queue='p'", "row 'p' of table consumer_group"),
         ("DELETE FROM marks", "row 4 of table message"),
+        ("DELETE FROM consumer_group", "row 4 of table message belongs to no consumer group"),
         ("DELETE FROM message WHERE seq=3", "row 3 of table state"),
     ],
 )
@@ -181,6 +182,25 @@ def test_03_a_damaged_end_of_the_log_is_told(
     assert list(load(path).ledger.messages) == list("abcde")
     frames = (len(log) - HEADER) // FRAME
     assert f"killed.db-wal, from frame {frames} on, is not whole and is left out" in caplog.text
+
+
+def test_02_a_torn_transaction_of_many_pages_is_told_and_not_refused(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = Bench(journal=SqliteJournal(tmp_path / FILE))
+    bench.enqueue("a")
+    before = (tmp_path / f"{FILE}-wal").stat().st_size
+    bench.enqueue("b", payload=bytes(20_000))
+    log = (tmp_path / f"{FILE}-wal").read_bytes()
+    assert len(log) - before > 3 * FRAME
+    path = tmp_path / "torn.db"
+    shutil.copy(tmp_path / FILE, path)
+    at = before + FRAME // 2  # its first page has not reached the disk, the others have
+    Path(f"{path}-wal").write_bytes(log[:at] + b"torn" * 25 + log[at + 100 :])
+    assert list(load(path).ledger.messages) == ["a"]
+    assert "is not whole and is left out" in caplog.text
+    assert bench.journal is not None
+    bench.journal.close()
 
 
 def test_02_without_syncs_a_torn_log_is_told_and_not_refused(

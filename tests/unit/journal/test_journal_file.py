@@ -84,6 +84,16 @@ def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
         SqliteJournal(tmp_path / "none" / FILE)
 
 
+def test_a_damaged_record_is_told_when_the_last_time_is_read(tmp_path: Path) -> None:
+    path = tmp_path / FILE
+    fill(path)
+    alter(path, "UPDATE message SET record=x'ff' WHERE seq=4")
+    journal = SqliteJournal(path)
+    with pytest.raises(JournalError, match=f"^{path} cannot be read: "):
+        journal.last_time()
+    journal.close()
+
+
 # --- writing ------------------------------------------------------------------------------------
 
 

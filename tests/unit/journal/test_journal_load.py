@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from taskq.engine import commands as c
+from taskq.engine.changes import Changes
 from taskq.journal.none import NoJournal
 from taskq.journal.sqlite import SqliteJournal
 from tests.unit.engine.bench import MOMENT, Bench, ids
@@ -77,6 +78,33 @@ def test_a_worker_has_a_full_lease_to_come_back(bench: Bench) -> None:
     bench.after(MOMENT)
     assert bench.state("a") == "ready"
     assert bench.call(c.GetStats()).workers == []
+
+
+def test_what_ends_after_a_restart_does_not_come_back_with_the_next(bench: Bench) -> None:
+    bench.enqueue("a", "b", "c", retries=1)
+    bench.register()
+    bench.fail(bench.claim_one(), delay=0)
+    bench.restart()
+    bench.register()
+    first, second = bench.claim(2)
+    bench.ack(first)
+    bench.ack(second)
+    bench.restart()
+    assert list(bench.engine.ledger.messages) == ["c"]
+
+
+def test_numbers_may_be_used_up_to_the_last_mark(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskq.engine.engine.AHEAD", 2)
+    bench.register()
+    for count in range(1, 8):
+        bench.enqueue(f"{count}")
+        bench.claim(1)
+        engine = bench.reload()
+        assert len(engine.ledger.messages) == count
+        assert engine.ledger.seq >= bench.engine.ledger.seq
+        assert engine.ledger.fence >= bench.engine.ledger.fence
 
 
 def test_delivery_counts_survive_so_poison_ends(bench: Bench) -> None:
@@ -185,6 +213,10 @@ def test_the_last_time_is_that_of_the_last_commit(bench: Bench) -> None:
     assert bench.journal.last_time() == 1000.0
     bench.enqueue("b")
     assert bench.journal.last_time() == 1010.0
+    bench.register()
+    bench.after(10)
+    bench.ack(bench.claim_one())
+    assert bench.journal.last_time() == 1020.0
 
 
 def test_nothing_is_written_when_nothing_changes(bench: Bench) -> None:
@@ -214,6 +246,12 @@ def test_no_journal_has_the_same_face() -> None:
     journal = NoJournal()
     bench = Bench()
     bench.enqueue("a")
+    (message,) = bench.engine.ledger.messages.values()
+    changes = Changes()
+    changes.added.append(message)
+    journal.commit(changes)
+    assert message.stored
     journal.load(bench.engine, 0.0)
     assert (journal.last_time(), journal.durability) == (0.0, "none")
+    assert journal.has_room(0.0)
     journal.close()
