@@ -134,6 +134,7 @@ class Model:
     def _check_order(self, messages: list[c.Delivered], group: str) -> None:
         """11: in one claim, also what comes back stands in its old place."""
         last: dict[tuple[str, int], int] = {}
+        lowest: dict[str, int] = {}
         for told in messages:
             message = self.messages[told.id]
             copy = message.copies[group]
@@ -141,6 +142,8 @@ class Model:
                 lane = (message.queue, message.options.priority)
                 assert copy.position > last.get(lane, 0), "11: not in its old place"
                 last[lane] = copy.position
+                assert lane[1] >= lowest.get(message.queue, 0), "11: a lower priority came first"
+                lowest[message.queue] = lane[1]
 
     def handed_back(self, id: str, group: str) -> None:
         """A delivery that has ended without cost."""

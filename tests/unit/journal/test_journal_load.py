@@ -140,6 +140,16 @@ def test_dead_letters_keep_their_order(bench: Bench) -> None:
     assert [entry.id for entry in bench.call(c.ListDead()).entries] == before == ["b", "a"]
 
 
+def test_a_group_that_came_after_a_death_is_not_given_the_dead_after_a_restart(
+    bench: Bench,
+) -> None:
+    bench.register()
+    bench.bury("a")
+    bench.register(3, worker="w2", group="audit")
+    bench.restart()
+    assert [job.group for job in bench.call(c.Inspect(id="a")).jobs] == ["default"]
+
+
 def test_seq_and_fence_rise_across_restarts_even_when_no_row_is_left(bench: Bench) -> None:
     receipts, seqs = [], []
     for n in range(4):
