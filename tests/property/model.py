@@ -23,6 +23,7 @@ class Copy:
     """
 
     position: int
+    due: float | None  # its place in line; `None`: not known
     fresh: bool = True  # never delivered and never parked
     started: bool = False
     deliveries: int = 0
@@ -92,7 +93,7 @@ class Model:
         for name in engine.ledger.queues[message.queue].groups:
             if name not in message.copies:
                 self._positions += 1
-                message.copies[name] = Copy(self._positions)
+                message.copies[name] = Copy(self._positions, message.due_at)
                 self.accepted[message.queue, name] += 1
 
     def new_group(self, queue: str, name: str, engine: Engine) -> None:
@@ -103,7 +104,7 @@ class Model:
             )
             if message.queue == queue and alive and name not in message.copies:
                 self._positions += 1
-                message.copies[name] = Copy(self._positions)
+                message.copies[name] = Copy(self._positions, message.due_at)
                 self.accepted[queue, name] += 1
 
     def delivered(self, messages: list[c.Delivered], group: str, now: float) -> None:
@@ -132,16 +133,17 @@ class Model:
             assert told.attempt == attempt, f"5: attempt {told.attempt}, not {attempt}"
 
     def _check_order(self, messages: list[c.Delivered], group: str) -> None:
-        """11: in one claim, also what comes back stands in its old place."""
-        last: dict[tuple[str, int], int] = {}
+        """11: in one claim, what is due first comes first, then what was accepted first."""
+        last: dict[tuple[str, int], tuple[float, int]] = {}
         lowest: dict[str, int] = {}
         for told in messages:
             message = self.messages[told.id]
             copy = message.copies[group]
-            if copy.state is State.READY:  # those that were held come first
+            if copy.state is State.READY and copy.due is not None:  # those held come first
                 lane = (message.queue, message.options.priority)
-                assert copy.position > last.get(lane, 0), "11: not in its old place"
-                last[lane] = copy.position
+                place = (copy.due, copy.position)
+                assert place > last.get(lane, (0.0, 0)), "11: not in its place"
+                last[lane] = place
                 assert lane[1] >= lowest.get(message.queue, 0), "11: a lower priority came first"
                 lowest[message.queue] = lane[1]
 
@@ -168,12 +170,13 @@ class Model:
             return {State.DEAD}
         wait = message.options.backoff.delay(copy.failures, 0.0)
         wait = wait if outcome.delay is None else outcome.delay
-        copy.not_before = now + wait
+        copy.not_before = copy.due = now + wait
         return {State.SCHEDULED if wait else State.READY}
 
-    def replayed(self, id: str, group: str) -> None:
+    def replayed(self, id: str, group: str, due: float | None) -> None:
         """A dead letter that begins again."""
         copy = self.messages[id].copies[group]
+        copy.due = due
         copy.deliveries = copy.handed_back = copy.failures = 0
         copy.replayed = True
         copy.asked = False

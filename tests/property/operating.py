@@ -105,7 +105,8 @@ class Operating(Stage):
             if throw_away:
                 self.model.purged(id, group.name)
             else:
-                self.model.replayed(id, group.name)
+                due = None if rate else self.bench.now
+                self.model.replayed(id, group.name, due)
         self.bench.tick()
         assert self.bench.answer(rid).count == len(chosen)
 
