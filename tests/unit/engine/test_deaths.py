@@ -83,6 +83,7 @@ def test_a_reaped_timeout_is_a_failed_attempt(bench: Bench) -> None:
     bench.reap(running=[message.receipt], timed_out=True)
     job = bench.job("a")
     assert (job.state, job.errors[0].kind) == ("scheduled", "TaskTimeout")
+    assert (job.errors[0].worker, job.errors[0].text) == ("w", "signal 9")
 
 
 def test_a_reaped_cancellation_is_the_end(bench: Bench) -> None:

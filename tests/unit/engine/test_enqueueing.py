@@ -120,6 +120,17 @@ def test_options_of_tasks_that_are_gone_do_not_pile_up(bench: Bench) -> None:
     assert len(bench.engine.ledger._specs) < 1100
 
 
+def test_options_in_use_are_kept_however_many_there_are(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("taskq.engine.ledger._IDLE_SPECS", 0)
+    bench.enqueue("a", "b")
+    for message in bench.claim():
+        assert len(bench.engine.ledger._specs) == 1
+        bench.ack(message)
+    assert not bench.engine.ledger._specs
+
+
 def test_a_refusal_carries_the_request_id(bench: Bench) -> None:
     rid = bench.apply(c.Enqueue("", "t", c.Options(), []))
     bench.tick()

@@ -74,6 +74,15 @@ def test_leases_of_different_length_end_each_in_its_time(bench: Bench) -> None:
     assert bench.state("long") == "ready"
 
 
+def test_a_long_lease_does_not_hide_the_end_of_a_short_one(bench: Bench) -> None:
+    bench.enqueue("short", lease=5)
+    bench.enqueue("long", lease=50)
+    bench.claim()
+    assert bench.engine.next_deadline() == bench.now + 5
+    bench.after(5)
+    assert (bench.state("short"), bench.state("long")) == ("ready", "leased")
+
+
 def test_the_shortest_lease_sets_the_pace_of_the_heartbeats(bench: Bench) -> None:
     assert bench.heartbeat().renew_in == HEARTBEAT
     beat = bench.park(c.Heartbeat(worker="w", info=c.WorkerInfo(), wait=60), HEART)
@@ -196,15 +205,17 @@ def test_forgiven_time_makes_the_grace_longer(bench: Bench) -> None:
 
 
 def test_workers_are_listed_with_what_they_hold_and_did(bench: Bench) -> None:
-    bench.enqueue(*"abcd", retries=1)
-    one, two, three, _ = bench.claim()
+    bench.enqueue(*"abcdef", retries=1)
+    one, two, three, four, *_ = bench.claim()
     bench.ack(one)
-    bench.fail(two)
-    bench.release(three)
+    bench.ack(two)
+    bench.fail(three)
+    bench.release(four)
+    bench.call(c.Cancel(ids=["d"]))
     info = c.WorkerInfo(host="box", pid=42)
     bench.call(c.Heartbeat(worker="w", info=info, wait=0), HEART)
     (worker,) = bench.call(c.GetStats()).workers
     assert worker.info == info
-    assert (worker.name, worker.consumers, worker.leased) == ("w", 1, 1)
-    assert worker.tasks == 2
+    assert (worker.name, worker.consumers, worker.leased) == ("w", 1, 2)
+    assert worker.tasks == 3
     assert worker.seen_at == bench.now

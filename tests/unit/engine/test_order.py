@@ -136,6 +136,14 @@ def test_a_retry_that_comes_back_keeps_its_place(bench: Bench) -> None:
     assert ids(bench.claim()) == ["a", "c"]
 
 
+def test_what_becomes_due_waits_for_what_was_accepted_before_it(bench: Bench) -> None:
+    bench.enqueue("a", "b")
+    bench.enqueue("c", delay=5)
+    bench.enqueue("d")
+    bench.after(5)
+    assert ids(bench.claim()) == ["a", "b", "c", "d"]
+
+
 def test_a_whole_batch_becomes_due_at_once_in_order(bench: Bench) -> None:
     bench.enqueue(*[f"{n:03}" for n in range(100)], delay=1)
     bench.after(1)

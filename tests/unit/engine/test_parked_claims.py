@@ -71,6 +71,12 @@ def test_a_claim_is_over_in_its_time_exactly(bench: Bench) -> None:
     assert bench.state("a") == "ready"
 
 
+def test_a_claim_may_wait_for_less_than_a_second(bench: Bench) -> None:
+    rid = bench.park_claim(wait=0.5)
+    bench.enqueue("a")
+    assert ids(bench.answer(rid).messages) == ["a"]
+
+
 def test_drained_tells_whether_anything_can_still_come(bench: Bench) -> None:
     def drained(wait: float = 0) -> bool:
         return bench.call(c.Claim(queues=["q"], n=1, wait=wait), WORKER).drained
@@ -222,3 +228,14 @@ def test_a_silent_worker_is_given_no_more_until_it_is_heard_from(bench: Bench) -
     assert bench.answer(second) is None
     bench.heartbeat()
     assert ids(bench.answer(second).messages) == ["b"]
+
+
+def test_a_silent_worker_is_heard_from_by_a_claim_too(bench: Bench) -> None:
+    bench.enqueue("a", lease=10)
+    bench.claim(session=3)
+    rid = bench.park_claim(4)
+    bench.after(10)
+    assert bench.answer(rid) is None
+    bench.enqueue("b")
+    assert ids(bench.claim(1, session=3)) == ["a"]
+    assert ids(bench.answer(rid).messages) == ["b"]

@@ -63,6 +63,7 @@ def test_each_result_expires_in_its_own_time(bench: Bench) -> None:
 
 def test_a_short_ttl_hides_the_value_at_once_but_the_id_is_remembered(bench: Bench) -> None:
     finish(bench, "a", result_ttl=1)
+    assert bench.end("a").value == b"value"
     bench.after(1)
     assert (bench.end("a").id, bench.end("a").state) == ("a", "forgotten")
     assert bench.enqueue("a") == ["a"]

@@ -100,6 +100,16 @@ def test_adding_an_id_again_does_not_tell_it_twice(bench: Bench) -> None:
     assert (told(reply), reply.pending) == (["a"], 1)
 
 
+def test_adding_an_id_again_with_a_new_one_adds_the_new_one(bench: Bench) -> None:
+    bench.enqueue("a", "b")
+    _, b = bench.claim()
+    bench.park(wait("a"), WAITER)
+    rid = bench.park(wait("a", "b"), WAITER)
+    bench.ack(b)
+    reply = bench.answer(rid)
+    assert (told(reply), reply.pending) == (["b"], 1)
+
+
 def test_adding_again_what_has_ended_and_was_not_told_yet(bench: Bench) -> None:
     bench.enqueue("a", "b")
     a, b = bench.claim()
@@ -129,6 +139,14 @@ def test_a_wait_is_over_in_its_time_exactly(bench: Bench) -> None:
     bench.after(MOMENT)
     reply = bench.answer(rid)
     assert (reply.finished, reply.pending) == ([], 1)
+
+
+def test_a_wait_may_be_shorter_than_a_second(bench: Bench) -> None:
+    bench.enqueue("a")
+    message = bench.claim_one()
+    rid = bench.park(wait("a", seconds=0.5), WAITER)
+    bench.ack(message)
+    assert told(bench.answer(rid)) == ["a"]
 
 
 def test_a_wait_that_ran_out_says_whose_queue_nobody_consumes(bench: Bench) -> None:
@@ -270,3 +288,28 @@ def test_a_dead_letter_replayed_in_the_tick_of_its_death(bench: Bench) -> None:
     bench.tick()
     reply = bench.answer(rid)
     assert reply is None or (reply.finished == [] and reply.pending == 1)
+
+
+def test_a_replay_does_not_hold_up_what_else_there_is_to_tell(bench: Bench) -> None:
+    bench.enqueue("a", "b")
+    a, b = bench.claim()
+    rid = bench.park(wait("a", "b"), WAITER)
+    outcomes = [c.Fail(a.receipt, "a", c.ErrorInfo("E", "")), c.Ack(b.receipt, "b", b"")]
+    bench.apply(c.Settle(outcomes=list(outcomes)), WORKER)
+    bench.apply(c.Replay(ids=["a"]), PRODUCER)
+    bench.tick()
+    reply = bench.answer(rid)
+    assert (told(reply), reply.pending) == (["b"], 1)
+
+
+def test_adding_again_what_was_replayed_before_anybody_heard_of_it(bench: Bench) -> None:
+    bench.enqueue("a", "b")
+    a, b = bench.claim()
+    rid = bench.park(wait("a", "b"), WAITER)
+    bench.ack(b)
+    assert told(bench.answer(rid)) == ["b"]
+    bench.fail(a)
+    bench.call(c.Replay(ids=["a"]))
+    rid = bench.park(wait("a"), WAITER)
+    bench.ack(bench.claim_one())
+    assert told(bench.answer(rid)) == ["a"]

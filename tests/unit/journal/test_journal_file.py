@@ -65,7 +65,7 @@ def test_a_file_in_use_is_said_to_be(tmp_path: Path) -> None:
     path = tmp_path / FILE
     first = SqliteJournal(path)
     first._db.execute("BEGIN IMMEDIATE")
-    with pytest.raises(JournalError, match="in use by another program"):
+    with pytest.raises(JournalError, match=f"^{path} is in use by another program"):
         SqliteJournal(path)
     first.close()
 
@@ -74,14 +74,23 @@ def test_a_file_of_garbage_is_refused_and_unchanged(tmp_path: Path) -> None:
     path = tmp_path / FILE
     garbage = random.Random(1).randbytes(20_000)
     path.write_bytes(garbage)
-    with pytest.raises(JournalError, match="not a database"):
+    with pytest.raises(JournalError, match=f"^{path} cannot be opened: .*not a database"):
         SqliteJournal(path)
     assert path.read_bytes() == garbage
 
 
 def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(JournalError, match="cannot be opened"):
+    with pytest.raises(JournalError, match=f"^{tmp_path / 'none' / FILE} cannot be opened: "):
         SqliteJournal(tmp_path / "none" / FILE)
+
+
+def test_a_database_of_another_program_is_refused_and_unchanged(tmp_path: Path) -> None:
+    path = tmp_path / FILE
+    alter(path, "PRAGMA journal_mode=WAL", "CREATE TABLE theirs (x)")
+    before = path.read_bytes()
+    with pytest.raises(JournalError, match="its schema version is 0; nothing was changed"):
+        SqliteJournal(path)
+    assert path.read_bytes() == before
 
 
 def test_a_damaged_record_is_told_when_the_last_time_is_read(tmp_path: Path) -> None:
@@ -118,7 +127,7 @@ def test_48_a_full_disk_is_disk_full_and_leaves_what_was_there(tmp_path: Path) -
 
     error = broken_commit(path, full)
     assert isinstance(error, DiskFull)
-    assert "make room" in str(error)
+    assert str(error).startswith(f"the disk of {path} is full: make room")
     assert set(load(path).ledger.messages) == {"before"}
 
 
@@ -126,7 +135,7 @@ def test_05_a_commit_that_fails_is_a_journal_error(tmp_path: Path) -> None:
     path = tmp_path / FILE
     error = broken_commit(path, lambda journal: journal._db.execute("PRAGMA query_only=1") and None)
     assert isinstance(error, JournalError)
-    assert "cannot be written" in str(error)
+    assert str(error).startswith(f"{path} cannot be written: ")
     assert set(load(path).ledger.messages) == {"before"}
 
 

@@ -107,6 +107,12 @@ def test_numbers_may_be_used_up_to_the_last_mark(
         assert engine.ledger.fence >= bench.engine.ledger.fence
 
 
+def test_several_messages_in_a_commit_of_their_own_are_all_there(bench: Bench) -> None:
+    bench.enqueue("a")  # with the first marks and the group
+    bench.enqueue("b", "c")
+    assert list(bench.reload().ledger.messages) == ["a", "b", "c"]
+
+
 def test_delivery_counts_survive_so_poison_ends(bench: Bench) -> None:
     bench.enqueue("poison", max_deliveries=3, lease=5)
     for _ in range(3):

@@ -7,7 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from taskq.engine import commands as c
 from taskq.journal.room import _LOOK, _LOOK_AGAIN, RESERVE, Room
+from taskq.journal.sqlite import FILE, SqliteJournal
+from tests.unit.engine.bench import Bench
 
 BLOCK = 4096
 LARGE = 100 * RESERVE
@@ -109,3 +112,21 @@ def test_the_disk_is_looked_at_now_and_then_and_more_seldom_when_full(
     assert not room.is_left(_LOOK + _LOOK_AGAIN / 2)
     assert room.is_left(_LOOK + _LOOK_AGAIN)
     assert disk.looks == 4  # two of them when it was full: before and after folding
+
+
+def test_48_a_journal_counts_its_free_pages_and_folds_its_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    journal = SqliteJournal(tmp_path / FILE)
+    log = tmp_path / f"{FILE}-wal"
+    bench = Bench(journal=journal)
+    bench.enqueue(*(f"{n}" for n in range(100)), payload=bytes(10_000))
+    bench.call(c.Control(queue="q", action="purge"))
+    disk = Disk(RESERVE - MB // 2)
+    monkeypatch.setattr("os.statvfs", disk.statvfs)
+    assert log.stat().st_size > MB
+    assert journal.has_room(0.0)  # with the million bytes that are free in the file
+    assert log.stat().st_size == 0
+    disk.free = RESERVE - 2 * MB
+    assert not journal.has_room(1.0)
+    journal.close()
