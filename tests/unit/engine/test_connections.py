@@ -92,6 +92,18 @@ def test_a_connection_that_becomes_another_consumer_gives_the_first_one_up(bench
     assert bench.stats().consumers == 0
 
 
+def test_a_consumer_that_was_given_up_may_come_back_elsewhere(bench: Bench) -> None:
+    bench.register(consumer="second")
+    bench.register(9, consumer="c")
+    bench.enqueue("a", "b")
+    assert (ids(bench.claim(1)), ids(bench.claim(1, session=9))) == (["a"], ["b"])
+
+
+def test_a_consumer_that_changes_its_queues_counts_for_the_new_ones(bench: Bench) -> None:
+    bench.register(queues=["other"])
+    assert (bench.stats().consumers, bench.stats("other").consumers) == (0, 1)
+
+
 def test_a_connection_that_changes_its_worker_is_the_old_ones_no_more(bench: Bench) -> None:
     bench.enqueue("a", lease=1000)
     bench.claim_one()

@@ -89,6 +89,9 @@ def test_drained_tells_whether_anything_can_still_come(bench: Bench) -> None:
     assert not drained()
     bench.ack(message)
     assert drained()
+    bench.enqueue("b")
+    bench.call(c.Control(queue="q", action="pause"))
+    assert not drained()
 
 
 @pytest.mark.parametrize("delay", [0, 100])

@@ -202,6 +202,21 @@ def add_claim_and_settle_in_one_tick(bench: Bench) -> None:
     bench.tick()
 
 
+def add_beside_a_claim(bench: Bench) -> None:
+    bench.register()
+    bench.enqueue("a")
+    bench.apply(c.Enqueue("q", "t", c.Options(), [c.Call("b", b"x")]))
+    bench.apply(c.Claim(["q"], 1, 0), WORKER)
+    bench.tick()
+
+
+def add_beside_an_expiry(bench: Bench) -> None:
+    results_expire(bench)
+    bench.now += 50
+    bench.apply(c.Enqueue("q", "t", c.Options(), [c.Call("c", b"x")]))
+    bench.tick()
+
+
 def add_and_cancel_in_one_tick(bench: Bench) -> None:
     bench.apply(c.Enqueue("q", "t", c.Options(), [c.Call("a", b"x")]))
     bench.apply(c.Cancel(["a"]))
@@ -257,6 +272,8 @@ OPERATIONS = [
     purge_of_one_group,
     results_expire,
     add_claim_and_settle_in_one_tick,
+    add_beside_a_claim,
+    add_beside_an_expiry,
     add_and_cancel_in_one_tick,
     add_and_purge_in_one_tick,
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -78,6 +78,7 @@ SMALL = 64 * MB  # its reserve is 8 MB
 def test_48_new_messages_leave_a_reserve(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disk: Disk, is_left: bool
 ) -> None:
+    disk = replace(disk)
     assert disk.room(tmp_path, monkeypatch).is_left(0.0) is is_left
     assert disk.folds == (not is_left)
 
