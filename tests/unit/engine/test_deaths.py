@@ -71,6 +71,7 @@ def test_a_dead_consumer_loses_what_it_ran_and_returns_the_rest(bench: Bench) ->
     bench.enqueue("running", "unstarted")
     running, _ = bench.claim()
     assert bench.reap(running=[running.receipt]) == 2
+    assert bench.stats().consumers == 0
     assert bench.job("running").deliveries == 1
     (error,) = bench.job("running").errors
     assert (error.kind, error.text) == ("WorkerLost", "signal 9")

@@ -131,6 +131,13 @@ def test_the_counters_follow_every_step(bench: Bench) -> None:
     assert broker.now == bench.now
 
 
+def test_looking_changes_nothing(bench: Bench) -> None:
+    bench.enqueue("a")
+    bench.engine.apply(1, c.GetStats(), bench.now, 0.0)
+    bench.engine.apply(1, c.Inspect(id="a"), bench.now, 0.0)
+    assert bench.engine.take_changes() is None
+
+
 def test_an_engine_is_empty_when_a_restart_would_lose_nothing() -> None:
     bench = Bench()
     assert bench.engine.empty()

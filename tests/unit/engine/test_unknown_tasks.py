@@ -51,6 +51,16 @@ def test_a_release_as_unknown_parks_it(bench: Bench) -> None:
     assert (job.state, job.attempts) == ("held", 0)
 
 
+def test_what_is_released_as_unknown_goes_to_a_claim_that_waits_and_knows_it(bench: Bench) -> None:
+    bench.register(3, consumer="all", tasks=None)
+    bench.register(4, consumer="other", tasks=["x"])
+    bench.enqueue("a", task="x")
+    message = bench.claim_one(session=3)
+    waiting = bench.park_claim(4)
+    bench.release(message, unknown=True)
+    assert ids(bench.answer(waiting).messages) == ["a"]
+
+
 def test_a_portable_message_can_go_anywhere(bench: Bench) -> None:
     bench.enqueue("a", task="<lambda>", portable=True)
     assert ids(bench.claim()) == ["a"]

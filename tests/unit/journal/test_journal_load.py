@@ -235,6 +235,13 @@ def test_the_last_time_is_that_of_the_last_commit(bench: Bench) -> None:
     assert bench.journal.last_time() == 1020.0
 
 
+def test_the_last_time_is_known_when_no_message_is_left(bench: Bench) -> None:
+    assert bench.journal is not None
+    bench.enqueue("a")
+    bench.call(c.Control(queue="q", action="purge"))
+    assert bench.journal.last_time() == 1000.0
+
+
 def test_nothing_is_written_when_nothing_changes(bench: Bench) -> None:
     bench.enqueue("a")
     assert bench.journal is not None
