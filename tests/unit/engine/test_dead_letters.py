@@ -51,6 +51,8 @@ def test_listing_filters_and_limits_oldest_first(bench: Bench) -> None:
     assert listed(bench) == ["b", "a", "c"]
     assert listed(bench, limit=2) == ["b", "a"]
     assert listed(bench, limit=0) == []
+    peeked = bench.call(c.Peek(queue="q", state="dead")).messages
+    assert [preview.id for preview in peeked] == ["b", "a", "c"]
     assert listed(bench, task="mail") == ["b", "a"]
     assert listed(bench, error="KeyError") == ["c"]
     assert listed(bench, error="'x'", task="mail") == []
