@@ -273,7 +273,6 @@ def _leased(ledger: Ledger, receipt: int) -> Delivery:
 
 def disconnect(session: Session, now: float) -> None:
     """A connection has closed: its parked requests go; its leases stay, for now."""
-    withdraw(session)
     if session.consumer is not None:
         leases.unsubscribe(session.consumer)
         retire(session.consumer)

@@ -76,8 +76,9 @@ class Delivery:
     """One message in one consumer group; `state` moves by the table of `engine.states` alone.
 
     `claims` counts how often it was handed out, less what was handed back; `failures` counts the
-    attempts that raised. The difference are workers that were lost (see `losses`). `cancelling`:
-    its consumer shall stop (1) or be killed (2). `extended_to`: its lease lasts at least until then.
+    attempts that raised. The difference are workers that were lost and, while it is leased, the
+    one that has it. `cancelling`: its consumer shall stop (1) or be killed (2). `extended_to`: its
+    lease lasts at least until then.
     """
 
     __slots__ = (
@@ -112,14 +113,15 @@ class Delivery:
         self.extended_to = 0.0
 
     @property
-    def losses(self) -> int:
-        """How many workers have died with it in hand."""
-        return self.claims - self.failures - (self.state is State.LEASED)
-
-    @property
     def started(self) -> bool:
         """Whether an attempt has begun, in this life or before a replay."""
         return self.claims > 0 or self.errors is not None
+
+    @property
+    def last_error(self) -> ErrorInfo:
+        """The latest failed attempt. A dead letter has one: nothing dies without an error."""
+        assert self.errors
+        return self.errors[-1]
 
     def add_error(self, error: ErrorInfo) -> None:
         """Remember one failed attempt; the oldest is dropped past `MAX_ERRORS`."""

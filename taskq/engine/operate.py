@@ -159,24 +159,20 @@ def _from(request: c.ListDead, groups: list[Group]) -> Iterator[Delivery]:
 
 
 def _died_at(entry: Delivery) -> float:
-    return entry.errors[-1].at if entry.errors else 0.0
+    return entry.last_error.at
 
 
 def _fits(entry: Delivery, request: c.ListDead) -> bool:
-    error = _last_error(entry)
+    error = entry.last_error
     return (
         request.task in entry.message.spec.task and request.error in f"{error.kind}: {error.text}"
     )
 
 
-def _last_error(entry: Delivery) -> c.ErrorInfo:
-    return entry.errors[-1] if entry.errors else c.ErrorInfo("", "")
-
-
 def _letter(entry: Delivery) -> c.DeadLetter:
     message = entry.message
     errors = entry.errors or []
-    last = _last_error(entry)
+    last = entry.last_error
     return c.DeadLetter(
         id=message.id,
         queue=message.spec.queue,
@@ -187,7 +183,7 @@ def _letter(entry: Delivery) -> c.DeadLetter:
         attempts=entry.claims,
         deliveries=entry.claims,
         enqueued_at=message.created_at,
-        first_failed_at=errors[0].at if errors else 0.0,
+        first_failed_at=errors[0].at,
         last_failed_at=last.at,
         errors=errors,
     )
@@ -215,7 +211,6 @@ def replay(ledger: Ledger, session: Session, request: c.Replay, now: float, draw
     for position, delivery in enumerate(chosen):
         ledger.exhume(delivery)
         delivery.claims = delivery.failures = 0
-        delivery.cancelling = 0
         delivery.due_at = now  # at the end of the line
         if request.rate is None or position == 0:
             ledger.move(delivery, Event.REPLAY)

@@ -91,8 +91,7 @@ def outcome(ledger: Ledger, id: str, now: float) -> c.Finished:
     """The end of a message as its waiters are told."""
     message = ledger.messages.get(id)
     if message is not None and message.deliveries[0].state is State.DEAD:
-        errors = message.deliveries[0].errors
-        return c.Finished(id, State.DEAD.label, None, errors[-1] if errors else None)
+        return c.Finished(id, State.DEAD.label, None, message.deliveries[0].last_error)
     return ledger.results.finished(id, now)
 
 

@@ -10,7 +10,6 @@ from taskq.engine import leases
 from taskq.engine.capacity import Capacity
 from taskq.engine.changes import Changes, Marks
 from taskq.engine.engine import Engine
-from taskq.engine.group import DEFAULT_GROUP
 from taskq.engine.ledger import Ledger
 from taskq.engine.message import Delivery, Message
 from taskq.engine.results import Result
@@ -62,8 +61,8 @@ def load_marks(db: sqlite3.Connection) -> Marks:
 
 
 def _load_groups(db: sqlite3.Connection, ledger: Ledger) -> None:
-    found = db.execute("SELECT queue, name, record, crc FROM consumer_group").fetchall()
-    for queue_name, name, record, crc in sorted(found, key=lambda row: row[1] != DEFAULT_GROUP):
+    query = "SELECT queue, name, record, crc FROM consumer_group"
+    for queue_name, name, record, crc in db.execute(query):
         _check("consumer_group", queue_name, crc, rows.group_key(queue_name, name), record)
         stored = rows.decode_group(record)
         group = ledger.group(queue_name, name)
@@ -190,7 +189,7 @@ def _sort_dead_letters(ledger: Ledger) -> None:
     """Order them by the time of their death, as they were."""
     for queue in ledger.queues.values():
         for group in queue.groups.values():
-            dead = sorted(group.dead.values(), key=lambda d: d.errors[-1].at if d.errors else 0.0)
+            dead = sorted(group.dead.values(), key=lambda letter: letter.last_error.at)
             group.dead = {delivery.message.id: delivery for delivery in dead}
 
 

@@ -147,3 +147,14 @@ def test_an_engine_is_empty_when_a_restart_would_lose_nothing() -> None:
     assert not bench.engine.empty()
     bench.after(10_000)
     assert bench.engine.empty()
+
+
+def test_the_oldest_may_be_one_that_came_back(bench: Bench) -> None:
+    bench.enqueue("a")
+    since = bench.now
+    message = bench.claim_one()
+    bench.after(1)
+    bench.enqueue("b")
+    assert bench.stats().oldest_ready_at == bench.now
+    bench.release(message)
+    assert bench.stats().oldest_ready_at == since
