@@ -98,14 +98,3 @@ def test_an_alarm_that_moves_a_million_times_keeps_the_heap_small() -> None:
         bell.timers.fire(now)
         bell.alarm.set(now + 30)
     assert len(bell.timers._heap) <= 2
-
-
-def test_an_alarm_that_moves_to_and_fro_keeps_the_heap_small() -> None:
-    bell = Bell()
-    for now in range(0, 1000, 10):
-        bell.timers.fire(now)
-        bell.alarm.set(now + 30)
-        bell.alarm.set(now + 5)
-        bell.timers.fire(now + 5)
-    assert len(bell.rang) == 100
-    assert len(bell.timers._heap) < 10

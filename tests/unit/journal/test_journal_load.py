@@ -93,6 +93,16 @@ def test_what_ends_after_a_restart_does_not_come_back_with_the_next(bench: Bench
     assert list(bench.engine.ledger.messages) == ["c"]
 
 
+def test_an_end_that_is_the_first_thing_after_a_restart_is_kept(bench: Bench) -> None:
+    bench.register()
+    bench.enqueue("a")
+    a = bench.claim_one()
+    bench.restart()
+    assert bench.ack(a, b"42") == []
+    bench.restart()
+    assert bench.end("a").value == b"42"
+
+
 def test_numbers_may_be_used_up_to_the_last_mark(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
