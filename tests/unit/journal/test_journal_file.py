@@ -12,7 +12,7 @@ from taskq.engine import commands as c
 from taskq.errors import DiskFull, JournalError, TaskqError
 from taskq.journal import open_journal, schema
 from taskq.journal.none import NoJournal
-from taskq.journal.sqlite import FILE, SqliteJournal
+from taskq.journal.sqlite import CHECKPOINT_PAGES, FILE, LOG_LIMIT, SqliteJournal
 from tests.unit.engine.bench import Bench
 from tests.unit.journal.files import alter, fill, load
 
@@ -30,6 +30,26 @@ def test_durability_is_really_set(tmp_path: Path, durability: str, level: int) -
     assert journal.durability == durability
     journal.close()
     assert (tmp_path / FILE).exists()
+
+
+def test_the_log_is_kept_short_and_nothing_is_written_twice(tmp_path: Path) -> None:
+    journal = SqliteJournal(tmp_path / FILE)
+
+    def setting(name: str) -> int:
+        (value,) = journal._db.execute(f"PRAGMA {name}").fetchone()
+        return int(value)
+
+    assert setting("wal_autocheckpoint") == CHECKPOINT_PAGES
+    assert setting("journal_size_limit") == LOG_LIMIT
+    assert setting("secure_delete") == 0
+    journal.close()
+
+
+def test_what_a_broker_left_that_was_killed_while_it_made_its_journal(tmp_path: Path) -> None:
+    draft = tmp_path / f"{FILE}.new"
+    fill(draft)
+    assert not load(tmp_path / FILE).ledger.messages
+    assert not draft.exists()
 
 
 def test_no_durability_makes_no_file(tmp_path: Path) -> None:
@@ -82,6 +102,15 @@ def test_a_file_of_garbage_is_refused_and_unchanged(tmp_path: Path) -> None:
 def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(JournalError, match=f"^{tmp_path / 'none' / FILE} cannot be opened: "):
         SqliteJournal(tmp_path / "none" / FILE)
+
+
+@pytest.mark.parametrize("change", ["DROP TABLE state", "CREATE TABLE theirs (x)"])
+def test_03_other_tables_are_refused(tmp_path: Path, change: str) -> None:
+    path = tmp_path / FILE
+    fill(path)
+    alter(path, change)
+    with pytest.raises(JournalError, match="its tables are not those of a journal"):
+        SqliteJournal(path)
 
 
 def test_a_database_of_another_program_is_refused_and_unchanged(tmp_path: Path) -> None:

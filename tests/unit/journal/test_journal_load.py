@@ -123,6 +123,14 @@ def test_several_messages_in_a_commit_of_their_own_are_all_there(bench: Bench) -
     assert list(bench.reload().ledger.messages) == ["a", "b", "c"]
 
 
+def test_a_short_lease_sets_the_pace_of_the_heartbeats_after_a_restart_too(bench: Bench) -> None:
+    bench.register()
+    bench.enqueue("a", lease=3)
+    bench.claim_one()
+    bench.restart()
+    assert bench.heartbeat().renew_in == 1
+
+
 def test_delivery_counts_survive_so_poison_ends(bench: Bench) -> None:
     bench.enqueue("poison", max_deliveries=3, lease=5)
     for _ in range(3):
