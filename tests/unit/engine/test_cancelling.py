@@ -80,9 +80,20 @@ def test_news_between_two_heartbeats_is_told_by_the_next_at_once(bench: Bench) -
 def test_asking_twice_tells_once(bench: Bench) -> None:
     bench.enqueue("a")
     message = bench.claim_one()
+    bench.heartbeat()
     cancel(bench, "a")
     assert cancel(bench, "a").asked == ["a"]
     assert bench.heartbeat().cancel == [message.receipt]
+
+
+def test_a_polite_request_takes_nothing_back(bench: Bench) -> None:
+    bench.enqueue("a")
+    message = bench.claim_one()
+    cancel(bench, "a", terminate=True)
+    assert bench.heartbeat().terminate == [message.receipt]
+    cancel(bench, "a")
+    attended = bench.heartbeat(session=HEART + 1)
+    assert (attended.cancel, attended.terminate) == ([], [message.receipt])
 
 
 def test_a_worker_on_a_new_connection_is_told_again(bench: Bench) -> None:

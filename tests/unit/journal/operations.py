@@ -210,13 +210,6 @@ def add_beside_a_claim(bench: Bench) -> None:
     bench.tick()
 
 
-def add_beside_an_expiry(bench: Bench) -> None:
-    results_expire(bench)
-    bench.now += 50
-    bench.apply(c.Enqueue("q", "t", c.Options(), [c.Call("c", b"x")]))
-    bench.tick()
-
-
 def add_and_cancel_in_one_tick(bench: Bench) -> None:
     bench.apply(c.Enqueue("q", "t", c.Options(), [c.Call("a", b"x")]))
     bench.apply(c.Cancel(["a"]))
@@ -273,7 +266,6 @@ OPERATIONS = [
     results_expire,
     add_claim_and_settle_in_one_tick,
     add_beside_a_claim,
-    add_beside_an_expiry,
     add_and_cancel_in_one_tick,
     add_and_purge_in_one_tick,
 ]

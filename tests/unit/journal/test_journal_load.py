@@ -277,10 +277,11 @@ def test_no_row_is_left_of_what_is_forgotten(bench: Bench) -> None:
         bench.enqueue(f"{n}", retries=1)
         bench.fail(bench.claim_one(), delay=0)
         bench.ack(bench.claim_one())
-    bench.after(10_000)
-    for table in ("message", "state", "result"):
+    bench.now += 10_000
+    bench.enqueue("new")  # in the commit that forgets the results
+    for table, rows in (("message", 1), ("state", 0), ("result", 0)):
         (count,) = bench.journal._db.execute(f"SELECT count(*) FROM {table}").fetchone()
-        assert count == 0, table
+        assert count == rows, table
 
 
 def test_no_journal_has_the_same_face() -> None:
