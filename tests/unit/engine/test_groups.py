@@ -85,6 +85,14 @@ def test_a_new_group_made_after_the_eta_gets_it_at_once(bench: Bench) -> None:
     assert ids(bench.claim(session=4)) == ["a"]
 
 
+def test_a_new_group_is_given_what_lies_behind_messages_of_other_queues(bench: Bench) -> None:
+    bench.enqueue("a")
+    bench.enqueue("x", queue="other")
+    bench.enqueue("b")
+    bench.register(9, worker="late", group="late")
+    assert ids(bench.claim(session=9)) == ["a", "b"]
+
+
 def test_groups_of_one_queue_only(bench: Bench) -> None:
     bench.enqueue("a", queue="other")
     assert bench.claim(session=AUDIT) == []
