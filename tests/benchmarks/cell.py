@@ -26,14 +26,15 @@ def main() -> None:
     contender = CONTENDERS.get(os.environ["BENCH_CONTENDER"])
     scenario = SCENARIOS[name]
     os.environ[SCENARIO] = name
-    marks.make(directory / "marks", count * scenario.marks)
+    marked = Path(os.environ["BENCH_MEMORY"]) / "marks"
+    marks.make(marked, count * scenario.marks)
     if contender is None:  # a baseline needs no app
         sample = scenario.function()(os.environ["BENCH_CONTENDER"], directory, count)
     else:
         os.environ[STORE] = _store(contender.store, directory)  # its app looks for it on import
         function = scenario.function()
         module = importlib.import_module(f"tests.benchmarks.peers.{contender.module}")
-        found = marks.Marks(directory / "marks", count * scenario.marks)
+        found = marks.Marks(marked, count * scenario.marks)
         sample = function(module.CONTESTANT(), found, count)
     print(json.dumps(asdict(sample)), flush=True)
     os._exit(0)  # nothing of a peer's shutdown may hold us up; the driver ends the rest

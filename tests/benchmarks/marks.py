@@ -1,7 +1,7 @@
 """Counts in shared memory which task ran how often, for every contender alike.
 
-One byte a number, in a file that the cell makes and all of its processes map: it costs a task about
-0.1 µs, and shows what a broker's own counters could hide, losses and duplicates.
+One byte a number, in shared memory that the cell makes and all of its processes map: it costs a task
+about 0.1 µs, and shows what a broker's own counters could hide, losses and duplicates.
 """
 
 from __future__ import annotations

@@ -11,7 +11,8 @@ from pathlib import Path
 
 POLL = 0.002  # seconds between two looks at a counter, at least
 PRECISION = 0.01  # of the time that has passed: looking more often would only disturb
-SHARE = 20  # a look that takes long is repeated after so many times its length
+SHARE = 20  # a look that takes long is repeated after so many times its length,
+COARSENESS = 0.05  # but no later than that share of the time that has passed
 
 
 def free_port() -> int:
@@ -36,7 +37,8 @@ def wait_for(predicate: Callable[[], bool], what: str, timeout: float = 100.0) -
         if began > start + timeout:
             raise TimeoutError(f"{what}: not so within {timeout:.0f} s")
         ended = time.monotonic()
-        time.sleep(max(POLL, PRECISION * (ended - start), SHARE * (ended - began)))
+        sparing = min(SHARE * (ended - began), COARSENESS * (ended - start))
+        time.sleep(max(POLL, PRECISION * (ended - start), sparing))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ _view: memoryview[float] | None = None
 
 
 def _opened() -> memoryview[float]:
-    with (Path(os.environ["BENCH_DIR"]) / "stamps").open("r+b") as file:
+    with (Path(os.environ["BENCH_MEMORY"]) / "stamps").open("r+b") as file:
         return memoryview(mmap.mmap(file.fileno(), 0)).cast("d")
 
 
@@ -36,7 +36,7 @@ class Stamps:
     """
 
     def __init__(self, count: int) -> None:
-        (Path(os.environ["BENCH_DIR"]) / "stamps").write_bytes(bytes(8 * max(count, 1)))
+        (Path(os.environ["BENCH_MEMORY"]) / "stamps").write_bytes(bytes(8 * max(count, 1)))
         self._view = _opened()
 
     def __getitem__(self, n: int) -> float:

@@ -52,7 +52,7 @@ def test_what_goes_wrong_in_the_background_is_raised() -> None:
 
 
 def test_stamps_are_seen_by_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BENCH_DIR", str(tmp_path))
+    monkeypatch.setenv("BENCH_MEMORY", str(tmp_path))
     monkeypatch.setattr(stamps, "_view", None)
     found = stamps.Stamps(3)
     before = time.monotonic()
