@@ -20,6 +20,7 @@ from taskq.engine.changes import Changes
 from taskq.engine.engine import Engine
 from taskq.errors import DiskFull, JournalError
 from taskq.journal import rows, schema
+from taskq.journal.ahead import write_ahead
 from taskq.journal.load import last_time, load
 from taskq.journal.log import check_log
 from taskq.journal.room import Room
@@ -28,6 +29,7 @@ FILE = "journal.db"
 SYNCHRONOUS = {"fsync": "FULL", "os": "NORMAL"}
 INSERT_MESSAGE = "INSERT INTO message VALUES (?,?,?,?)"
 CHECKPOINT_PAGES = 4000  # 16 MB of log between checkpoints
+LOG_AHEAD = (CHECKPOINT_PAGES + 100) * 4120  # bytes: so many frames, and the last transaction
 BUSY = 1.0  # seconds to wait for another program that has the file open
 LOG_LIMIT = 64 * 2**20  # bytes to which the log is cut back after a checkpoint
 # sqlite3 decodes its own messages, which may quote a damaged schema
@@ -113,6 +115,8 @@ class SqliteJournal:
             # `check_log` relies on it: no log holds the torn ends of two brokers
             self._left_over = False
             self._fold_log()
+        if self.durability == "fsync" and self._room.is_left(now):
+            self._write_ahead()
 
     def last_time(self) -> float:
         """The latest engine time that the journal tells of, 0 for a new one."""
@@ -134,6 +138,14 @@ class SqliteJournal:
         # where the disk is too full even for that, the next commit will say so
         with suppress(sqlite3.Error):
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+    def _write_ahead(self) -> None:
+        try:
+            # a transaction that changes nothing: it gives the log its header
+            self._db.execute(f"PRAGMA user_version={schema.VERSION}")
+        except sqlite3.Error as error:
+            raise _sentence(error, self.path, "written") from error
+        write_ahead(Path(f"{self.path}-wal"), LOG_AHEAD)
 
     def commit(self, changes: Changes) -> None:
         """Write all changes in one transaction.

@@ -1,0 +1,36 @@
+"""Writes the log out beforehand, so that a commit only overwrites what the file already has.
+
+A commit that makes the file longer has the file system note its new length and blocks, which is a
+second write to the disk; one into blocks that were written before is the `fdatasync` of its data
+alone, which takes little more than half as long. SQLite reuses its log from the beginning after each
+checkpoint, so this is only missing until the first one.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+_PIECE = 2**20
+
+
+def write_ahead(log: Path, size: int) -> None:
+    """Fill the log with zeros behind its end. They end it for whoever reads it: no frame fits them.
+
+    Args:
+        log: SQLite's, with its header; nobody writes to it meanwhile.
+        size: bytes it has afterwards, if the disk has room for them.
+    """
+    fd = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+    length = os.fstat(fd).st_size
+    try:
+        for start in range(length, size, _PIECE):
+            piece = min(_PIECE, size - start)
+            if os.write(fd, bytes(piece)) < piece:
+                raise OSError("no room for the rest of it")
+        os.fsync(fd)
+    except OSError:
+        # commits are only slower without; what keeps them from working shows there
+        os.ftruncate(fd, length)
+    finally:
+        os.close(fd)
