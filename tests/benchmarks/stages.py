@@ -121,7 +121,9 @@ class Circuit:
         self.watch = Stopwatch()
         self._task = task
         self._journal = _TimedJournal(directory / "journal.db")
-        self._host = Host(Engine(), self._journal, Clock())
+        engine, clock = Engine(), Clock()
+        self._journal.load(engine, clock.now())  # it also writes the log out, as for any broker
+        self._host = Host(engine, self._journal, clock)
         self._reader = FrameReader()
         self._frames: dict[int, bytearray] = {}
         self._watches = 0
