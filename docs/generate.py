@@ -245,7 +245,6 @@ NUMBERED = re.compile(r"^ *(?:async )?def test_((?:\d\d_)+)", re.MULTILINE)
 def fault_table() -> str:
     """The generated section of `guarantees.md`: every fault, what it looks like, and its tests."""
     groups = tomllib.loads((DOCS / "faults.toml").read_text(encoding="utf-8"))
-    absent = groups.pop("absent")
     faults = {int(number): pair for group in groups.values() for number, pair in group.items()}
     tested = _tested_faults()
     if tested.keys() - faults.keys():
@@ -255,8 +254,6 @@ def fault_table() -> str:
         fault, seen = faults[number]
         files = ", ".join(f"`{name}`" for name in sorted(tested.get(number, ())))
         lines.append(f"| {number} | {fault} | {seen} | {files or '**no test yet**'} |")
-    lines += ["", "Not possible in this version:", ""]
-    lines += [f"- {number} {fault}: {why}" for number, (fault, why) in absent.items()]
     return "\n".join([*lines, "", END])
 
 

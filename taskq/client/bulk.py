@@ -27,13 +27,13 @@ AHEAD = 2  # requests under way
 
 def starmap(task: Task[..., R], iterable: Iterable[Iterable[Any]]) -> HandleSet[R]:
     """See `Task.starmap`."""
-    app, serializer = task.app, task.defaults.serializer
+    app, origin = task.app, task.origin
     ids: list[str] = []
     if loader.is_importing():
         ids = [urandom(12).hex() for _ in iterable]
     else:
         _enqueue(task, _chunks(task, iterable, ids))
-    return HandleSet(app, [ResultHandle(app, id, serializer) for id in ids])
+    return HandleSet(app, [ResultHandle(app, id, origin) for id in ids])
 
 
 def _chunks(

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
 from taskq import errors, loader
 from taskq.client.waiting import Watch
+from taskq.codec.ref import CallRef
 from taskq.options.durations import timeout_of
 
 if TYPE_CHECKING:
@@ -24,18 +25,26 @@ _PENDING: Any = object()
 _FINAL = ("succeeded", "dead", "cancelled", "expired")
 
 
+class Origin(NamedTuple):
+    """What a handle knows of its call if a task made it."""
+
+    queue: str
+    task: str
+    serializer: str
+
+
 class ResultHandle(Generic[R_co]):
     """A call that was enqueued. Get one by calling a task, or by `queue.handle(id)`.
 
     Handles are equal when their ids are; they pickle, and work in another process.
     """
 
-    __slots__ = ("_app", "_error", "_serializer", "_value", "id")
+    __slots__ = ("_app", "_error", "_origin", "_value", "id")
 
-    def __init__(self, app: TaskQueue, id: str, serializer: str | None = None) -> None:
+    def __init__(self, app: TaskQueue, id: str, origin: Origin | None = None) -> None:
         self._app = app
         self.id = id
-        self._serializer = serializer
+        self._origin = origin
         self._value: Any = _PENDING
         self._error: BaseException | None = None
 
@@ -163,10 +172,14 @@ class ResultHandle(Generic[R_co]):
 
     def settle(self, finished: Finished) -> None:
         """Keep the outcome that the broker told."""
-        state, codec = finished.state, self._app.codec
-        if state == "succeeded":
+        state, codec, origin = finished.state, self._app.codec, self._origin
+        queue, task, serializer = origin or (finished.queue, finished.task, None)
+        call = CallRef(queue, self.id, task)
+        if finished.task and (finished.queue, finished.task) != (queue, task):
+            self._error = _of_another(call, finished)
+        elif state == "succeeded":
             try:
-                value = self._value = codec.decode_result(self.id, finished.value, self._serializer)
+                value = self._value = codec.decode_result(call, finished.value, serializer)
             except errors.SerializationError as error:
                 self._error = error
             else:
@@ -175,7 +188,7 @@ class ResultHandle(Generic[R_co]):
 
                     digits.allow(value)
         elif state == "dead" and finished.error is not None:
-            self._error = codec.decode_error(self.id, finished.error, self._serializer)
+            self._error = codec.decode_error(call, finished.error, serializer)
         else:
             self._error = _ended(self.id, state)
 
@@ -208,10 +221,17 @@ class ResultHandle(Generic[R_co]):
         return hash(self.id)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return ResultHandle, (self._app, self.id, self._serializer)
+        return ResultHandle, (self._app, self.id, self._origin)
 
     def __repr__(self) -> str:
         return f"<ResultHandle {self.id} of queue {self._app.name!r}>"
+
+
+def _of_another(call: CallRef, finished: Finished) -> errors.TamperedPayload:
+    return errors.TamperedPayload(
+        f"the id {call.id} is that of a call of {finished.task} in queue {finished.queue!r}, and "
+        f"this handle is of {call.task} in queue {call.queue!r}; give each call an id of its own"
+    )
 
 
 def _ended(id: str, state: str) -> errors.TaskqError:

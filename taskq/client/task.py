@@ -9,7 +9,7 @@ from os import urandom
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from taskq import loader, names
-from taskq.client.handle import ResultHandle
+from taskq.client.handle import Origin, ResultHandle
 from taskq.engine.commands import Call, Enqueue
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class Task(Generic[P, R]):
         name: the name under which workers know it.
         queue: the queue that its calls go to.
         defaults: its options, checked.
+        origin: what the handles of its calls know of them.
     """
 
     fn: Callable[P, R]
@@ -53,6 +54,7 @@ class Task(Generic[P, R]):
         self.name = name
         self.queue = options.queue or app.name
         self.defaults = options
+        self.origin = Origin(self.queue, name, options.serializer)
         self._shapes: set[tuple[Any, ...]] = set()
         self._portable = portable  # None: not looked at yet
         self._by_value: ByValue | None = None
@@ -69,12 +71,10 @@ class Task(Generic[P, R]):
             BrokerUnavailable: no broker answered within the reconnect budget.
         """
         id = self.defaults.id or urandom(12).hex()
-        serializer = self.defaults.serializer
-        if loader.is_importing():
-            return ResultHandle(self.app, id, serializer)
-        call = Call(id, self._encode(id, args, kwargs))
-        self.app.broker.call(self._request([call]))
-        return ResultHandle(self.app, id, serializer)
+        if not loader.is_importing():
+            call = Call(id, self._encode(id, args, kwargs))
+            self.app.broker.call(self._request([call]))
+        return ResultHandle(self.app, id, self.origin)
 
     def options(self, **overrides: Unpack[Overrides]) -> Task[P, R]:
         """The same task with other options, for the calls made through what is returned.

@@ -25,6 +25,7 @@ from typing import Any
 
 from taskq.codec.arguments import brief, dump_arguments
 from taskq.codec.by_value import dump_by_value
+from taskq.codec.ref import CallRef
 from taskq.engine.commands import ErrorInfo
 from taskq.errors import PayloadTooLarge, SerializationError, TamperedPayload
 
@@ -32,7 +33,7 @@ FORMAT = 1
 HEAD = 20  # bytes before the body: 4 of header, 16 of MAC
 MAX_PAYLOAD = 64 * 2**20
 FUNCTIONS_KEPT = 256  # functions by value that a process keeps loaded
-SCOPES_KEPT = 1024  # pre-keyed hashes, one a (queue, task)
+SCOPES_KEPT = 1024  # pre-keyed hashes, one a (kind, queue, task)
 
 _LARGE = 16_384  # bytes from which on a second hash costs less than it saves
 
@@ -59,9 +60,7 @@ class Codec:
             raise ValueError(f"the payload key must have 16 to 64 bytes, not {len(key)}")
         self.max_payload = max_payload
         self._base = hashlib.blake2b(key=key, digest_size=16)
-        self._result = self._scope("result")
-        self._error = self._scope("error")
-        self._scopes: dict[tuple[str, str], hashlib.blake2b] = {}
+        self._scopes: dict[tuple[str, str, str], hashlib.blake2b] = {}
         self._functions: dict[bytes, Callable[..., Any]] = {}
 
     def __repr__(self) -> str:
@@ -111,7 +110,7 @@ class Codec:
                 f"the arguments of {task} take {len(body) + HEAD} bytes and the limit is "
                 f"{self.max_payload}; pass a path or a key instead of the data"
             )
-        scope = self._scopes.get((queue, task)) or self._call_scope(queue, task)
+        scope = self._scope("call", queue, task)
         return header + _sign(scope, id, header, body) + body
 
     def decode_call(
@@ -123,7 +122,7 @@ class Codec:
             TamperedPayload: the signature does not fit.
             SerializationError: the content cannot be loaded here.
         """
-        scope = self._scopes.get((queue, task)) or self._call_scope(queue, task)
+        scope = self._scope("call", queue, task)
         body = payload[HEAD:]
         header = payload[:4]
         if not compare_digest(payload[4:HEAD], _sign(scope, id, header, body)):
@@ -174,10 +173,11 @@ class Codec:
 
     # --- results ----------------------------------------------------------------------------
 
-    def encode_result(self, id: str, value: Any, serializer: str = "pickle") -> bytes:
+    def encode_result(self, call: CallRef, value: Any, serializer: str = "pickle") -> bytes:
         """The bytes of a result.
 
         Args:
+            call: whose result it is; only as that one's can it be decoded.
             serializer: that of the call, from `serializer_of`.
 
         Raises:
@@ -207,9 +207,12 @@ class Codec:
                 f"the result takes {len(body) + HEAD} bytes and the limit is {self.max_payload}; "
                 "return a path or a key instead of the data"
             )
-        return header + _sign(self._result, id, header, body) + body
+        scope = self._scope("result", call.queue, call.task)
+        return header + _sign(scope, call.id, header, body) + body
 
-    def decode_result(self, id: str, data: bytes | None, serializer: str | None = None) -> Any:
+    def decode_result(
+        self, call: CallRef, data: bytes | None, serializer: str | None = None
+    ) -> Any:
         """The value of a result; `None` where none was stored.
 
         Args:
@@ -221,13 +224,13 @@ class Codec:
         """
         if data is None:
             return None
-        return self._open(self._result, id, data, f"the result of call {id}", serializer)
+        return self._open("result", call, data, serializer)
 
     # --- errors -----------------------------------------------------------------------------
 
     def encode_error(
         self,
-        id: str,
+        call: CallRef,
         error: BaseException,
         attempt: int = 0,
         worker: str = "",
@@ -244,10 +247,10 @@ class Codec:
         """
         from taskq.codec import errors as codec_errors
 
-        return codec_errors.encode(self, id, error, attempt, worker, at, serializer)
+        return codec_errors.encode(self, call, error, attempt, worker, at, serializer)
 
     def decode_error(
-        self, id: str, info: ErrorInfo, serializer: str | None = None
+        self, call: CallRef, info: ErrorInfo, serializer: str | None = None
     ) -> BaseException:
         """The exception to raise; never raises itself. Its cause shows the remote traceback.
 
@@ -256,24 +259,25 @@ class Codec:
         """
         from taskq.codec import errors as codec_errors
 
-        return codec_errors.decode(self, id, info, serializer)
+        return codec_errors.decode(self, call, info, serializer)
 
-    def sign_error(self, id: str, by_value: bool, body: bytes) -> bytes:
+    def sign_error(self, call: CallRef, by_value: bool, body: bytes) -> bytes:
         """Wrap a pickled exception; `by_value`: cloudpickle made it."""
         header = _CLOUD if by_value else _PICKLE
-        return header + _sign(self._error, id, header, body) + body
+        scope = self._scope("error", call.queue, call.task)
+        return header + _sign(scope, call.id, header, body) + body
 
-    def open_error(self, id: str, data: bytes) -> Any:
+    def open_error(self, call: CallRef, data: bytes) -> Any:
         """Unwrap and load a pickled exception; raises as `decode_result` does."""
-        return self._open(self._error, id, data, f"the exception of call {id}", None)
+        return self._open("error", call, data, None)
 
     # --- both -------------------------------------------------------------------------------
 
-    def _open(
-        self, scope: hashlib.blake2b, id: str, data: bytes, what: str, serializer: str | None
-    ) -> Any:
+    def _open(self, kind: str, call: CallRef, data: bytes, serializer: str | None) -> Any:
         header, body = data[:4], data[HEAD:]
-        if not compare_digest(data[4:HEAD], _sign(scope, id, header, body)):
+        scope = self._scope(kind, call.queue, call.task)
+        what = f"the {kind} of call {call.id} of {call.task}"
+        if not compare_digest(data[4:HEAD], _sign(scope, call.id, header, body)):
             raise TamperedPayload(f"the signature of {what} does not fit; it is refused")
         _check_header(what, header)
         try:
@@ -287,17 +291,17 @@ class Codec:
             raise _unloadable(what, error) from error
         raise SerializationError(f"{what} is a pickle and the task uses JSON; it is refused")
 
-    def _scope(self, *parts: str) -> hashlib.blake2b:
-        scope = self._base.copy()
-        for part in parts:
-            data = part.encode()
-            scope.update(len(data).to_bytes(4) + data)
-        return scope
-
-    def _call_scope(self, queue: str, task: str) -> hashlib.blake2b:
-        if len(self._scopes) >= SCOPES_KEPT:
-            self._scopes.clear()
-        scope = self._scopes[queue, task] = self._scope("call", queue, task)
+    def _scope(self, kind: str, queue: str, task: str) -> hashlib.blake2b:
+        """The beginning of every signature of that kind, queue and task."""
+        parts = (kind, queue, task)
+        scope = self._scopes.get(parts)
+        if scope is None:
+            if len(self._scopes) >= SCOPES_KEPT:
+                self._scopes.clear()
+            scope = self._scopes[parts] = self._base.copy()
+            for part in parts:
+                data = part.encode()
+                scope.update(len(data).to_bytes(4) + data)
         return scope
 
 

@@ -14,6 +14,7 @@ from taskq.engine.commands import ErrorInfo
 
 if TYPE_CHECKING:
     from taskq.codec.envelope import Codec
+    from taskq.codec.ref import CallRef
 
 MAX_TRACEBACK = 16 * 1024  # characters; the middle of a longer one is left out
 MAX_TEXT = 4 * 1024
@@ -35,7 +36,7 @@ class RemoteTraceback(Exception):
 
 def encode(
     codec: Codec,
-    id: str,
+    call: CallRef,
     error: BaseException,
     attempt: int,
     worker: str,
@@ -47,25 +48,25 @@ def encode(
         kind=_kind(type(error)),
         text=_text(error),
         traceback=_traceback(error),
-        pickled=_pickled(codec, id, error) if serializer == "pickle" else None,
+        pickled=_pickled(codec, call, error) if serializer == "pickle" else None,
         attempt=attempt,
         at=at,
         worker=worker,
     )
 
 
-def decode(codec: Codec, id: str, info: ErrorInfo, serializer: str | None) -> BaseException:
+def decode(codec: Codec, call: CallRef, info: ErrorInfo, serializer: str | None) -> BaseException:
     """See `Codec.decode_error`."""
-    error = _rebuilt(codec, id, info, serializer)
+    error = _rebuilt(codec, call, info, serializer)
     if info.traceback:
         error.__cause__ = RemoteTraceback(info.traceback)
     return error
 
 
-def _rebuilt(codec: Codec, id: str, info: ErrorInfo, serializer: str | None) -> Exception:
+def _rebuilt(codec: Codec, call: CallRef, info: ErrorInfo, serializer: str | None) -> Exception:
     if info.pickled is not None and serializer != "json":
         try:
-            error = codec.open_error(id, info.pickled)
+            error = codec.open_error(call, info.pickled)
         except errors.TamperedPayload as refused:
             return refused
         except BaseException:
@@ -122,7 +123,7 @@ def _bounded(text: str, limit: int) -> str:
     return f"{text[:head]}\n… {left_out} characters left out …\n{text[head - limit :]}"
 
 
-def _pickled(codec: Codec, id: str, error: BaseException) -> bytes | None:
+def _pickled(codec: Codec, call: CallRef, error: BaseException) -> bytes | None:
     """The signed pickle, or `None` for an exception that would not come out as it went in."""
     try:
         by_value, body = _dump(error)
@@ -131,7 +132,7 @@ def _pickled(codec: Codec, id: str, error: BaseException) -> bytes | None:
         again = pickle.loads(body)
         if type(again) is not type(error) or str(again) != str(error):
             return None
-        return codec.sign_error(id, by_value, body)
+        return codec.sign_error(call, by_value, body)
     except BaseException:
         return None
 

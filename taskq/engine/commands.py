@@ -147,6 +147,8 @@ class Finished(Struct, array_like=True):
     state: str
     value: bytes | None = None
     error: ErrorInfo | None = None
+    queue: str = ""
+    task: str = ""
 
 
 class WorkerInfo(Struct, array_like=True):

@@ -91,7 +91,8 @@ def outcome(ledger: Ledger, id: str, now: float) -> c.Finished:
     """The end of a message as its waiters are told."""
     message = ledger.messages.get(id)
     if message is not None and message.deliveries[0].state is State.DEAD:
-        return c.Finished(id, State.DEAD.label, None, message.deliveries[0].last_error)
+        error, spec = message.deliveries[0].last_error, message.spec
+        return c.Finished(id, State.DEAD.label, None, error, spec.queue, spec.task)
     return ledger.results.finished(id, now)
 
 

@@ -123,7 +123,8 @@ class Results:
             return Finished(id, "forgotten" if id in self._forgotten else "unknown")
         if result.has_expired(now):
             return Finished(id, "forgotten")
-        return Finished(id, result.state.label, result.value, result.error)
+        spec = result.spec
+        return Finished(id, result.state.label, result.value, result.error, spec.queue, spec.task)
 
     def _expire(self, now: float) -> None:
         expiry = self._expiry

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from taskq import context as contexts
 from taskq.codec.envelope import serializer_of
+from taskq.codec.ref import CallRef
 from taskq.context import TaskContext
 from taskq.engine.commands import (
     Abandon,
@@ -107,7 +108,11 @@ class Processor:
         except BaseException as error:
             return self._raised(message, policy_of(task, function), error)
         try:
-            result = self._codec.encode_result(message.id, value, serializer_of(message.payload))
+            result = self._codec.encode_result(
+                CallRef(message.queue, message.id, message.task),
+                value,
+                serializer_of(message.payload),
+            )
         except BaseException as error:
             return self._failed(message, error, final=True)
         if len(result) > _LARGE:
@@ -231,7 +236,7 @@ class Processor:
     def _describe(self, message: Delivered, error: BaseException) -> ErrorInfo:
         try:
             return self._codec.encode_error(
-                message.id,
+                CallRef(message.queue, message.id, message.task),
                 error,
                 message.attempt,
                 self._worker,

@@ -16,6 +16,7 @@ from taskq.broker.host import Host
 from taskq.broker.wire import MAX_REPLY, FrameReader, append, decode_reply, decode_request, encode
 from taskq.client.task import Task
 from taskq.clock import Clock
+from taskq.codec.ref import CallRef
 from taskq.engine.changes import Changes
 from taskq.engine.commands import (
     AnyReply,
@@ -168,7 +169,8 @@ class Circuit:
         self.turn(1)
         (waited,) = self._hear(CLIENT)
         assert isinstance(waited, Waited)
-        self._task.app.codec.decode_result(id, waited.finished[0].value)
+        call = CallRef(self._task.queue, id, self._task.name)
+        self._task.app.codec.decode_result(call, waited.finished[0].value)
         self.watch.lap(LOAD)
 
     def claim(self, count: int) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 
 from taskq import TaskQueue
+from taskq.codec.ref import CallRef
 from taskq.engine.commands import Ping, Wait
 from taskq.errors import TaskqError
 from tests.broker_process import ROOT, BrokerProcess
@@ -260,7 +261,8 @@ class Stage:
                     left.discard(each.id)
                     ending = Ending(each.state)
                     if each.state == "succeeded":
-                        value = self.queue.codec.decode_result(each.id, each.value)
+                        call = CallRef(each.queue, each.id, each.task)
+                        value = self.queue.codec.decode_result(call, each.value)
                         ending = Ending(each.state, *value)
                     endings[each.id] = ending
                 if not reply.finished:

@@ -9,11 +9,13 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Usage:
-    """Of one process. `memory`: resident bytes that no file is behind."""
+    """Of one process. `memory`: resident bytes that no file is behind; `peak`: the most bytes that
+    were ever resident."""
 
     descriptors: int
     threads: int
     memory: int
+    peak: int
 
 
 def usage_of(pid: int) -> Usage:
@@ -26,6 +28,7 @@ def usage_of(pid: int) -> Usage:
         descriptors=len(os.listdir(proc / "fd")),
         threads=int(status["Threads"]),
         memory=int(status["RssAnon"].split()[0]) * 1024,
+        peak=int(status["VmHWM"].split()[0]) * 1024,
     )
 
 

@@ -10,10 +10,10 @@ import os
 import pickle
 import signal
 import sqlite3
+import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from zlib import crc32
 
 import msgspec
 import pytest
@@ -25,6 +25,7 @@ from taskq.errors import TamperedPayload
 from taskq.journal.sqlite import FILE
 from tests.crash.scene import is_alive
 from tests.integration import worker_app as app
+from tests.integration.gauges import usage_of
 from tests.support import short_directory, wait_until
 
 PATIENCE = 20.0
@@ -70,7 +71,7 @@ class Vault:
         with closing(self._open()) as db, db:
             rows = db.execute("SELECT seq, record FROM message ORDER BY seq").fetchall()
             for (seq, record), payload in zip(rows, payloads, strict=True):
-                crc = crc32(payload, crc32(record, seq))
+                crc = zlib.crc32(payload, zlib.crc32(record, seq))
                 change = "UPDATE message SET payload = ?, crc = ? WHERE seq = ?"
                 db.execute(change, (payload, crc, seq))
 
@@ -89,7 +90,7 @@ class Vault:
                 parts[VALUE] = value
                 changed = msgspec.msgpack.encode(parts)
                 change = "UPDATE result SET record = ?, crc = ? WHERE seq = ?"
-                db.execute(change, (changed, crc32(changed, seq), seq))
+                db.execute(change, (changed, zlib.crc32(changed, seq), seq))
 
     def _open(self) -> sqlite3.Connection:
         return sqlite3.connect(self.directory / FILE)
@@ -135,6 +136,21 @@ def test_75_a_result_that_was_changed_or_exchanged_is_refused_by_the_client(vaul
         with pytest.raises(TamperedPayload, match="does not fit; it is refused"):
             app.queue.handle(handle.id).result(PATIENCE)
     assert not vault.marker.exists()
+
+
+def test_76_a_compressed_bomb_goes_through_as_it_is(vault: Vault) -> None:
+    bomb = zlib.compress(bytes(2**28), 9)  # 256 MiB in 255 KiB
+    signed = app.anything(bomb)
+    replaced = app.anything(1)
+    vault.stop()
+    first, second = vault.payloads()
+    vault.replace_payloads([first, second[:HEAD] + bomb])
+    with app.queue.workers(1):
+        child = signed.result(PATIENCE)
+        with pytest.raises(TamperedPayload):
+            replaced.result(PATIENCE)
+        for pid in (child, app.queue.broker.call(Ping()).pid):
+            assert usage_of(pid).peak < len(bomb) + 2**27, "it was inflated"
 
 
 @pytest.mark.parametrize("has_payload_key", [False, True])

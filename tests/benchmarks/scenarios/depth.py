@@ -12,14 +12,15 @@ from tests.benchmarks.records import Sample
 
 BATCH = 128
 PART = 20_000  # messages whose handles are held at once while a queue is filled
-CLAIMS = 20_000  # messages claimed to find the rate
+CLAIMS = 20_000  # messages claimed to find the rate: enough for the journal to fold its log
 SHALLOW = 10_000
 
 
 def depth(peer: Ours, marks: Marks, count: int) -> Sample:
     """The claim rate with `count` ready messages, divided by that with 10,000.
 
-    Claiming stops half-way through the shallow queue, so both are measured at their depth.
+    As many messages are claimed at each depth. A shallow queue is filled up again, off the clock,
+    when half of it is gone, so both are measured at their depth.
     """
     empty = resident(peer.broker_pid)
     extra: dict[str, float] = {}
@@ -33,9 +34,13 @@ def depth(peer: Ours, marks: Marks, count: int) -> Sample:
         if level == count:
             extra["fill"] = (level - filled) / (time.perf_counter() - began)
         extra[f"rss at {level}"] = (resident(peer.broker_pid) - empty) / level
-        claims = min(CLAIMS, level // 2)
-        rates[level] = extra[f"rate at {level}"] = _claim(claims)
-        filled = level - claims
+        part = min(CLAIMS, level // 2)
+        seconds = _claim(part)
+        for _ in range(CLAIMS // part - 1):
+            _fill(part)
+            seconds += _claim(part)
+        rates[level] = extra[f"rate at {level}"] = CLAIMS / seconds
+        filled = level - part
     _fill(count - filled)
     extra["bytes a message"] = extra[f"rss at {count}"]
     extra["restart"] = _restart(peer, count)
@@ -48,7 +53,7 @@ def _fill(count: int) -> None:
 
 
 def _claim(count: int) -> float:
-    """Claim and settle as a worker does, without running anything; messages a second."""
+    """Claim and settle that many as a worker does, without running anything; the seconds."""
     connection = queue.broker.connect()
     connection.call(Register(worker="bench", consumer="bench", group="default", queues=["bench"]))
     done = 0
@@ -63,7 +68,7 @@ def _claim(count: int) -> float:
         messages = connection.receive(claim).messages
     seconds = time.perf_counter() - began
     connection.close()  # what was claimed last goes back
-    return done / seconds
+    return seconds
 
 
 def _restart(peer: Ours, count: int) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 from taskq import TaskQueue
+from taskq.codec.ref import CallRef
 from taskq.engine.commands import Ack, Claim, Fail, Outcome, Register, Settle
 
 _numbers = itertools.count(1)
@@ -23,10 +24,11 @@ def work(queue: TaskQueue, n: int = 10_000) -> int:
                 message.queue, message.id, message.task, message.payload
             )
             function = function or queue.tasks[message.task].fn
+            call = CallRef(message.queue, message.id, message.task)
             try:
-                value = queue.codec.encode_result(message.id, function(*args, **kwargs))
+                value = queue.codec.encode_result(call, function(*args, **kwargs))
             except Exception as error:
-                info = queue.codec.encode_error(message.id, error, message.attempt, name)
+                info = queue.codec.encode_error(call, error, message.attempt, name)
                 outcomes.append(Fail(message.receipt, message.id, info))
             else:
                 outcomes.append(Ack(message.receipt, message.id, value))

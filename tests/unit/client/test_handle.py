@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 from client_hand import work
 
@@ -368,3 +369,31 @@ def test_a_watch_that_was_left_is_dropped_at_the_broker(q: TaskQueue) -> None:
     with pytest.raises(TimeoutError):
         handle.result(timeout=0)
     assert q.broker._engine.ledger.watchers._by_id == {}  # type: ignore[attr-defined]
+
+
+def test_an_id_that_a_call_of_another_task_has(q: TaskQueue) -> None:
+    @q.task(name="two")
+    def two(n: int) -> int:
+        return 2 * n
+
+    first = q.tasks["one"].options(id="same")(5)
+    second = two.options(id="same")(5)
+    work(q)
+    assert first.result(timeout=10) == q.handle("same").result(timeout=10) == 5
+    with pytest.raises(errors.TamperedPayload, match="the id same is that of a call of one"):
+        second.result(timeout=10)
+
+
+def test_75_a_handle_asks_for_the_result_of_its_own_call(q: TaskQueue) -> None:
+    handle = q.tasks["one"](5)
+    work(q)
+    watch = Watch(q.broker, (handle.id,))
+    (told,) = watch.next(None)
+    for queue, task in ((q.name, "two"), ("elsewhere", "one")):
+        # a broker that gives it out as the result of another call
+        claimed = q.handle(handle.id)
+        claimed.settle(msgspec.structs.replace(told, queue=queue, task=task))
+        assert isinstance(claimed.exception(), errors.TamperedPayload)
+    honest = q.handle(handle.id)
+    honest.settle(told)
+    assert honest.result() == 5

@@ -13,9 +13,12 @@ from taskq import errors
 from taskq.codec.by_value import ByValue
 from taskq.codec.envelope import HEAD, Codec, serializer_of
 from taskq.codec.errors import MAX_TRACEBACK, RemoteTraceback
+from taskq.codec.ref import CallRef
 
 KEY = b"k" * 32
 codec = Codec(KEY, 10_000)
+REF = CallRef("q", "i", "m.f")
+OTHERS = [REF._replace(queue="r"), REF._replace(id="j"), REF._replace(task="m.g")]
 
 
 def call(*args: object, **kwargs: object) -> bytes:
@@ -85,7 +88,7 @@ def test_54_too_large() -> None:
     with pytest.raises(errors.PayloadTooLarge, match="the limit is 10000"):
         call("x" * 10_000)
     with pytest.raises(errors.PayloadTooLarge, match="the limit is 10000"):
-        codec.encode_result("i", b"x" * 10_000)
+        codec.encode_result(REF, b"x" * 10_000)
 
 
 def test_a_function_travels_by_value_with_its_options() -> None:
@@ -124,19 +127,26 @@ def test_59_a_call_that_does_not_load() -> None:
 
 @pytest.mark.parametrize("value", [None, 1, "text", [1, {"a": (2,)}], 10**4000])
 def test_a_result_comes_back(value: object) -> None:
-    assert codec.decode_result("i", codec.encode_result("i", value)) == value
+    assert codec.decode_result(REF, codec.encode_result(REF, value)) == value
 
 
-def test_75_a_result_of_another_call_is_refused() -> None:
-    with pytest.raises(errors.TamperedPayload, match="the result of call j"):
-        codec.decode_result("j", codec.encode_result("i", 1))
-    with pytest.raises(errors.TamperedPayload):
-        codec.decode_result("id1", call(1))
+@pytest.mark.parametrize("other", OTHERS)
+def test_75_a_result_of_another_call_is_refused(other: CallRef) -> None:
+    with pytest.raises(errors.TamperedPayload, match=f"the result of call {other.id}"):
+        codec.decode_result(other, codec.encode_result(REF, 1))
+
+
+def test_75_neither_a_call_nor_an_exception_is_a_result() -> None:
+    pickled = codec.encode_error(REF, ValueError("x")).pickled
+    assert pickled is not None
+    for other in (codec.encode_call(*REF, (1,), {}), pickled):
+        with pytest.raises(errors.TamperedPayload):
+            codec.decode_result(REF, other)
 
 
 def test_a_result_that_cannot_be_pickled() -> None:
     with pytest.raises(errors.SerializationError, match="a lock"):
-        codec.encode_result("i", threading.Lock())
+        codec.encode_result(REF, threading.Lock())
 
 
 def test_the_key_is_never_shown() -> None:
@@ -157,8 +167,8 @@ def test_json_calls_and_results() -> None:
     assert serializer_of(payload) == "json"
     assert serializer_of(call()) == "pickle"
     assert codec.decode_call("q", "i", "m.f", payload) == (None, (1, "a"), {"b": [None, 2.5]})
-    data = codec.encode_result("i", {"a": 1}, "json")
-    assert codec.decode_result("i", data, "json") == {"a": 1}
+    data = codec.encode_result(REF, {"a": 1}, "json")
+    assert codec.decode_result(REF, data, "json") == {"a": 1}
 
 
 @pytest.mark.parametrize("value", [(1, 2), {1: 2}, b"x", float("nan"), object(), {1, 2}])
@@ -166,17 +176,17 @@ def test_json_refuses_what_would_not_come_back(value: object) -> None:
     with pytest.raises(errors.SerializationError, match="argument 'b' of"):
         json_call(1, b=value)
     with pytest.raises(errors.SerializationError, match="the result"):
-        codec.encode_result("i", value, "json")
+        codec.encode_result(REF, value, "json")
 
 
 def test_json_loads_no_pickle(monkeypatch: pytest.MonkeyPatch) -> None:
-    data = codec.encode_result("i", 1)
-    info = codec.encode_error("i", ValueError("x"))
+    data = codec.encode_result(REF, 1)
+    info = codec.encode_error(REF, ValueError("x"))
     monkeypatch.setattr("taskq.codec.envelope._loads", lambda data: pytest.fail("unpickled"))
     with pytest.raises(errors.SerializationError, match="uses JSON"):
-        codec.decode_result("i", data, "json")
-    assert isinstance(codec.decode_error("i", info, "json"), errors.TaskFailed)
-    assert codec.encode_error("i", ValueError("x"), serializer="json").pickled is None
+        codec.decode_result(REF, data, "json")
+    assert isinstance(codec.decode_error(REF, info, "json"), errors.TaskFailed)
+    assert codec.encode_error(REF, ValueError("x"), serializer="json").pickled is None
 
 
 # --- errors --------------------------------------------------------------------------------------
@@ -190,7 +200,7 @@ def raised(error: BaseException) -> BaseException:
 
 
 def test_an_exception_comes_back_with_its_traceback() -> None:
-    info = codec.encode_error("i", raised(KeyError("name")), 2, "w", 5.0)
+    info = codec.encode_error(REF, raised(KeyError("name")), 2, "w", 5.0)
     assert (info.kind, info.text, info.attempt, info.worker, info.at) == (
         "KeyError",
         "'name'",
@@ -198,7 +208,7 @@ def test_an_exception_comes_back_with_its_traceback() -> None:
         "w",
         5.0,
     )
-    error = codec.decode_error("i", info)
+    error = codec.decode_error(REF, info)
     assert type(error) is KeyError
     assert error.args == ("name",)
     assert isinstance(error.__cause__, RemoteTraceback)
@@ -230,12 +240,12 @@ class Mute(Exception):
     ],
 )
 def test_58_what_cannot_be_rebuilt_arrives_as_text(error: BaseException, text: str) -> None:
-    info = codec.encode_error("i", raised(error))
+    info = codec.encode_error(REF, raised(error))
     info.text.encode()
     info.traceback.encode()
     if isinstance(error, ValueError):
         info.pickled = None
-    failed = codec.decode_error("i", info)
+    failed = codec.decode_error(REF, info)
     assert type(failed) is errors.TaskFailed
     assert __import__("re").search(text, str(failed))
     assert failed.__cause__ is not None
@@ -244,18 +254,19 @@ def test_58_what_cannot_be_rebuilt_arrives_as_text(error: BaseException, text: s
 def test_an_error_that_the_broker_made() -> None:
     from taskq.engine.commands import ErrorInfo
 
-    error = codec.decode_error("i", ErrorInfo("WorkerLost", "killed by SIGKILL"))
+    error = codec.decode_error(REF, ErrorInfo("WorkerLost", "killed by SIGKILL"))
     assert type(error) is errors.WorkerLost
     assert str(error) == "killed by SIGKILL"
 
 
-def test_75_a_tampered_exception_is_refused() -> None:
-    info = codec.encode_error("i", ValueError("x"))
-    assert isinstance(codec.decode_error("j", info), errors.TamperedPayload)
+@pytest.mark.parametrize("other", OTHERS)
+def test_75_an_exception_of_another_call_is_refused(other: CallRef) -> None:
+    info = codec.encode_error(REF, ValueError("x"))
+    assert isinstance(codec.decode_error(other, info), errors.TamperedPayload)
 
 
 def test_long_tracebacks_are_bounded() -> None:
-    info = codec.encode_error("i", raised(ValueError("x" * 100_000)))
+    info = codec.encode_error(REF, raised(ValueError("x" * 100_000)))
     assert len(info.traceback) < MAX_TRACEBACK + 100
     assert "left out" in info.traceback
 
@@ -271,7 +282,7 @@ def test_frames_of_taskq_are_left_out() -> None:
         task.call_local()
     except ValueError as error:
         shown = error.with_traceback(error.__traceback__.tb_next if error.__traceback__ else None)
-        info = codec.encode_error("i", shown)
+        info = codec.encode_error(REF, shown)
     assert "task.py" not in info.traceback
     assert "in boom" in info.traceback
 

@@ -10,6 +10,7 @@ import pytest
 
 from taskq.backends.memory import MemoryBroker
 from taskq.codec.envelope import Codec
+from taskq.codec.ref import CallRef
 from taskq.engine.commands import Finished, GetStats, Wait
 from taskq.worker.inline import run_threads
 
@@ -47,7 +48,7 @@ def test_threads_run_tasks_and_leave() -> None:
         results = app.wait(*(f"id{number}" for number in range(200)))
     assert {entry.state for entry in results.values()} == {"succeeded"}
     value = results["id7"].value
-    assert app.codec.decode_result("id7", value) == 14
+    assert app.codec.decode_result(CallRef("q", "id7", "add"), value) == 14
     assert app.broker.call(GetStats()).workers == []
     left = {thread.name for thread in threading.enumerate()} - before
     assert left <= {"taskq-relay", "taskq-pulse"}  # daemons that are about to end

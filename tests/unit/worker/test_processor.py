@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from taskq.codec.by_value import ByValue
+from taskq.codec.ref import CallRef
 from taskq.context import current
 from taskq.engine.commands import (
     Abandon,
@@ -47,12 +48,14 @@ class Bench:
         self.slot = Slot()
         self.alarm = FakeAlarm()
         self.notices = 0
+        self.task = ""  # whose call came last
         self.processor = Processor(self.app, "w", self.slot, self.alarm, self.notice)
 
     def notice(self) -> None:
         self.notices += 1
 
     def run(self, task: str, *args: Any, **options: Any) -> Outcome | None:
+        self.task = task
         return self.processor.run(self.app.claim(task, *args, **options))
 
     def fails(self, task: str, *args: Any, **options: Any) -> Fail:
@@ -62,7 +65,7 @@ class Bench:
 
     def value(self, outcome: Outcome | None) -> Any:
         assert isinstance(outcome, Ack)
-        return self.app.codec.decode_result(outcome.id, outcome.value)
+        return self.app.codec.decode_result(CallRef("q", outcome.id, self.task), outcome.value)
 
 
 def add(a: int, b: int) -> int:
@@ -189,6 +192,7 @@ def test_an_unknown_task_goes_back_undecoded() -> None:
 
 
 def by_value(bench: Bench, function: Callable[..., Any], options: object, *args: Any) -> Delivered:
+    bench.task = "anon"
     data = ByValue("anon", function, options).data()
     payload = bench.app.codec.encode_call("q", "id", "anon", args, {}, function=data)
     return Delivered(1, "id", "q", "anon", payload, 1, None, 30.0)
@@ -213,7 +217,7 @@ def test_json_calls_give_json_results() -> None:
     payload = bench.app.codec.encode_call("q", "id", "add", (1, 2), {}, serializer="json")
     outcome = bench.processor.run(Delivered(1, "id", "q", "add", payload, 1, None, 30.0))
     assert isinstance(outcome, Ack)
-    assert bench.app.codec.decode_result("id", outcome.value, "json") == 3
+    assert bench.app.codec.decode_result(CallRef("q", "id", "add"), outcome.value, "json") == 3
 
 
 # --- cancellation -----------------------------------------------------------------------------
