@@ -13,7 +13,8 @@ COMPARED = (*QUICKEST, "celery", "executor")
 BASELINES = {
     "pipe": "echo through a pipe",
     "manager": "call of a stock manager",
-    "fdatasync": "fdatasync of a 4 KiB append",
+    "fdatasync": "fdatasync of 4 KiB into a file written before",
+    "append": "fdatasync of a 4 KiB append",
     "sqlite": "SQLite commit of 100 rows, fsync",
     "redis-stream": "Redis XADD, XREADGROUP, XACK in pipelines",
 }

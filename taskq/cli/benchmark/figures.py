@@ -20,8 +20,8 @@ class Kind:
 
 
 KINDS = (
-    Kind("disk", "µs", "one fdatasync of a 4 KiB append to this disk: the floor under a single "
-         "durable call, whoever makes it."),
+    Kind("disk", "µs", "one fdatasync of 4 KiB on this disk, in a file written before: the floor "
+         "under a single durable call, whoever makes it."),
     Kind("enqueue", "calls/s", "one process calls a task again and again, and each call returns "
          "when the broker has it in its journal."),
     Kind("bulk", "calls/s", "the same calls through task.map: many travel together and share one "
