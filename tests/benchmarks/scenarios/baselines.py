@@ -17,7 +17,7 @@ from tests.benchmarks.records import Sample
 
 BATCH = 100  # messages of one commit, and of one pipeline
 SIZE = 200  # bytes of a message
-_SYNCS = 500
+_SYNCS, _PAGE = 500, 4096
 
 
 def baseline(name: str, directory: Path, count: int) -> Sample:
@@ -75,25 +75,20 @@ def _manager(directory: Path, count: int) -> Sample:
 
 def _append(directory: Path, count: int) -> Sample:
     file = os.open(directory / "sync", os.O_CREAT | os.O_WRONLY | os.O_TRUNC)
-
-    def turn() -> None:
-        os.write(file, b"x" * 4096)
-        os.fdatasync(file)
-
-    return _timed(min(count, _SYNCS), turn)
+    return _timed(min(count, _SYNCS), lambda: _write_durably(file))
 
 
 def _fdatasync(directory: Path, count: int) -> Sample:
     """As our journal writes: the file has its length and its blocks already."""
-    (directory / "sync").write_bytes(bytes(4096 * _SYNCS))
+    (directory / "sync").write_bytes(bytes(_PAGE * _SYNCS))
     file = os.open(directory / "sync", os.O_WRONLY)
     os.fsync(file)
+    return _timed(min(count, _SYNCS), lambda: _write_durably(file))
 
-    def turn() -> None:
-        os.write(file, b"x" * 4096)
-        os.fdatasync(file)
 
-    return _timed(min(count, _SYNCS), turn)
+def _write_durably(file: int) -> None:
+    os.write(file, b"x" * _PAGE)
+    os.fdatasync(file)
 
 
 def _sqlite(directory: Path, count: int) -> Sample:
