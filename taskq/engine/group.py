@@ -125,6 +125,14 @@ class Group:
         else:
             self.unknown.pop(task, None)
 
+    def died(self, delivery: Delivery, state: State) -> None:
+        """A delivery has left READY or HELD for good, without having been taken out."""
+        spec = delivery.message.spec
+        if state is State.READY:
+            self.ready.lanes[spec.options.priority].died()
+        elif spec.task in self.parked:
+            self.parked[spec.task].died()
+
     def put_back(self, delivery: Delivery) -> None:
         """Return what `next_for` yielded and the caller did not claim."""
         if delivery.state is State.READY:

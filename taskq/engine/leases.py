@@ -101,7 +101,9 @@ def hand_back(ledger: Ledger, delivery: Delivery, now: float, event: Event) -> N
     delivery.claims -= 1
     ledger.move(delivery, event)
     ledger.place(delivery)
-    ledger.arm_expiry(delivery.message)
+    expires_at = delivery.message.expires_at
+    if expires_at is not None and expires_at <= now:  # else its timer is still to fire
+        ledger.arm_expiry(delivery.message)
 
 
 def lose(ledger: Ledger, delivery: Delivery, reason: str, now: float) -> None:

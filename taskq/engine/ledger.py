@@ -190,10 +190,12 @@ class Ledger:
         error: ErrorInfo | None = None,
     ) -> None:
         """End a delivery for good (ACK, CANCEL, EXPIRE), and the message with its last one."""
+        old = delivery.state
         self.move(delivery, event)
         message = delivery.message
         group = delivery.group
         group.bytes -= len(message.payload)
+        self._leave_place(delivery, old)
         if event is Event.ACK and delivery.consumer is not None:
             delivery.consumer.worker.finished += 1
         if group.is_first:
@@ -225,7 +227,8 @@ class Ledger:
         if delivery.state is State.DEAD:
             self.exhume(delivery)
         self.changes.groups[group] = None
-        delivery.state = State.CANCELLED
+        old, delivery.state = delivery.state, State.CANCELLED
+        self._leave_place(delivery, old)
         self.changes.touched[message] = None
         self._retire(message)
         if group.is_first:
@@ -263,7 +266,17 @@ class Ledger:
         if not spec.uses and len(self._specs) > _IDLE_SPECS:
             del self._specs[(spec.queue, spec.task, spec.options)]
         message.deliveries = ()  # also breaks the reference cycle: the collector is off
+        message.payload = b""  # a line or a timer may still keep the rest for a while
+        if message.expires_at is not None:
+            self.timers.died(_is_awaited)
         self.changes.removed.append(message)
+
+    def _leave_place(self, delivery: Delivery, old: State) -> None:
+        """What waited has ended where it lay: its entry there is dead."""
+        if old is State.SCHEDULED:
+            self.timers.died(_is_awaited)
+        elif old in WAITING:
+            delivery.group.died(delivery, old)
 
     # --- the clock ------------------------------------------------------------------------
 
@@ -287,6 +300,13 @@ class Ledger:
         """Let what has not started by then expire; asked again for what waits again, unstarted."""
         if message.expires_at is not None:
             self.timers.at(message.expires_at, self._expire, message)
+
+
+def _is_awaited(subject: object) -> bool:
+    """Whether a timer still has something to do."""
+    if isinstance(subject, Message):
+        return bool(subject.deliveries)
+    return not isinstance(subject, Delivery) or subject.state is State.SCHEDULED
 
 
 _IDLE_SPECS = 1000  # specs that may be kept without a message

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from taskq.engine.message import Delivery
 from taskq.engine.states import State
+from taskq.engine.timers import SWEEP
 
 PRIORITIES = 4
 
@@ -21,13 +22,15 @@ class Lane:
     """Deliveries in one state, by the time they were due, then by acceptance. What arrives in order
     costs O(1); what comes late, O(log n).
 
-    Entries that have left the state meanwhile stay, and are skipped when they reach the front.
+    Entries that have left the state meanwhile are skipped when they reach the front, or swept out
+    once they may be half of all.
     """
 
-    __slots__ = ("arrived", "returned", "state")
+    __slots__ = ("arrived", "dead", "returned", "state")
 
     def __init__(self, state: State) -> None:
         self.state = state
+        self.dead = 0
         self.arrived: deque[Delivery] = deque()
         self.returned: list[tuple[float, int, Delivery]] = []
 
@@ -52,6 +55,19 @@ class Lane:
             if delivery.state is self.state:
                 return delivery
         return None
+
+    def __len__(self) -> int:
+        return len(self.arrived) + len(self.returned)
+
+    def died(self) -> None:
+        """An entry has left the state without having been taken out. Where nobody claims, it would
+        be kept for ever."""
+        self.dead += 1
+        if self.dead >= SWEEP and self.dead * 2 > len(self):
+            self.arrived = deque(entry for entry in self.arrived if entry.state is self.state)
+            self.returned = [entry for entry in self.returned if entry[2].state is self.state]
+            heapify(self.returned)
+            self.dead = 0
 
     def __iter__(self) -> Iterator[Delivery]:
         entries = [*self.arrived, *(delivery for _, _, delivery in self.returned)]

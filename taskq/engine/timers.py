@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Any
+
+SWEEP = 1000  # dead entries that are left where they are
 
 
 class Timers:
     """Calls `action(subject, now)` once the time has come; the action checks whether it still holds."""
 
-    __slots__ = ("_count", "_heap")
+    __slots__ = ("_count", "_dead", "_heap")
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Callable[[Any, float], None], Any]] = []
         self._count = 0
+        self._dead = 0
+
+    def __len__(self) -> int:
+        return len(self._heap)
 
     def at(self, when: float, action: Callable[[Any, float], None], subject: Any) -> None:
         """Ask for a call at `when`, after those asked for earlier at the same time."""
@@ -28,6 +34,16 @@ class Timers:
         while heap and heap[0][0] <= now:
             _, _, action, subject = heappop(heap)
             action(subject, now)
+
+    def died(self, is_awaited: Callable[[Any], bool]) -> None:
+        """A call will find nothing to do. Once that may be half of them, those are taken out: they
+        may be due in years, and would keep their subjects in memory until then."""
+        self._dead += 1
+        if self._dead >= SWEEP and self._dead * 2 > len(self._heap):
+            # in place: `fire` may be at work
+            self._heap[:] = [entry for entry in self._heap if is_awaited(entry[3])]
+            heapify(self._heap)
+            self._dead = 0
 
     def next(self) -> float | None:
         """The earliest deadline."""
