@@ -19,6 +19,11 @@ if TYPE_CHECKING:
     from taskq.engine.engine import Engine
     from taskq.journal import Journal
 
+
+def _size(request: Enqueue) -> int:
+    return sum(len(call.payload) for call in request.calls)
+
+
 _LATE = 1.0  # seconds behind plan from which on the broker counts as having been away
 
 
@@ -65,7 +70,7 @@ class Host:
         """Carry out a request of a session; its reply comes from this or a later `commit`."""
         if type(request) is Ping:
             self._own.append((session, self._pong(request.rid)))
-        elif type(request) is Enqueue and not self._journal.has_room(self.now):
+        elif type(request) is Enqueue and not self._journal.has_room(self.now, _size(request)):
             sentence = self._disk_full(request.task)
             self._own.append((session, Failed("DiskFull", sentence, rid=request.rid)))
         else:

@@ -25,8 +25,9 @@ class Journal(Protocol):
         """Engine time of the last commit."""
         ...
 
-    def has_room(self, now: float) -> bool:
-        """Whether new messages may be accepted; what ends others can always be committed."""
+    def has_room(self, now: float, size: int = 0) -> bool:
+        """Whether new messages of so many bytes may be accepted in the tick of that time; what ends
+        others can always be committed."""
         ...
 
     def commit(self, changes: Changes) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 RESERVE = 64 * 2**20  # bytes, or an eighth of a small disk
 _LOOK, _LOOK_AGAIN = 0.01, 0.1  # seconds between two looks, with room and without
+_COPIES = 2  # of each message: in the log, and in the file before the log is cut
 
 
 def reserve_of(disk: os.statvfs_result) -> int:
@@ -34,25 +35,33 @@ class Room:
         self._fold = fold
         self._spare = spare
         self._look_at = 0.0
-        self._enough = True
+        self._left = 0
+        self._promised = 0
 
-    def is_left(self, now: float) -> bool:
-        """Whether a new message may be written, as of the last look."""
+    def is_left(self, now: float, size: int = 0) -> bool:
+        """Whether new messages of so many bytes may be written, as of the last look.
+
+        What is allowed counts against the room until the next look. `now` is that of the tick: so
+        all that an earlier tick was allowed has been written when the disk is looked at.
+        """
         if now >= self._look_at:
-            self._enough = self._has_reserve() or self._has_after_folding()
-            self._look_at = now + (_LOOK if self._enough else _LOOK_AGAIN)
-        return self._enough
+            self._promised = 0
+            self._left = self._bytes_left()
+            if self._left < _COPIES * size:
+                self._fold()
+                self._left = self._bytes_left()
+            self._look_at = now + (_LOOK if self._left >= _COPIES * size else _LOOK_AGAIN)
+        if self._left < _COPIES * (self._promised + size):
+            return False
+        self._promised += size
+        return True
 
-    def _has_after_folding(self) -> bool:
-        self._fold()
-        return self._has_reserve()
-
-    def _has_reserve(self) -> bool:
+    def _bytes_left(self) -> int:
         disk = os.statvfs(self._directory)
         reserve = reserve_of(disk)
         free = disk.f_bavail * disk.f_frsize
         # the log always grows on the disk, the file only when its spare pages are used up
-        return free >= reserve // 4 and free + self._spare() >= reserve + self._log_size()
+        return min(free - reserve // 4, free + self._spare() - reserve - self._log_size())
 
     def _log_size(self) -> int:
         try:

@@ -125,9 +125,9 @@ class SqliteJournal:
         except _UNREADABLE as error:
             raise _sentence(error, self.path, "read") from error
 
-    def has_room(self, now: float) -> bool:
-        """Whether the disk has room for new messages, beside its reserve."""
-        return self._room.is_left(now)
+    def has_room(self, now: float, size: int = 0) -> bool:
+        """Whether the disk has room for new messages of so many bytes, beside its reserve."""
+        return self._room.is_left(now, size)
 
     def _spare(self) -> int:
         (pages,) = self._db.execute("PRAGMA freelist_count").fetchone()

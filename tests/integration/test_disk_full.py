@@ -58,3 +58,16 @@ def test_48_a_full_disk_refuses_calls_and_lets_those_it_has_finish(small_disk: P
     pid = queue.broker.call(Ping()).pid
     queue.close()
     os.kill(pid, signal.SIGTERM)
+
+
+def test_48_calls_larger_than_the_reserve_do_not_use_it_up(small_disk: Path) -> None:
+    queue = TaskQueue("full", broker=f"embedded:{small_disk / 'broker'}")
+    task = queue.task(keep)
+    first = task(b"accepted before")
+    with pytest.raises(errors.DiskFull, match=r"nearly full, so calls of .* are not accepted"):
+        _ = [task(os.urandom(5_000_000)) for _ in range(10)]
+    with queue.workers(1):
+        assert first.result(timeout=60) == 15
+    pid = queue.broker.call(Ping()).pid
+    queue.close()
+    os.kill(pid, signal.SIGTERM)

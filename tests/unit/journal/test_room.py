@@ -83,6 +83,22 @@ def test_48_new_messages_leave_a_reserve(
     assert disk.folds == (not is_left)
 
 
+def test_48_a_large_message_needs_room_for_itself_in_the_log_and_in_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    disk = Disk(RESERVE + 20 * MB)
+    room = disk.room(tmp_path, monkeypatch)
+    assert not room.is_left(0.0, 11 * MB)
+    assert disk.folds == 1
+    assert room.is_left(0.0, 10 * MB)
+    assert not room.is_left(0.0, 1)  # in the same tick, and the first one is not written yet
+    disk.free -= 10 * MB
+    assert room.is_left(_LOOK_AGAIN, 5 * MB)
+    disk.free -= 10 * MB
+    assert room.is_left(3 * _LOOK_AGAIN)
+    assert not room.is_left(3 * _LOOK_AGAIN, 1)
+
+
 def test_48_the_log_is_folded_before_a_message_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
