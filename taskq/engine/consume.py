@@ -10,6 +10,7 @@ from taskq.engine.consumers import Consumer, ParkedClaim, ParkedHeartbeat, Sessi
 from taskq.engine.group import Group
 from taskq.engine.ledger import Ledger
 from taskq.engine.message import Delivery
+from taskq.engine.produce import REPLY_BYTES
 from taskq.engine.states import Event, State
 from taskq.errors import LeaseLost, UnknownConsumer
 
@@ -93,12 +94,14 @@ def withdraw(session: Session) -> None:
 def take(
     ledger: Ledger, consumer: Consumer, groups: list[Group], n: int, now: float
 ) -> list[c.Delivered]:
-    """Lease up to `n` deliveries, from the first group that has some, then from the next.
+    """Lease up to `n` deliveries, from the first group that has some, then from the next; fewer
+    where they are large: one reply carries them all.
 
     One that has been lost with a worker before is dealt out alone: if it kills again, it takes
     nothing with it.
     """
     taken: list[c.Delivered] = []
+    size = 0
     if n < 1:
         return taken
     for group in groups:
@@ -120,10 +123,11 @@ def take(
                 return taken
             ledger.lease(delivery, consumer, now)
             taken.append(_delivered(delivery))
+            size += len(message.payload)
             if message.spec.options.early:
                 ledger.end_lease(delivery)
                 ledger.finish(delivery, Event.ACK, now)
-            if suspect or len(taken) >= n:
+            if suspect or len(taken) >= n or size >= REPLY_BYTES:
                 return taken
     return taken
 

@@ -13,7 +13,7 @@ from taskq.engine.states import WAITING, Event, State
 from taskq.engine.watches import Watch
 from taskq.errors import UnknownMessage
 
-REPLY_BYTES = 8 * 2**20  # what one answer to a wait may carry; the rest comes with the next
+REPLY_BYTES = 8 * 2**20  # from which on an answer carries no more; the rest comes with the next
 UNCONSUMED_LOOK = 1000  # ids that are looked at to tell that nobody consumes their queue
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from taskq.engine import commands as c
+from taskq.engine.produce import REPLY_BYTES
 from tests.unit.engine.bench import MOMENT, WORKER, Bench, ids
 
 
@@ -101,6 +102,12 @@ def test_a_claim_that_waited_in_vain_is_told_too(bench: Bench, delay: float) -> 
     rid = bench.park_claim(wait=5)
     bench.after(5)
     assert bench.answer(rid).drained is (not delay)
+
+
+def test_a_claim_gets_fewer_of_large_messages(bench: Bench) -> None:
+    bench.enqueue(*"abcd", payload=bytes(REPLY_BYTES // 2))
+    assert ids(bench.claim(n=4)) == ["a", "b"]
+    assert ids(bench.claim(n=4)) == ["c", "d"]
 
 
 def test_waiting_consumers_share_what_comes(bench: Bench) -> None:
