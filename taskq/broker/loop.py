@@ -171,7 +171,9 @@ class Loop:
         peer = self._peers.get(session)
         if peer is None:
             return
-        if peer.backlog > self.limits.backlog and peer.writing:
+        if peer.backlog > self.limits.backlog and not peer.writing:
+            self._flush(peer)  # many small requests of one tick may ask for much
+        if peer.backlog > self.limits.backlog:
             why = "the client does not read its replies"
             self._refusals.note("closed a connection", why, self._host.now)
             self._drop(peer)

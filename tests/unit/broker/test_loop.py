@@ -28,6 +28,7 @@ from taskq.engine.commands import (
     Enqueued,
     Failed,
     Options,
+    Peek,
     Ping,
     Pong,
     Register,
@@ -379,6 +380,23 @@ def test_55_a_client_that_does_not_read_is_dropped(make: Callable[..., Bench]) -
     other.send(Ping())
     bench.ticks()
     assert isinstance(other.replies()[0], Pong)
+
+
+def test_55_a_client_that_asks_for_too_much_at_once_is_dropped(
+    make: Callable[..., Bench],
+) -> None:
+    bench = make(Limits(backlog=100_000))
+    greedy = bench.client()
+    for number in range(4):
+        greedy.send(
+            Enqueue(
+                queue="q", task="t", options=Options(), calls=[Call(f"m{number}", b"x" * 50_000)]
+            )
+        )
+        bench.ticks()
+    greedy.send(*(Peek(queue="q", state="ready", limit=4) for _ in range(3000)))
+    bench.ticks()
+    assert bench.loop._peers == {}
 
 
 def test_a_large_reply_goes_out_in_parts(bench: Bench) -> None:
