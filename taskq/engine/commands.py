@@ -85,6 +85,11 @@ class ErrorInfo(Struct, array_like=True):
     at: float = 0.0
     worker: str = ""
 
+    @property
+    def size(self) -> int:
+        """Bytes that it adds to a reply, about."""
+        return len(self.text) + len(self.traceback) + len(self.pickled or b"")
+
 
 class Delivered(Struct, array_like=True):
     """One claimed message. `attempt` counts from 1; `receipt` is also the fencing token."""

@@ -139,7 +139,7 @@ def list_dead(
         if len(letters) >= request.limit or size >= REPLY_BYTES:
             return c.DeadLetters(letters, total, more=True)
         letters.append(_letter(entry))
-        size += len(entry.message.payload)
+        size += len(entry.message.payload) + sum(error.size for error in entry.errors or ())
     return c.DeadLetters(letters, total)
 
 

@@ -108,7 +108,7 @@ def answer_watch(ledger: Ledger, watch: Watch, now: float) -> c.Waited:
             ledger.watchers.add(watch, id)
             continue
         entry = outcome(ledger, id, now)
-        size += len(entry.value or b"") + 100
+        size += len(entry.value or b"") + (entry.error.size if entry.error else 0) + 100
         finished.append(entry)
     for id in looked_at:
         del watch.done[id]

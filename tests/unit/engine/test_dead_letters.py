@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from taskq.engine import commands as c
+from taskq.engine.produce import REPLY_BYTES
 from taskq.errors import TaskqError, UnknownMessage
 from tests.unit.engine.bench import MOMENT, Bench, ids
 
@@ -217,3 +218,12 @@ def test_groups_have_dead_letters_of_their_own(bench: Bench) -> None:
 def test_a_dead_letter_keeps_its_id_taken(bench: Bench) -> None:
     bench.bury("a")
     assert bench.enqueue("a") == ["a"]
+
+
+def test_letters_with_big_errors_come_in_pages(bench: Bench) -> None:
+    bench.enqueue(*"abc")
+    error = c.ErrorInfo("E", "why", pickled=bytes(REPLY_BYTES // 2))
+    for message in bench.claim():
+        bench.settle(c.Fail(message.receipt, message.id, error, final=True))
+    page = bench.call(c.ListDead())
+    assert ([entry.id for entry in page.entries], page.more) == (["a", "b"], True)

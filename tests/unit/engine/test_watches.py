@@ -243,12 +243,19 @@ def test_36_ten_thousand_waiters(bench: Bench) -> None:
     assert sum(len(bench.replies.get(session, ())) for session in range(100, 10_100)) == 10_000
 
 
-def test_big_answers_come_in_pieces(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("how", ["value", "error"])
+def test_big_answers_come_in_pieces(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
     monkeypatch.setattr(produce, "REPLY_BYTES", 1000)
     names = [f"{n}" for n in range(10)]
     bench.enqueue(*names)
     for message in bench.claim():
-        bench.ack(message, b"x" * 400)
+        if how == "value":
+            bench.ack(message, b"x" * 400)
+        else:
+            error = c.ErrorInfo("E", "why", "x" * 200, b"x" * 200)
+            bench.settle(c.Fail(message.receipt, message.id, error, final=True))
     seen = []
     reply = bench.call(wait(*names), WAITER)
     while True:
