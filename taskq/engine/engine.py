@@ -50,6 +50,10 @@ HANDLERS: dict[type[c.Request[Any]], Handler] = {
 AHEAD = 2**16  # numbers that are reserved in the journal at once
 
 
+def _look_again(subject: None, now: float) -> None:
+    """Only a deadline: `advance` does the rest."""
+
+
 class Engine:
     """All queues of one broker.
 
@@ -108,7 +112,10 @@ class Engine:
         for watch in closed.watches.values():
             self.ledger.watchers.drop(watch)
         closed.watches.clear()
-        enqueue.withdraw(self.ledger, closed)
+        if closed.offers:
+            enqueue.withdraw(self.ledger, closed)
+            # those behind may fit; the connection may have been lost in sending, after `advance`
+            self.ledger.timers.at(now, _look_again, None)
         consume.disconnect(closed, now)
         closed.alarm.when = inf
 

@@ -219,6 +219,17 @@ def test_nobody_overtakes_who_waits(bench: Bench) -> None:
     assert bench.answer(small) is not None
 
 
+def test_who_is_lost_between_two_ticks_lets_the_next_one_in_at_once(bench: Bench) -> None:
+    limit(bench, size=20)
+    bench.enqueue("a", payload=b"x" * 15)
+    bench.park(request("large", payload=b"x" * 10), SECOND)
+    small = bench.park(request("small", payload=b"x"), THIRD)
+    bench.engine.disconnect(SECOND, bench.now)
+    assert bench.engine.next_deadline() == bench.now
+    bench.tick()
+    assert bench.answer(small) is not None
+
+
 def test_more_calls_than_the_limit_go_in_as_the_queue_is_worked_off(bench: Bench) -> None:
     limit(bench, messages=3)
     names = [f"m{n}" for n in range(10)]
