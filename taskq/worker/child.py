@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from taskq.errors import TaskqError
-from taskq.worker import logs, notes, signals
+from taskq.worker import link, logs, notes, signals
 from taskq.worker.application import App, queues_of
 from taskq.worker.consumer import Bounds, Consumer, Ending
 from taskq.worker.identity import Identity
@@ -134,7 +134,10 @@ def _live(settings: Settings, seat: Seat) -> int:
         parent=seat.channel.fileno(),
     )
     signals.install(consumer.stop, waker)
+    if not seat.first:
+        link.log.setLevel(logging.ERROR)
     consumer.join()
+    link.log.setLevel(logging.ERROR)  # from here on the launcher tells that the broker is gone
     notes.send(seat.channel, hello)
     ending = consumer.run()
     if ending is Ending.DRAINED:

@@ -67,7 +67,7 @@ class Heart:
             self._talk()
         except BrokerUnavailable as error:
             self.drop()
-            delay = self._retrying.failed(now)
+            delay = self._retrying.failed(now, why=error)
             if delay is None:
                 self.lost = error
                 return None

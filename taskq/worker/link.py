@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,7 +16,11 @@ T = TypeVar("T")
 
 _FIRST_DELAY = 0.05  # seconds before the second attempt; doubled up to the longest
 _LONGEST_DELAY = 1.0
+_SILENCE = 2.0  # seconds without a broker before the log tells of it; a restart takes less
 _PARTING = 5.0  # seconds for which a process that is to end still looks for the broker
+
+
+log = logging.getLogger("taskq.worker.link")
 
 
 class Retrying:
@@ -25,22 +30,31 @@ class Retrying:
         self.budget = budget
         self._since: float | None = None
         self._delay = _FIRST_DELAY
+        self._told = False
 
-    def failed(self, now: float, budget: float | None = None) -> float | None:
+    def failed(
+        self, now: float, budget: float | None = None, why: object = "the broker is gone"
+    ) -> float | None:
         """One more attempt has failed: seconds until the next one, or `None` to give up."""
         if self._since is None:
             self._since = now
         left = self._since + (self.budget if budget is None else budget) - now
         if left <= 0:
             return None
+        if now - self._since >= _SILENCE and not self._told:
+            self._told = True
+            log.warning("trying again for %.0f s: %s", left, why)
         delay = min(self._delay, left)
         self._delay = min(self._delay * 2, _LONGEST_DELAY)
         return delay
 
     def succeeded(self) -> None:
         """The broker answered."""
+        if self._told:
+            log.info("the broker is back")
         self._since = None
         self._delay = _FIRST_DELAY
+        self._told = False
 
 
 class Link:
@@ -78,10 +92,10 @@ class Link:
                 if self._connection is None:
                     self._connection = self._broker.connect(self._greeting, patience=0)
                 result = step(self._connection)
-            except BrokerUnavailable:
+            except BrokerUnavailable as error:
                 self.close()
                 budget = min(_PARTING, self._retrying.budget) if self.ending else None
-                delay = self._retrying.failed(time.monotonic(), budget)
+                delay = self._retrying.failed(time.monotonic(), budget, error)
                 if delay is None:
                     raise
                 self.ending = self._pause(delay) or self.ending

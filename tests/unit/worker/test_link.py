@@ -36,6 +36,22 @@ def test_no_budget_means_one_attempt() -> None:
     assert Retrying(budget=0.0).failed(5.0) is None
 
 
+def test_the_log_tells_once_that_the_broker_is_gone_and_once_that_it_is_back(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO", "taskq.worker.link")
+    retrying = Retrying(budget=30.0)
+    for now in (0.0, 1.9):
+        retrying.failed(now, why="refused")
+    retrying.succeeded()
+    assert caplog.messages == []  # it was restarted
+    for now in (5.0, 7.0, 9.0):
+        retrying.failed(now, why="refused")
+    retrying.succeeded()
+    retrying.succeeded()
+    assert caplog.messages == ["trying again for 28 s: refused", "the broker is back"]
+
+
 def reach(connection: Connection) -> Any:
     return connection.call(Ping())
 
