@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -40,8 +41,8 @@ class Finding:
         return {"check": self.check, "wrong": self.wrong, "text": self.text, "fix": self.fix}
 
 
-def examine(target: Target) -> list[Finding]:
-    """All checks on one broker."""
+def examine(target: Target, option: str = "") -> list[Finding]:
+    """All checks on one broker. `option`: what a command needs to mean this one, if anything."""
     findings: list[Finding] = []
     if target.directory is not None:
         if not target.directory.is_dir():
@@ -58,7 +59,7 @@ def examine(target: Target) -> list[Finding]:
         if isinstance(error, CliError) and error.exit_code == USAGE:
             raise
         return [*findings, *absent(target, str(error))]
-    return [*findings, *alive(pong), *queues(stats.queues), *workers(stats, pong)]
+    return [*findings, *alive(pong), *queues(stats.queues, option), *workers(stats, pong)]
 
 
 # --- on disk ------------------------------------------------------------------------------------
@@ -101,7 +102,8 @@ def absent(target: Target, why: str) -> Iterator[Finding]:
 
     start = f"start a worker, or: taskq broker --dir {target.directory}"
     if target.directory is None:
-        yield Finding("broker", why, "start that broker, or correct --broker or TASKQ_BROKER")
+        sentence, _, fix = why.partition("; ")
+        yield Finding("broker", sentence, fix or "correct that, or --broker, or TASKQ_BROKER")
         return
     if starting(target.directory):
         yield Finding("broker", why, "wait until it has read its journal")
@@ -192,44 +194,45 @@ def alive(pong: Pong) -> Iterator[Finding]:
         )
 
 
-def queues(found: list[QueueStats]) -> Iterator[Finding]:
+def queues(found: list[QueueStats], option: str = "") -> Iterator[Finding]:
     """Every queue with messages has consumers that know them, and no dead letters."""
     for stats in found:
         place = f"queue {stats.queue}" + ("" if stats.group == "default" else f"/{stats.group}")
-        group = "" if stats.group == "default" else f" -g {stats.group}"
+        group = "" if stats.group == "default" else f" -g {shlex.quote(stats.group)}"
         waiting = stats.ready + stats.held
-        wrong = list(_queue_faults(stats, place, group, waiting))
+        wrong = list(_queue_faults(stats, place, group + option, waiting))
         yield from wrong
         if not wrong:
             yield Finding(place, f"{plural(waiting, 'message')} waiting, "
                                  f"{plural(stats.consumers, 'consumer')}")  # fmt: skip
 
 
-def _queue_faults(stats: QueueStats, place: str, group: str, waiting: int) -> Iterator[Finding]:
+def _queue_faults(stats: QueueStats, place: str, options: str, waiting: int) -> Iterator[Finding]:
+    queue = shlex.quote(stats.queue)
     if stats.paused and waiting:
         yield Finding(
             place,
             f"it is paused, with {plural(waiting, 'message')} waiting",
-            f"taskq queue resume {stats.queue}",
+            f"taskq queue resume {queue}{options}",
         )
     elif stats.ready and not stats.consumers:
         yield Finding(
             place,
             f"nobody consumes it, with {plural(stats.ready, 'message')} waiting",
-            f"start a worker: taskq worker APP -Q {stats.queue}{group}",
+            f"start a worker: taskq worker APP -Q {queue}{options}",
         )
     for task, count in sorted(stats.unknown.items()):
         yield Finding(
             place,
             f"{plural(count, 'message')} parked: no worker knows the task {task}",
             "restart the workers with the code that has it; "
-            f"or give them up: taskq queue purge {stats.queue}",
+            f"or give them up: taskq queue purge {queue}{options}",
         )
     if stats.dead:
         yield Finding(
             place,
             plural(stats.dead, "dead letter"),
-            f"see taskq dlq ls --queue {stats.queue}; then taskq dlq replay, or taskq dlq purge",
+            f"see taskq dlq ls --queue {queue}{options}; then taskq dlq replay, or taskq dlq purge",
         )
 
 

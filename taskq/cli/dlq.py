@@ -8,7 +8,7 @@ import click
 
 from taskq.cli.failure import USAGE, CliError
 from taskq.cli.output import emit_json, one_line, plural, table, when
-from taskq.cli.shared import Shared, data_options, pass_shared
+from taskq.cli.shared import Shared, confirm, data_options, pass_shared
 from taskq.cli.target import conversation, only
 from taskq.client.dlq import letters
 from taskq.engine.commands import DeadLetter, ListDead, PurgeDead, Replay
@@ -130,7 +130,7 @@ def purge(
     """Forget dead letters for ever."""
     _chosen(ids, everything, "purge")
     if everything and not yes:
-        click.confirm(f"Forget all dead letters of {queue or 'every queue'}?", abort=True, err=True)
+        confirm(f"Forget all dead letters of {queue or 'every queue'}?")
     request = PurgeDead(ids=list(ids), queue=queue, group=group)
     with conversation(only(shared.broker), autostart=True) as connection:
         count = connection.call(request).count

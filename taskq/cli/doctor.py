@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+
 import click
 
 from taskq.cli.checks import Finding, examine
@@ -20,7 +22,10 @@ def command(shared: Shared) -> None:
     Looks at every broker, unless --broker says which. Starts and changes nothing.
     """
     targets = choose(shared.broker)
-    reports: dict[Target | None, list[Finding]] = {each: examine(each) for each in targets}
+    reports: dict[Target | None, list[Finding]] = {}
+    for each in targets:
+        choice = shared.broker or (each.name if len(targets) > 1 else None)
+        reports[each] = examine(each, f" --broker {shlex.quote(choice)}" if choice else "")
     if not targets:
         sentence = f"no broker has run below {base_directory()} yet"
         reports = {None: [Finding("broker", sentence, "start a worker, or try: taskq demo")]}

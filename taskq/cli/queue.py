@@ -7,7 +7,7 @@ import time
 import click
 
 from taskq.cli.output import duration, emit_json, plural, size, table
-from taskq.cli.shared import Shared, data_options, pass_shared, size_value
+from taskq.cli.shared import Shared, confirm, data_options, pass_shared, size_value
 from taskq.cli.status import bounds, limits, queues_table
 from taskq.cli.target import conversation, only
 from taskq.engine.commands import Control, GetStats, Limit, Peek, Preview
@@ -140,7 +140,7 @@ def resume(shared: Shared, queue: str, group: str) -> None:
 def purge(shared: Shared, queue: str, group: str, yes: bool) -> None:
     """Forget every waiting message of QUEUE. Running ones and dead letters stay."""
     if not yes:
-        click.confirm(f"Forget every waiting message of {queue}?", abort=True, err=True)
+        confirm(f"Forget every waiting message of {queue}?")
     count = _control(shared, queue, group, "purge")
     _told(shared, {"queue": queue, "purged": count}, f"{plural(count, 'message')} forgotten")
 

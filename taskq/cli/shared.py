@@ -31,6 +31,17 @@ class Shared:
             click.echo(text, err=True)
 
 
+def confirm(question: str) -> None:
+    """Ask before something is gone for ever. Raises `CliError` for anything but yes."""
+    from taskq.cli.failure import CliError
+
+    try:
+        click.confirm(question, abort=True, err=True)
+    except click.Abort:
+        click.echo(err=True)
+        raise CliError("nothing was changed; --yes answers beforehand") from None
+
+
 def size_value(text: str) -> int:
     """The type of an option that takes a number of bytes."""
     from taskq.sizes import size_in_bytes

@@ -99,7 +99,8 @@ def test_queue_commands(terminal: Terminal) -> None:
     terminal.taskq("queue", "resume", "shop")
     assert terminal.data("queue", "ls")[0]["paused"] is False
     terminal.taskq("job", "cancel", late)
-    terminal.taskq("queue", "purge", "shop", code=1)  # nobody there to say yes
+    asked = terminal.taskq("queue", "purge", "shop", code=1)  # nobody there to say yes
+    assert "nothing was changed; --yes answers beforehand" in asked.stderr
     assert terminal.data("queue", "purge", "shop", "--yes")["purged"] == 2
     told = terminal.taskq("queue", "peek", "none", code=1)
     assert "there is no queue 'none'; this broker has shop" in told.stderr

@@ -167,3 +167,14 @@ def test_a_finding_for_people_and_for_programs() -> None:
     assert checks.Finding("a", "b").lines() == ["  ok    a: b"]
     assert checks.Finding("a", "b", "c").lines() == ["  WRONG a: b", "        fix: c"]
     assert checks.Finding("a", "b", "c").as_data()["wrong"] is True
+
+
+@pytest.mark.parametrize(
+    "changes", [{"ready": 1}, {"ready": 1, "paused": True}, {"dead": 1, "consumers": 1}]
+)
+def test_the_command_of_a_fix_names_the_broker_where_there_are_several(
+    changes: dict[str, Any],
+) -> None:
+    found = stats(queue="my mails", group="au dit", **changes)
+    (finding,) = checks.queues([found], " --broker shop")
+    assert "'my mails' -g 'au dit' --broker shop" in finding.fix
