@@ -229,7 +229,7 @@ class Processor:
             message.id,
             message.attempt,
             info.kind,
-            info.text,
+            one_line(info.text),
         )
         return Fail(message.receipt, message.id, info, final=final, delay=delay)
 
@@ -252,6 +252,11 @@ class Processor:
                 at=time.time(),
                 worker=self._worker,
             )
+
+
+def one_line(text: str) -> str:
+    """A text of somebody else's for a log: no line of its own, and no codes for the terminal."""
+    return "".join(sign if sign.isprintable() else " " for sign in text)
 
 
 def carries_function(payload: bytes) -> bool:

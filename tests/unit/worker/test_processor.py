@@ -318,6 +318,17 @@ def test_a_task_without_timeout_touches_no_timer() -> None:
     assert bench.notices == 0
 
 
+def test_a_failure_is_one_line_of_the_log(caplog: pytest.LogCaptureFixture) -> None:
+    def fail() -> None:
+        raise ValueError("no\n2026-01-31 12:00:00 INFO all is well \x1b[2J")
+
+    with caplog.at_level(logging.WARNING, "taskq.worker"):
+        Bench(fail).run("fail")
+    (message,) = caplog.messages
+    assert "no 2026-01-31" in message
+    assert message.isprintable()
+
+
 def test_early_acknowledgement_gives_no_outcome(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "taskq.worker"):
         assert Bench(fail).run("fail", "oops", early=True) is None
