@@ -28,6 +28,7 @@ from taskq.worker.waking import Waker
 
 EXIT_CLEAN = 0
 EXIT_CUT = 1
+_SLOW_START = 5.0  # seconds after which the log tells what the start waits for
 _HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
 
 log = logging.getLogger("taskq.worker")
@@ -61,6 +62,7 @@ class Launcher:
         )
         self._reaps: list[Reap] = []
         self._exit = EXIT_CLEAN
+        self._slow_at: float | None = time.monotonic() + _SLOW_START  # `None`: it was told
         self._deadline: float | None = None  # of the drain
         self._killed = False
         self._ready_fd = settings.ready_fd
@@ -99,7 +101,9 @@ class Launcher:
         if os.getpid() == 1:
             self._reap_strangers()
         delays = [self._supervisor.poll(now)]
-        if self._heart is not None:
+        if self._heart is None:
+            delays.append(self._wait_for_hello(now))
+        else:
             delays.append(self._heart.poll(now))
             if self._heart.lost is not None and self._deadline is None:
                 self.fail(3, f"{type(self._heart.lost).__name__}: {self._heart.lost}")
@@ -110,6 +114,22 @@ class Launcher:
         if self._supervisor.over:
             return 0.0
         return min((delay for delay in delays if delay is not None), default=None)
+
+    def _wait_for_hello(self, now: float) -> float | None:
+        """Tell once that no child is ready yet; returns seconds until then."""
+        if self._slow_at is None:
+            return None
+        if now < self._slow_at:
+            return self._slow_at - now
+        self._slow_at = None
+        if self._deadline is None:
+            log.warning(
+                "no child is ready after %g s: the import of %s goes on, or no broker answers; "
+                "SIGUSR1 shows where they are",
+                _SLOW_START,
+                self._settings.app or "the app",
+            )
+        return None
 
     def _press(self, now: float) -> float | None:
         """Look at the deadline of the drain; returns seconds until it."""
