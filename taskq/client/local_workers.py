@@ -108,7 +108,7 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
         return [
             *command,
             *("--broker", app.broker.url),
-            *("-Q", ",".join(queues)),
+            *("-Q", ",".join(f"{name}:1" for name in queues)),  # a name may have a colon, too
             *("-c", str(self._n)),
             *("-l", self._log_level),
             *("--shutdown-timeout", str(self._shutdown)),

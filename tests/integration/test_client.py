@@ -120,6 +120,25 @@ def test_a_program_with_workers_of_its_own(place: Path, how: list[str]) -> None:
     assert done.stdout == "all is well\n", done.stderr
 
 
+@pytest.mark.parametrize("name", ["mails:eu", "mails:3"])
+def test_workers_of_a_program_take_a_colon_for_a_part_of_the_name(place: Path, name: str) -> None:
+    (place / "colon.py").write_text(
+        f"from taskq import TaskQueue\nqueue = TaskQueue({name!r}, broker='embedded:{place}/state/c')\n"
+        "@queue.task\ndef double(n):\n    return 2 * n\n"
+        "if __name__ == '__main__':\n"
+        "    with queue.workers(1):\n        print(double(4).result(20))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "colon.py"],
+        cwd=place,
+        env=environment(place),
+        capture_output=True,
+        text=True,
+        timeout=90,
+    )
+    assert done.stdout == "8\n", done.stderr
+
+
 @pytest.mark.parametrize("how", [["ex/seed.py"], ["-m", "ex.seed"]], ids=["script", "module"])
 def test_the_one_minute_program_in_two_terminals(place: Path, how: list[str]) -> None:
     (place / "ex").mkdir()
