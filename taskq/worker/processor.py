@@ -6,10 +6,13 @@ Nothing that user code raises leaves this file; every message ends in an outcome
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import time
+import traceback
 from collections.abc import Callable
 from types import CoroutineType
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from taskq import context as contexts
 from taskq.codec.envelope import serializer_of
@@ -66,6 +69,7 @@ class Processor:
         self._alarm = alarm
         self._armed = armed
         self._coroutines = CoroutineRunner()
+        self._pid = os.getpid()
         self._reported = 0.0
         self._debug = log.isEnabledFor(logging.DEBUG)
         self.unsettled_bytes = 0
@@ -135,6 +139,7 @@ class Processor:
                 return value
             return self._within(message.timeout, function, args, kwargs)
         finally:
+            self._end_copies()
             contexts.leave(token)
 
     def _within(
@@ -162,8 +167,19 @@ class Processor:
             error.args = error.args or (late(timeout),)
             raise
         finally:
-            self._alarm.stop()
-            slot.deadline = 0.0
+            self._end_copies()
+            try:
+                self._alarm.stop()
+            finally:  # the alarm may ring right here; the next task shall not die of our deadline
+                slot.deadline = 0.0
+
+    def _end_copies(self) -> None:
+        """End a process that the task has forked, and that came out of it as we did.
+
+        It would go on as a second consumer of our name, and share our slot.
+        """
+        if os.getpid() != self._pid:
+            _end_copy(sys.exc_info()[1])
 
     def _context(self, message: Delivered) -> TaskContext:
         receipt = message.receipt
@@ -257,6 +273,21 @@ class Processor:
 def one_line(text: str) -> str:
     """A text of somebody else's for a log: no line of its own, and no codes for the terminal."""
     return "".join(sign if sign.isprintable() else " " for sign in text)
+
+
+def _end_copy(error: BaseException | None) -> NoReturn:
+    """End this process as a program would that ends with that exception."""
+    code = 0
+    try:
+        if isinstance(error, SystemExit):
+            code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        elif error is not None:
+            code = 1
+            traceback.print_exception(error)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code & 0xFF)
 
 
 def carries_function(payload: bytes) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 from collections.abc import Callable
 from typing import Any, cast
 
@@ -19,7 +21,7 @@ from taskq.engine.commands import (
     Outcome,
     Release,
 )
-from taskq.errors import TaskCancelled
+from taskq.errors import TaskCancelled, TaskTimeout
 from taskq.options.task_options import Retry, TaskOptions
 from taskq.worker.processor import Processor
 from taskq.worker.slot import Slot
@@ -333,3 +335,41 @@ def test_early_acknowledgement_gives_no_outcome(caplog: pytest.LogCaptureFixture
     with caplog.at_level(logging.WARNING, "taskq.worker"):
         assert Bench(fail).run("fail", "oops", early=True) is None
     assert "oops" in caplog.text
+
+
+# --- forks ------------------------------------------------------------------------------------
+
+
+def fork_and(leave: Callable[[], Any]) -> int:
+    pid = os.fork()
+    if not pid:
+        leave()
+    return pid
+
+
+@pytest.mark.parametrize("timeout", [None, 20.0])
+@pytest.mark.parametrize(
+    ("leave", "code"),
+    [(lambda: None, 0), (lambda: sys.exit(3), 3), (lambda: sys.exit("no"), 1), (fail, 1)],
+    ids=["return", "exit", "exit-with-text", "raise"],
+)
+def test_a_process_that_the_task_forked_ends_with_the_task(
+    leave: Callable[[], Any], code: int, timeout: float | None
+) -> None:
+    bench = Bench(fork_and)
+    me = os.getpid()
+    pid = bench.value(bench.run("fork_and", leave, timeout=timeout))
+    if os.getpid() != me:
+        os._exit(99)  # the copy went on
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == code
+
+
+def test_an_alarm_that_rings_while_it_is_stopped_leaves_no_deadline() -> None:
+    bench = Bench(add)
+
+    def ring() -> None:
+        raise TaskTimeout
+
+    bench.alarm.stop = ring  # type: ignore[method-assign]
+    assert "TaskTimeout" in bench.fails("add", 1, 2, timeout=5.0).error.kind
+    assert bench.slot.deadline == 0.0
