@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from contextlib import suppress
+from typing import TextIO
 
 log = logging.getLogger("taskq.worker")
 
@@ -34,9 +36,18 @@ class JsonFormatter(logging.Formatter):
         return json.dumps(line, default=repr)
 
 
+class Handler(logging.StreamHandler[TextIO]):
+    """Never raises, also where a task has closed standard error."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """Tell of a record that could not be written, where there is still somewhere to tell it."""
+        with suppress(Exception):
+            super().handleError(record)
+
+
 def set_up(level: str, form: str) -> None:
     """Send the logs of taskq to standard error, and to no other handler."""
-    handler = logging.StreamHandler(sys.stderr)
+    handler = Handler(sys.stderr)
     handler.setFormatter(JsonFormatter() if form == "json" else TextFormatter())
     logger = logging.getLogger("taskq")
     logger.handlers[:] = [handler]

@@ -11,6 +11,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from types import CoroutineType
 from typing import Any, NoReturn, TypeVar
 
@@ -227,7 +228,8 @@ class Processor:
             if delay is None and not final:
                 delay = options.retry_delay(message.attempt)
         except BaseException as fault:
-            log.exception("the backoff function of %s raised", message.task)
+            with suppress(Exception):
+                log.exception("the backoff function of %s raised", message.task)
             fault.__context__ = None
             final = False
         return self._failed(message, error, final=final, delay=delay)
@@ -238,15 +240,16 @@ class Processor:
         info = self._describe(message, error)
         self._ints[Slot.FAILED] += 1
         level = logging.DEBUG if isinstance(error, LeaseLost) else logging.WARNING
-        log.log(
-            level,
-            "%s %s failed on attempt %d: %s: %s",
-            message.task,
-            message.id,
-            message.attempt,
-            info.kind,
-            one_line(info.text),
-        )
+        with suppress(Exception):  # the app may have given our logger a filter that raises
+            log.log(
+                level,
+                "%s %s failed on attempt %d: %s: %s",
+                message.task,
+                message.id,
+                message.attempt,
+                info.kind,
+                one_line(info.text),
+            )
         return Fail(message.receipt, message.id, info, final=final, delay=delay)
 
     def _describe(self, message: Delivered, error: BaseException) -> ErrorInfo:

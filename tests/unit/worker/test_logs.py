@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import sys
 
-from taskq.worker.logs import JsonFormatter, TextFormatter
+import pytest
+
+from taskq.worker.logs import Handler, JsonFormatter, TextFormatter
 
 
 def record(**more: object) -> logging.LogRecord:
@@ -34,3 +37,10 @@ def test_json_with_a_traceback_is_one_line() -> None:
         text = JsonFormatter().format(record(exc_info=sys.exc_info()))
     assert "\n" not in text
     assert "ValueError: no" in json.loads(text)["traceback"]
+
+
+def test_a_closed_standard_error_harms_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    closed = io.StringIO()
+    closed.close()
+    monkeypatch.setattr(sys, "stderr", closed)
+    Handler(closed).handle(record(exc_info=None))

@@ -337,6 +337,18 @@ def test_early_acknowledgement_gives_no_outcome(caplog: pytest.LogCaptureFixture
     assert "oops" in caplog.text
 
 
+def test_a_log_that_raises_does_not_keep_the_failure_from_the_broker() -> None:
+    def refuse(record: logging.LogRecord) -> bool:
+        raise AttributeError("request_id")
+
+    logger = logging.getLogger("taskq.worker")
+    logger.addFilter(refuse)
+    try:
+        assert Bench(fail).fails("fail", "no").error.text == "no"
+    finally:
+        logger.removeFilter(refuse)
+
+
 # --- forks ------------------------------------------------------------------------------------
 
 
