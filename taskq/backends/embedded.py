@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from taskq.backends.autostart import IDLE_EXIT, start_broker, start_lock, wait_for_starting
 from taskq.backends.channel import Channel
@@ -54,11 +54,14 @@ class SocketBroker:
 
     def call(self, request: Request[R], *, timeout: float | None = None) -> R:
         """`Connection.call` on this thread's own connection."""
+        local = self._local
+        # taken out meanwhile: a call that a signal handler or `__del__` makes in the middle of this
+        # one would read our reply, so it gets a connection of its own
+        channel: Channel = local.__dict__.pop("channel", None) or self.connect()
         try:
-            channel = self._local.channel
-        except AttributeError:
-            channel = self._local.channel = self.connect()
-        return cast("Channel", channel).call(request, timeout=timeout)
+            return channel.call(request, timeout=timeout)
+        finally:
+            local.channel = channel
 
     def connect(
         self,

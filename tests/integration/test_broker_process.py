@@ -284,6 +284,27 @@ def test_29_both_sides_of_a_fork_go_on(place: Place) -> None:
     assert ready(broker) == 201
 
 
+def test_30_a_call_in_the_middle_of_a_call_takes_nobody_elses_reply(place: Place) -> None:
+    broker = place.broker()
+    broker.call(enqueue(0))
+    inner: list[int] = []
+
+    def ring(signum: int, frame: object) -> None:
+        # it outlasts the other one, whose reply comes in meanwhile
+        asked = Wait(watch=2, add=["m0"], wait=0.5)
+        inner.append(broker.call(asked, timeout=5.0).pending)
+
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        waited = broker.call(Wait(watch=1, add=["m0"], wait=0.3), timeout=5.0)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert waited.pending == 1
+    assert inner == [1]
+
+
 def test_threads_have_connections_of_their_own(place: Place) -> None:
     broker = place.broker()
     broker.call(Ping())
