@@ -127,7 +127,9 @@ class Consumer:
             return Ending.DRAINED
         if bounds.max_tasks is not None and self._slot.started >= bounds.max_tasks:
             return Ending.WORN_OUT
-        if bounds.max_memory is not None and self._memory() > bounds.max_memory:
+        # not before the first task: what the app itself takes is no reason to start again
+        most = bounds.max_memory
+        if most is not None and self._slot.started and self._memory() > most:
             return Ending.WORN_OUT
         return None
 

@@ -69,7 +69,11 @@ def test_it_leaves_after_so_many_tasks_and_hands_back_the_rest() -> None:
 
 
 def test_it_leaves_when_it_has_grown() -> None:
-    assert Scene(add, memory=1001, max_memory=1000).run() is Ending.WORN_OUT
+    scene = Scene(add, memory=1001, max_memory=1000)
+    scene.app.enqueue("add", "first", 1, 1)
+    assert scene.run() is Ending.WORN_OUT
+    # an app that is larger by itself must not be restarted for ever without having run anything
+    assert scene.job("first").state == "succeeded"
 
 
 def test_a_stop_ends_it_after_the_running_task() -> None:
