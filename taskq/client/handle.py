@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
@@ -263,7 +264,8 @@ def _resolver(future: asyncio.Future[Finished]) -> Callable[[Finished | BaseExce
             future.set_result(end)
 
     def callback(end: Finished | BaseException) -> None:
-        if not loop.is_closed():
+        # a loop that is closed has nobody who waits; it may close between a look and the call
+        with suppress(RuntimeError):
             loop.call_soon_threadsafe(resolve, end)
 
     return callback

@@ -49,7 +49,13 @@ class Waiter:
                 os.set_blocking(self._bell, False)
                 os.set_blocking(ear, False)
                 name = f"taskq-waiter-{self._broker.url}"
-                threading.Thread(target=self._run, args=(ear,), name=name, daemon=True).start()
+                thread = threading.Thread(target=self._run, args=(ear,), name=name, daemon=True)
+                try:
+                    thread.start()
+                except BaseException:  # no threads left, or the interpreter is ending
+                    self._incoming.remove((id, callback))
+                    self._stop(ear)
+                    raise
             elif len(self._incoming) == 1:
                 with suppress(BlockingIOError):
                     os.write(self._bell, b"!")

@@ -15,6 +15,7 @@ from taskq import HandleSet, TaskQueue, as_completed, context, errors, wait
 from taskq.backends.memory import MemoryBroker
 from taskq.backends.port import Connection
 from taskq.client import waiting
+from taskq.client.handle import _resolver
 from taskq.client.waiting import UnconsumedWarning, Watch, warn_of_standstill
 from taskq.engine.commands import Claim, Finished, Register, Wait, Waited
 
@@ -156,6 +157,37 @@ def test_await(q: TaskQueue) -> None:
         assert sum("taskq-waiter" in thread.name for thread in threading.enumerate()) == 1
 
     asyncio.run(main())
+
+
+def test_a_waiter_whose_thread_does_not_start_tells_so_and_works_later(
+    q: TaskQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    async def main() -> None:
+        handle = q.tasks["one"](1)
+        with monkeypatch.context() as patch:
+            patch.setattr(threading.Thread, "start", refuse)
+            with pytest.raises(RuntimeError, match="new thread"):
+                await handle
+        waiting = asyncio.ensure_future(handle._awaited())
+        await asyncio.sleep(0)
+        work(q)
+        assert await asyncio.wait_for(waiting, 20) == 1
+
+    asyncio.run(main())
+
+
+def test_a_loop_that_closes_just_then_does_not_disturb_other_waiters(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop = asyncio.new_event_loop()
+    callback = _resolver(loop.create_future())
+    loop.close()
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "is_closed", lambda: False)  # it closes after the look
+        callback(Finished("id", "succeeded"))
 
 
 def test_a_long_wait_outlives_many_short_ones(q: TaskQueue, clock: Clock) -> None:
