@@ -166,18 +166,22 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
 
 
 def _is_standard(path: str) -> bool:
-    """Whether a new interpreter has that path by itself."""
-    return bool(path) and path.startswith((sys.prefix + os.sep, sys.base_prefix + os.sep + "lib"))
+    """Whether a new interpreter has that path by itself; not all that lies below its prefix."""
+    import site
+
+    libraries = [os.path.join(prefix, "lib") for prefix in (sys.prefix, sys.base_prefix)]
+    return bool(path) and path.startswith((*libraries, *site.getsitepackages()))
 
 
 def _line(descriptor: int, deadline: float) -> str:
     """One line from a pipe, or what came before its end."""
     import select
 
+    poll = select.poll()  # not select, which takes no descriptor beyond 1023
+    poll.register(descriptor, select.POLLIN)
     data = b""
     while not data.endswith(b"\n"):
-        ready, _, _ = select.select([descriptor], [], [], max(deadline - monotonic(), 0.0))
-        if not ready:
+        if not poll.poll(max(deadline - monotonic(), 0.0) * 1000):
             return f"they were not ready within {START:.0f} s"
         chunk = os.read(descriptor, 4096)
         if not chunk:
