@@ -12,6 +12,7 @@ import os
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NoReturn, cast
 
 from taskq import errors
@@ -173,10 +174,10 @@ class Channel:
         if sock is None:
             self._reopen(limit)
             return
-        if patience != self._timeout:
-            sock.settimeout(patience)
-            self._timeout = patience
         try:
+            if patience != self._timeout:
+                sock.settimeout(patience)
+                self._timeout = patience
             sock.sendall(data)
         except OSError as error:
             self._lost(error, patience, limit)
@@ -187,11 +188,11 @@ class Channel:
         if sock is None:
             self._reopen(limit)
             return True
-        if patience != self._timeout:
-            sock.settimeout(patience)
-            self._timeout = patience
         size = min(max(_CHUNK, self._reader.missing), _LARGEST_CHUNK)
         try:
+            if patience != self._timeout:
+                sock.settimeout(patience)
+                self._timeout = patience
             data = sock.recv(size)
             if not data:
                 raise ConnectionResetError("the broker closed the connection")
@@ -269,7 +270,8 @@ class Channel:
         """Close the socket; what was sent will be sent again on the next one."""
         sock, self._sock = self._sock, None
         if sock is not None:
-            sock.close()
+            with suppress(OSError):  # somebody closed all descriptors, ours among them
+                sock.close()
         self._reader = FrameReader(MAX_REPLY)
         self._arrived.clear()
 

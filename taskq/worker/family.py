@@ -28,6 +28,7 @@ class Child:
         drained: it found nothing left to do.
         timed_out: receipt for which it was killed since its time was over, or 0.
         terminated: receipt for which it was killed since it was cancelled, or 0.
+        mute: its end of the socket is closed; it has ended, or a task has closed it.
         cut: it was killed because the worker could wait no longer.
     """
 
@@ -42,7 +43,7 @@ class Child:
         self.consumer = consumer
         self.slot = Slot()
         self.ready_at: float | None = None
-        self.asked = self.drained = self.cut = False
+        self.asked = self.drained = self.cut = self.mute = False
         self.timed_out = self.terminated = 0
         self._reader = NoteReader()
         self.channel, theirs = socket.socketpair()
@@ -96,9 +97,13 @@ class Child:
     def notes(self) -> list[Note]:
         """What it has told since the last call."""
         data = b""
-        with suppress(BlockingIOError, ConnectionResetError):
-            while chunk := self.channel.recv(65536):
-                data += chunk
+        with suppress(BlockingIOError):
+            try:
+                while chunk := self.channel.recv(65536):
+                    data += chunk
+            except ConnectionResetError:
+                pass
+            self.mute = True
         return self._reader.feed(data) if data else []
 
     def stop(self) -> None:

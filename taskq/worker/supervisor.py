@@ -142,8 +142,12 @@ class Supervisor:
 
     def listen(self, child: Child) -> None:
         """Read what a child has told."""
+        if child.mute:
+            return
         for note in child.notes():
             self._heed(child, note)
+        if child.mute:  # readable for ever
+            self._unwatch(child)
 
     # --- duties -----------------------------------------------------------------------------
 
@@ -240,7 +244,8 @@ class Supervisor:
 
     def _bury(self, seat: _Seat, child: Child, code: int, now: float) -> None:
         self.listen(child)
-        self._unwatch(child)
+        if not child.mute:
+            self._unwatch(child)
         running = child.slot.running
         idle = not child.slot.started
         self._report(child, code, running)

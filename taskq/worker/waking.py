@@ -85,7 +85,9 @@ class Rest:
                 if not ready:
                     return False
                 fds = [which for which, _ in ready]
-                if self._parent in fds:
+                # a task may have closed every descriptor: then this process is of no more use
+                invalid = any(event & select.POLLNVAL for _, event in ready)
+                if self._parent in fds or invalid:
                     self._orphaned()
                     return False
                 if fd in fds:

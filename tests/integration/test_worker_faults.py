@@ -99,6 +99,16 @@ def test_22_a_task_that_was_stopped_past_its_lease_is_told_when_it_extends(place
     assert app.queue.handle(handle.id).result(PATIENCE) == fence
 
 
+def test_20_a_task_that_closes_every_descriptor_is_settled_and_its_process_replaced(
+    place: Place,
+) -> None:
+    place.worker()
+    closer = app.close_descriptors()
+    pid = closer.result(PATIENCE)
+    assert closer.info().attempts == 1
+    assert app.pid().result(PATIENCE) != pid
+
+
 # --- forks ------------------------------------------------------------------------------------
 
 

@@ -104,6 +104,12 @@ class Unbuildable(Exception):
 
 
 @queue.task
+def close_descriptors() -> int:
+    os.closerange(3, 256)
+    return os.getpid()
+
+
+@queue.task
 def raise_unbuildable() -> None:
     raise Unbuildable(1, 2)
 

@@ -26,7 +26,7 @@ class FakeChild:
         self.slot = Slot()
         self.pid = 1000 + len(self.made)
         self.ready_at: float | None = None
-        self.asked = self.drained = self.cut = self.closed = False
+        self.asked = self.drained = self.cut = self.closed = self.mute = False
         self.timed_out = self.terminated = 0
         self.exit_code: int | None = None
         self.pending: list[notes.Note] = []
@@ -340,3 +340,22 @@ def test_a_fork_that_the_system_refuses_is_tried_again(
     monkeypatch.setattr(supervisor, "Child", FakeChild)
     scene.supervisor.poll(10.0 + SCARCE_DELAY)
     assert len(scene.children) == 2
+
+
+def test_a_child_whose_socket_is_closed_is_watched_no_more() -> None:
+    scene = Scene()
+    gone: list[object] = []
+    scene.supervisor._unwatch = gone.append
+    (child,) = scene.children
+    notes_of = child.notes
+
+    def end() -> list[notes.Note]:
+        child.mute = True
+        return notes_of()
+
+    child.notes = end  # type: ignore[method-assign]
+    scene.supervisor.listen(child)  # type: ignore[arg-type]
+    assert gone == [child]
+    child.die(0)
+    scene.supervisor.poll(5.0)
+    assert gone == [child]
