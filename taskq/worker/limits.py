@@ -41,10 +41,12 @@ class SignalAlarm:
     def __init__(self) -> None:
         self._seconds = 0.0
         self._armed = False
-        signal.signal(signal.SIGALRM, self._ring)
 
     def start(self, seconds: float) -> None:
         """Ring after so many seconds."""
+        signal.signal(
+            signal.SIGALRM, self._ring
+        )  # again: a task may have put its own handler there
         self._seconds = seconds
         self._armed = True
         signal.setitimer(signal.ITIMER_REAL, seconds)

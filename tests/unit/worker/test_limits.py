@@ -25,6 +25,13 @@ def test_the_alarm_ends_a_system_call(alarm: SignalAlarm) -> None:
         signal.pause()
 
 
+def test_a_handler_that_a_task_has_left_there_does_not_stop_the_alarm(alarm: SignalAlarm) -> None:
+    signal.signal(signal.SIGALRM, lambda signum, frame: None)
+    alarm.start(0.01)
+    with pytest.raises(TaskTimeout):
+        signal.sigtimedwait([], 5)
+
+
 def test_a_signal_that_comes_after_the_stop_does_nothing(alarm: SignalAlarm) -> None:
     alarm.start(1000)
     alarm.stop()
