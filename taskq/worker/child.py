@@ -73,6 +73,7 @@ def main(settings: Settings, seat: Seat, forget: Callable[[], None]) -> None:
     except Exception:
         log.exception("a worker child crashed; this is a fault of taskq or of a library")
         code = EXIT_CRASHED
+    notes.send(seat.channel, notes.Left())
     sys.exit(code)
 
 

@@ -24,6 +24,7 @@ class Child:
     Attributes:
         consumer: its name at the broker.
         ready_at: `time.monotonic` at which it had loaded the app and registered.
+        left_at: `time.monotonic` at which it said that it ends.
         asked: it was told to end.
         drained: it found nothing left to do.
         timed_out: receipt for which it was killed since its time was over, or 0.
@@ -43,6 +44,7 @@ class Child:
         self.consumer = consumer
         self.slot = Slot()
         self.ready_at: float | None = None
+        self.left_at: float | None = None
         self.asked = self.drained = self.cut = self.mute = False
         self.timed_out = self.terminated = 0
         self._reader = NoteReader()

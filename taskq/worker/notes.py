@@ -38,7 +38,11 @@ class Drained(msgspec.Struct, tag=True):
     """Nothing is left to do in burst mode."""
 
 
-Note = Hello | Unusable | Unreachable | Armed | Drained
+class Left(msgspec.Struct, tag=True):
+    """All is settled; the process ends, as soon as the threads and processes of its tasks have."""
+
+
+Note = Hello | Unusable | Unreachable | Armed | Drained | Left
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Note).decode

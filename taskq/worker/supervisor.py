@@ -163,7 +163,7 @@ class Supervisor:
             if seat.child is None:
                 delay = min(delay, seat.start_at - now)
             else:
-                delay = min(delay, self._enforce(seat.child, now))
+                delay = min(delay, self._enforce(seat.child, now), self._see_off(seat.child, now))
         self._roll()
         return None if delay == inf else max(delay, 0.0)
 
@@ -206,6 +206,22 @@ class Supervisor:
             child.kill()
         return inf
 
+    def _see_off(self, child: Child, now: float) -> float:
+        """Kill a child that has left and does not end; returns seconds until the next look."""
+        if child.left_at is None or child.cut:
+            return inf
+        left = child.left_at + self._settings.shutdown_timeout - now
+        if left > 0:
+            return left
+        log.warning(
+            "child %d has left and does not end, since a task has started a thread or a process "
+            "that goes on: it is killed. Make such threads and processes daemons",
+            child.pid,
+        )
+        child.cut = True
+        child.kill()
+        return inf
+
     def _roll(self) -> None:
         """Go on with a restart, when the last replacement is ready."""
         if self._rolling is not None:
@@ -230,6 +246,8 @@ class Supervisor:
             self._host.hello(note)
         elif isinstance(note, notes.Drained):
             child.drained = True
+        elif isinstance(note, notes.Left):
+            child.left_at = time.monotonic()
         elif isinstance(note, notes.Unusable):
             if any(other.ready for other in self.children):
                 log.error("%s\n%s", note.sentence, note.traceback.rstrip())

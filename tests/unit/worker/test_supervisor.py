@@ -26,6 +26,7 @@ class FakeChild:
         self.slot = Slot()
         self.pid = 1000 + len(self.made)
         self.ready_at: float | None = None
+        self.left_at: float | None = None
         self.asked = self.drained = self.cut = self.closed = self.mute = False
         self.timed_out = self.terminated = 0
         self.exit_code: int | None = None
@@ -359,3 +360,24 @@ def test_a_child_whose_socket_is_closed_is_watched_no_more() -> None:
     child.die(0)
     scene.supervisor.poll(5.0)
     assert gone == [child]
+
+
+def test_a_child_that_has_left_and_does_not_end_is_killed(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(supervisor.time, "monotonic", lambda: 100.0)
+    scene = Scene(shutdown_timeout=7.0)
+    (child,) = scene.children
+    child.slot.ints[Slot.STARTED] = 1
+    child.pending.append(notes.Left())
+    scene.supervisor.listen(child)  # type: ignore[arg-type]
+    assert scene.supervisor.poll(101.0) == 6.0
+    assert child.signals == []
+    scene.supervisor.poll(107.0)
+    scene.supervisor.poll(108.0)
+    assert child.signals == [signal.SIGKILL]
+    assert "does not end" in caplog.text
+    child.die(-signal.SIGKILL)
+    scene.supervisor.poll(109.0)
+    assert scene.children[0] is not child
+    assert scene.host.reaps[0].running == []
