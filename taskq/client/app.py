@@ -7,6 +7,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable, Coroutine
+from itertools import count
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from taskq import loader, names
@@ -81,6 +82,7 @@ class TaskQueue:
         self._codec: Codec | None = None
         self._lock = threading.RLock()
         self._module = _calling_module()
+        self._number = next(_numbers)
         _queues.add(self)
 
     # --- tasks ------------------------------------------------------------------------------
@@ -277,7 +279,7 @@ class TaskQueue:
             return self._codec
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self.name, self.url, self._defaults)
+        return _restore, (self.name, self.url, self._defaults, self._number)
 
     def __repr__(self) -> str:
         return f"<TaskQueue {self.name!r} at {self.url or 'its default broker'}>"
@@ -299,13 +301,18 @@ def _redefines(new: Callable[..., Any], old: Callable[..., Any]) -> bool:
 
 
 _queues: weakref.WeakSet[TaskQueue] = weakref.WeakSet()
+_numbers = count(1)
 _default: TaskQueue | None = None
 
 
-def _restore(name: str, url: str | None, defaults: dict[str, Any]) -> TaskQueue:
-    """Unpickle: the queue object that this process has already, or a new one."""
+def _restore(name: str, url: str | None, defaults: dict[str, Any], number: int = 0) -> TaskQueue:
+    """Unpickle: the queue object that this process has already, or a new one.
+
+    Every `memory:` is another broker, so there it must be the very same object.
+    """
     for queue in list(_queues):
-        if queue.name == name and url is not None and queue.url == url:
+        same = queue.name == name and url is not None and queue.url == url
+        if same and (url != "memory:" or queue._number == number):
             return queue
     return TaskQueue(name, broker=url, **cast("QueueDefaults", defaults))
 

@@ -106,6 +106,11 @@ def test_a_factory_may_define_a_task_again() -> None:
     assert len(q.tasks) == 1
 
 
+def test_queues_of_the_same_name_in_memory_are_not_taken_for_each_other() -> None:
+    queues = [TaskQueue("same", broker="memory:") for _ in range(10)]
+    assert [pickle.loads(pickle.dumps(queue)) for queue in queues] == queues
+
+
 def test_a_queue_pickles_as_its_name() -> None:
     q = TaskQueue("p", broker="embedded:/nowhere", retries=2)
     data = pickle.dumps(q)
