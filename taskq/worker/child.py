@@ -134,7 +134,7 @@ def _live(settings: Settings, seat: Seat) -> int:
         memory=memory_reader() if settings.max_memory else lambda: 0,
         parent=seat.channel.fileno(),
     )
-    signals.install(consumer.stop, waker)
+    consumer.tidy = signals.install(consumer.stop, waker)
     if not seat.first:
         link.log.setLevel(logging.ERROR)
     consumer.join()

@@ -50,6 +50,9 @@ class Bounds:
 class Consumer:
     """Fetcher, processor and relay of one consumer.
 
+    Attributes:
+        tidy: called after each batch, to undo what tasks have done to the process.
+
     Args:
         app: whose tasks it runs.
         identity: who it is at the broker.
@@ -81,6 +84,7 @@ class Consumer:
         self._slot = slot
         self._waker = waker
         self._memory = memory
+        self.tidy: Callable[[], None] = lambda: None
         self._desk = desk = Desk()
         rest = Rest(waker, lambda: desk.stopping, parent, self.stop)
         self._rest = rest
@@ -160,6 +164,7 @@ class Consumer:
                 processor.unsettled_bytes = 0
                 self._fetcher.settle()
         desk.began = 0.0
+        self.tidy()
         self._pace.record(count, time.monotonic() - began)
 
     def _part(self) -> None:

@@ -19,8 +19,10 @@ def reset() -> None:
         signal.signal(number, signal.SIG_DFL)
 
 
-def install(stop: Callable[[], None], waker: Waker) -> None:
+def install(stop: Callable[[], None], waker: Waker) -> Callable[[], None]:
     """Call `stop` on TERM and INT, and see to it that processes forked by tasks do not.
+
+    Returns a function that takes the signals again, where a task has left handlers of its own.
 
     A terminal or a supervisor may signal the whole process group: INT means what TERM means, and
     HUP is the launcher's business.
@@ -32,11 +34,18 @@ def install(stop: Callable[[], None], waker: Waker) -> None:
     def ignore(signum: int, frame: FrameType | None) -> None:
         """Not SIG_IGN, which programs started by tasks would inherit."""
 
+    ours = {signal.SIGTERM: on_stop, signal.SIGINT: on_stop, signal.SIGHUP: ignore}
+
+    def take() -> None:
+        for number, handler in ours.items():
+            if signal.getsignal(number) is not handler:
+                signal.signal(number, handler)
+                waker.install()  # an event loop that gives up its handlers gives this up, too
+
     waker.install()
-    signal.signal(signal.SIGTERM, on_stop)
-    signal.signal(signal.SIGINT, on_stop)
-    signal.signal(signal.SIGHUP, ignore)
+    take()
     _guard_forks()
+    return take
 
 
 def _guard_forks() -> None:

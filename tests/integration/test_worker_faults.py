@@ -109,6 +109,18 @@ def test_20_a_task_that_closes_every_descriptor_is_settled_and_its_process_repla
     assert app.pid().result(PATIENCE) != pid
 
 
+def test_24_signal_handlers_that_a_task_leaves_do_not_cut_the_next_one_short(place: Place) -> None:
+    worker = place.worker()
+    pid = app.leave_handlers().result(PATIENCE)
+    running = app.gate(place.path("open"), place.path("runs"))
+    wait_until(lambda: place.lines("runs"))
+    os.killpg(worker.process.pid, signal.SIGTERM)
+    wait_until(lambda: "SIGTERM" in worker.output)
+    Path(place.path("open")).touch()
+    assert worker.exit_code() == 0
+    assert running.result(PATIENCE) == pid
+
+
 # --- forks ------------------------------------------------------------------------------------
 
 

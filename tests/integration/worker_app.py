@@ -104,6 +104,14 @@ class Unbuildable(Exception):
 
 
 @queue.task
+def leave_handlers() -> int:
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.set_wakeup_fd(-1)
+    return os.getpid()
+
+
+@queue.task
 def close_descriptors() -> int:
     os.closerange(3, 256)
     return os.getpid()
