@@ -103,6 +103,13 @@ def _live(settings: Settings, seat: Seat) -> int:
     except ValueError as error:  # the URL or a variable of the environment is wrong
         notes.send(seat.channel, notes.Unusable(str(error), ""))
         return EXIT_TOLD
+    if url.startswith("memory:"):
+        sentence = (
+            "the broker memory: is in the process that calls, where no worker reaches it; give the "
+            "worker another one with --broker, or use: with queue.workers():"
+        )
+        notes.send(seat.channel, notes.Unusable(sentence, ""))
+        return EXIT_TOLD
     logs.adopt_root()
     queues = settings.queues or tuple((name, 1) for name in queues_of(app))
     hello = notes.Hello(

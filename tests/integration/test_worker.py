@@ -399,3 +399,9 @@ def test_work_goes_on_after_the_broker_was_killed(place: Place) -> None:
     assert running.result(PATIENCE) == int(place.lines("runs")[0])
     assert len(place.lines("runs")) == 1
     assert app.add.starmap((n, n) for n in range(100)).results(PATIENCE)[-1] == 198
+
+
+def test_a_worker_of_a_broker_in_memory_says_that_it_cannot_reach_it(place: Place) -> None:
+    worker = place.worker("--broker", "memory:", ready=False)
+    assert "no worker reaches it" in worker.told()
+    assert worker.exit_code() == 2
