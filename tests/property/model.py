@@ -34,6 +34,7 @@ class Copy:
     asked: bool = False  # to stop
     state: State | None = None
     over: bool = False
+    purged: bool = False
 
 
 @dataclass
@@ -192,7 +193,8 @@ class Model:
 
     def purged(self, id: str, group: str) -> None:
         """A copy that an operator has thrown away."""
-        self.messages[id].copies[group].over = True
+        copy = self.messages[id].copies[group]
+        copy.over = copy.purged = True
 
     def forgotten(self, message: Accepted, now: float) -> bool:
         """Whether nothing may be left of it, so that its id is free."""
@@ -257,6 +259,8 @@ class Model:
         result = engine.ledger.results.get(message.id)
         if message.finished_at is None:
             assert result is None, "14: a result without an end"
+            first = message.copies["default"]
+            assert first.purged or not first.over, "14: an end without a result"
             return
         kept = max(message.options.result_ttl, REMEMBERED)
         if now < message.finished_at + kept:

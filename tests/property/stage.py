@@ -139,6 +139,8 @@ class Stage(RuleBasedStateMachine):
 
     def pass_time(self, by: float) -> None:
         """3: no lease of a connected worker ends before its time."""
+        self.collect()
+        self.model.check(self.bench.engine, self.bench.now)  # what has just ended may be forgotten
         until = self.bench.now + by
         safe = {
             receipt
@@ -232,6 +234,8 @@ class Stage(RuleBasedStateMachine):
             for queue, group in sorted(groups)
         ]
         for _ in range(40):
+            self.collect()
+            self.model.check(self.bench.engine, self.bench.now)
             self.bench.after(500)
             for actor in last:
                 self.enroll(actor, [])

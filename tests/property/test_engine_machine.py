@@ -22,7 +22,7 @@ class EngineMachine(Limiting, Producing, Working, Operating, Failing):
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
 TestEngine = seed(SEED)(EngineMachine).TestCase
-TestEngine.pytestmark = [pytest.mark.timeout(7200 if LONG else 120)]
+TestEngine.pytestmark = [pytest.mark.timeout(7200 if LONG else 600)]
 
 
 @pytest.mark.skipif(not LONG, reason="counts the steps of HYPOTHESIS_PROFILE=long")
