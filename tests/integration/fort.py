@@ -93,6 +93,11 @@ class Fort:
         text = Path(f"/proc/{self.process.pid}/statm").read_text()
         return int(text.split()[1]) * os.sysconf("SC_PAGESIZE")
 
+    def descriptors(self) -> int:
+        """How many it has open; 0 where that cannot be seen."""
+        place = Path(f"/proc/{self.process.pid}/fd")
+        return len(list(place.iterdir())) if place.is_dir() else 0
+
     def close(self) -> None:
         """Stop it; it must end cleanly."""
         self.known.close()

@@ -19,7 +19,7 @@ from taskq.broker import handshake
 from taskq.broker.server import connect
 from taskq.broker.wire import FrameReader, encode, frame
 from taskq.engine.commands import GetStats, Ping, Pong
-from taskq.errors import AuthenticationFailed, TaskqError
+from taskq.errors import AuthenticationFailed, ProtocolError, TaskqError
 from tests.integration.fort import ROOT, Fort, besieged, free_port, is_over, last_words
 from tests.support import short_directory, wait_until
 
@@ -94,6 +94,7 @@ def test_69_70_73_the_silent_and_the_slow_are_dropped_and_keep_nobody_out() -> N
             silent.append(fort.knock())
             if number % 100 == 0:
                 assert fort.serves()
+                assert fort.descriptors() < 110, "of 64 strangers, a batch of newcomers, and its own"
         wait_until(lambda: sum(map(is_over, silent[:900])) == 900)
         late = [fort.knock() for _ in range(20)]
         slow = fort.knock()
@@ -108,6 +109,20 @@ def test_69_70_73_the_silent_and_the_slow_are_dropped_and_keep_nobody_out() -> N
         assert max(sent) < 20, "of 43 bytes, with 5 s for all of them"
         for sock in [*silent, *late]:
             sock.close()
+
+
+def test_63_a_client_of_another_protocol_is_refused_with_both_versions(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with besieged() as fort:
+        with monkeypatch.context() as patch:
+            patch.setattr(handshake, "VERSION", 2)
+            with pytest.raises(ProtocolError, match="speaks protocol 1 and this taskq speaks 2"):
+                connect(fort.address, fort.key())
+            hello = handshake.ClientHandshake(fort.key()).hello()
+        assert speak(fort, hello, b"\0" * 32) == b""  # one that goes on all the same
+        wait_until(lambda: "a client speaks protocol 2, this broker 1" in fort.log())
+        assert fort.serves()
 
 
 # --- in the broker's place ----------------------------------------------------------------------

@@ -247,6 +247,25 @@ def test_22_what_a_stopped_worker_reports_after_its_lease_is_rejected(place: Pla
     assert len(place.lines("began")) == 2
 
 
+def test_22_a_late_result_does_not_end_the_run_of_another_worker(place: Place) -> None:
+    first = place.worker()
+    handle = app.own_gate(place.path("gate"), place.path("began"))
+    wait_until(lambda: len(place.lines("began")) == 1)
+    os.killpg(first.process.pid, signal.SIGSTOP)
+    try:
+        place.worker()
+        wait_until(lambda: len(place.lines("began")) == 2, PATIENCE)
+        one, other = place.lines("began")
+        Path(place.path(f"gate{one}")).touch()
+    finally:
+        os.killpg(first.process.pid, signal.SIGCONT)
+    wait_until(lambda: f"LeaseLost: {handle.id}" in first.output, PATIENCE)
+    assert handle.status() == "leased"
+    Path(place.path(f"gate{other}")).touch()
+    assert handle.result(PATIENCE) == int(other)
+    assert len(place.lines("began")) == 2
+
+
 def test_a_worker_drains_when_the_program_that_needs_it_was_killed(place: Place) -> None:
     program = f"""
 import os, signal

@@ -148,6 +148,8 @@ def waiting():
         while not over.is_set():
             assert await add(1, 2) == 3
     asyncio.run(many())
+async def awaited(number):
+    return await add(number, 2)
 threads = [threading.Thread(target=each, daemon=True) for each in (chatter, chatter, waiting)]
 for thread in threads:
     thread.start()
@@ -156,7 +158,8 @@ for number in range(20):
     if pid == 0:
         faulthandler.dump_traceback_later(20, exit=True)
         logging.info("a child")
-        os._exit(0 if add(number, 1).result(15) == number + 1 else 1)
+        assert add(number, 1).result(15) == number + 1
+        os._exit(0 if asyncio.run(awaited(number)) == number + 2 else 1)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
 over.set()
 for thread in threads:

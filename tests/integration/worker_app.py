@@ -51,6 +51,15 @@ def gate(path: str | None, log: str | None = None) -> int:
     return os.getpid()
 
 
+@queue.task(visibility_timeout=1)
+def own_gate(path: str, log: str) -> int:
+    """Wait until there is a file for this process."""
+    note(log, os.getpid())
+    while not Path(f"{path}{os.getpid()}").exists():
+        time.sleep(0.005)
+    return os.getpid()
+
+
 @queue.task
 def die_once(log: str) -> int:
     """The first run writes its process id and waits for its end."""

@@ -50,6 +50,18 @@ def test_what_comes_back_keeps_its_place(bench: Bench) -> None:
     assert ids(bench.claim()) == ["a", "b", "c"]
 
 
+def test_what_was_delayed_comes_back_to_where_it_was_due(bench: Bench) -> None:
+    bench.enqueue("delayed", delay=10)
+    bench.after(5)
+    bench.enqueue("plain")
+    bench.after(5)
+    first, second = bench.claim()
+    assert ids([first, second]) == ["plain", "delayed"]
+    bench.release(second)
+    bench.release(first)
+    assert ids(bench.claim()) == ["plain", "delayed"]
+
+
 def test_what_comes_back_interleaves_with_what_is_there(bench: Bench) -> None:
     bench.enqueue(*"abcdefgh")
     taken = bench.claim(6)

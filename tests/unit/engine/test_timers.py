@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from math import inf
+from types import FrameType
 
 from taskq.engine.timers import Alarm, Timers
+from tests.unit.engine.bench import Bench
 
 
 def test_timers_fire_in_order_of_time_then_of_asking() -> None:
@@ -98,3 +101,28 @@ def test_an_alarm_that_moves_a_million_times_keeps_the_heap_small() -> None:
         bell.timers.fire(now)
         bell.alarm.set(now + 30)
     assert len(bell.timers._heap) <= 2
+
+
+def calls_of_a_tick(bench: Bench) -> int:
+    """How many functions one tick calls, C ones included."""
+    calls = 0
+
+    def count(frame: FrameType, event: str, argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        bench.after(1)
+        bench.engine.next_deadline()
+    finally:
+        sys.setprofile(None)
+    return calls
+
+
+def test_what_is_parked_far_in_the_future_costs_nothing_per_tick() -> None:
+    few, many = Bench(), Bench()
+    few.enqueue("a", delay=1e6)
+    many.enqueue(*(f"m{number}" for number in range(20_000)), delay=1e6)
+    calls_of_a_tick(few), calls_of_a_tick(many)
+    assert calls_of_a_tick(many) == calls_of_a_tick(few)
