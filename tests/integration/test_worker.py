@@ -319,7 +319,7 @@ def test_25_as_process_1_it_reaps_strangers(place: Place) -> None:
     unshare = ["unshare", "--pid", "--fork", "--mount-proc", "--map-root-user"]
     if not shutil.which("unshare") or subprocess.run([*unshare, "true"], check=False).returncode:
         pytest.skip("no right to make a pid namespace")
-    app.orphan(place.path("orphan"))
+    app.orphan(place.path("orphan"), place.path("gate"))
     log = place.path("log")
     command = [*unshare, sys.executable, "-m", "taskq.worker", APP, "--broker", place.url]
     with open(log, "wb") as output:
@@ -330,6 +330,8 @@ def test_25_as_process_1_it_reaps_strangers(place: Place) -> None:
         wait_until(lambda: place.lines("orphan"))
         init = int(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text())
         children = Path(f"/proc/{init}/task/{init}/children")
+        wait_until(lambda: len(children.read_text().split()) == 2)  # the stranger is there
+        Path(place.path("gate")).touch()
         wait_until(lambda: len(children.read_text().split()) == 1)
         assert app.add(1, 2).result(PATIENCE) == 3
         os.kill(init, signal.SIGTERM)

@@ -266,15 +266,16 @@ def use_a_process() -> int | None:
 
 
 @queue.task
-def orphan(log: str) -> None:
-    """Leave a grandchild behind, which ends at once."""
+def orphan(log: str, gate: str) -> None:
+    """Leave a grandchild behind, which ends when a file is there."""
     child = os.fork()
     if child == 0:
         grandchild = os.fork()
         if grandchild:
             note(log, grandchild)
             os._exit(0)
-        time.sleep(0.2)
+        while not Path(gate).exists():
+            time.sleep(0.005)
         os._exit(0)
     os.waitpid(child, 0)
 
