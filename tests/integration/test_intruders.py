@@ -94,7 +94,7 @@ def test_69_70_73_the_silent_and_the_slow_are_dropped_and_keep_nobody_out() -> N
             silent.append(fort.knock())
             if number % 100 == 0:
                 assert fort.serves()
-                assert fort.descriptors() < 110, "of 64 strangers, a batch of newcomers, and its own"
+                assert fort.descriptors() < 110, "64 strangers and some newcomers"
         wait_until(lambda: sum(map(is_over, silent[:900])) == 900)
         late = [fort.knock() for _ in range(20)]
         slow = fort.knock()

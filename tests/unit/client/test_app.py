@@ -184,3 +184,24 @@ def test_limits_are_checked_and_set() -> None:
             queue.limit(**wrong)
     with pytest.raises(TypeError, match="must be a whole number"):
         queue.limit(max_messages=1.5)  # type: ignore[arg-type]
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
+def test_28_a_fork_while_a_thread_holds_the_lock_of_a_queue() -> None:
+    queue = TaskQueue("forked", broker="memory:")
+    held, over = threading.Event(), threading.Event()
+
+    def hold() -> None:
+        with queue._lock:
+            held.set()
+            over.wait()
+
+    thread = threading.Thread(target=hold)
+    thread.start()
+    held.wait()
+    pid = os.fork()
+    if pid == 0:
+        os._exit(not queue._lock.acquire(timeout=5))
+    over.set()
+    thread.join()
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
