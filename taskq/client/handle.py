@@ -27,9 +27,11 @@ _FINAL = ("succeeded", "dead", "cancelled", "expired")
 
 
 class Origin(NamedTuple):
-    """What a handle knows of its call if a task made it."""
+    """What a handle knows of its call if a task made it.
 
-    queue: str
+    Not the queue: an id that was in use already stands for the first message that had it.
+    """
+
     task: str
     serializer: str
 
@@ -173,10 +175,10 @@ class ResultHandle(Generic[R_co]):
 
     def settle(self, finished: Finished) -> None:
         """Keep the outcome that the broker told."""
-        state, codec, origin = finished.state, self._app.codec, self._origin
-        queue, task, serializer = origin or (finished.queue, finished.task, None)
-        call = CallRef(queue, self.id, task)
-        if finished.task and (finished.queue, finished.task) != (queue, task):
+        state, codec = finished.state, self._app.codec
+        task, serializer = self._origin or (finished.task, None)
+        call = CallRef(finished.queue, self.id, task)
+        if finished.task and finished.task != task:
             self._error = _of_another(call, finished)
         elif state == "succeeded":
             try:
@@ -228,10 +230,10 @@ class ResultHandle(Generic[R_co]):
         return f"<ResultHandle {self.id} of queue {self._app.name!r}>"
 
 
-def _of_another(call: CallRef, finished: Finished) -> errors.TamperedPayload:
-    return errors.TamperedPayload(
-        f"the id {call.id} is that of a call of {finished.task} in queue {finished.queue!r}, and "
-        f"this handle is of {call.task} in queue {call.queue!r}; give each call an id of its own"
+def _of_another(call: CallRef, finished: Finished) -> errors.UnknownMessage:
+    return errors.UnknownMessage(
+        f"there is no call {call.id} of {call.task}: that id is one of {finished.task} in queue "
+        f"{finished.queue!r}; give each call an id of its own"
     )
 
 

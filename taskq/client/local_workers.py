@@ -48,7 +48,9 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
 
             # by name: the client does not know the worker
             inline = importlib.import_module("taskq.worker.inline")
-            threads: AbstractContextManager[object] = inline.run_threads(self._app, self._n)
+            threads: AbstractContextManager[object] = inline.run_threads(
+                self._app, self._n, shutdown_timeout=self._shutdown
+            )
             threads.__enter__()
             self._threads = threads
             return self
@@ -79,6 +81,7 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
                 env=self._environment(),
                 pass_fds=(writable, theirs),
                 stdin=subprocess.DEVNULL,
+                process_group=0,  # ^C is for us; we then ask them once to finish
             )
             os.close(writable)
             writable = -1

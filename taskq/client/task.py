@@ -54,7 +54,7 @@ class Task(Generic[P, R]):
         self.name = name
         self.queue = options.queue or app.name
         self.defaults = options
-        self.origin = Origin(self.queue, name, options.serializer)
+        self.origin = Origin(name, options.serializer)
         self._shapes: set[tuple[Any, ...]] = set()
         self._portable = portable  # None: not looked at yet
         self._by_value: ByValue | None = None

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 FIRST_SLICE = 2.0  # seconds; then it is told that nobody consumes a queue
 SLICE = 30.0  # seconds that a further request parks
 LOOKED_AT = 4  # ids, when nothing has finished for a slice
+ANSWER = 5.0  # seconds beyond a caller's deadline in which the broker shall answer
 
 numbers = count(1)  # of watches; the broker drops one that is empty
 
@@ -50,11 +51,14 @@ class Watch:
             deadline: on the clock `time.monotonic`; `None` waits for as long as it takes.
 
         Raises:
-            BrokerUnavailable: no broker answered within the reconnect budget.
+            BrokerUnavailable: no broker answered within the reconnect budget, or 5 s after the
+                deadline.
         """
         while self.open:
             left = SLICE if deadline is None else max(deadline - monotonic(), 0.0)
-            finished = self._ask(min(self._slice, left))
+            finished = self._ask(
+                min(self._slice, left), None if deadline is None else left + ANSWER
+            )
             if finished or (deadline is not None and left <= self._slice):
                 return finished
             self._slice = SLICE
@@ -66,12 +70,12 @@ class Watch:
             self._left_there = 0
             # a connection that is gone has taken the watch with it
             with suppress(TaskqError):
-                self._broker.call(Unwatch(watch=self._number))
+                self._broker.call(Unwatch(watch=self._number), timeout=ANSWER)
 
-    def _ask(self, wait: float) -> list[Finished]:
+    def _ask(self, wait: float, patience: float | None) -> list[Finished]:
         request = Wait(watch=self._number, add=self._add, wait=wait)
         self._left_there = 0  # an exception closes the connection, and the watch goes with it
-        reply = self._broker.call(request)
+        reply = self._broker.call(request, timeout=patience)
         finished = [entry for entry in reply.finished if entry.id in self.open]
         self.open.difference_update([entry.id for entry in finished])
         self._left_there = reply.pending

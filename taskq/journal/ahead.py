@@ -20,17 +20,27 @@ def write_ahead(log: Path, size: int) -> None:
     Args:
         log: SQLite's, with its header; nobody writes to it meanwhile.
         size: bytes it has afterwards, if the disk has room for them.
+
+    Raises:
+        OSError: the disk fails. Like every sync that has failed, it is not tried again.
     """
     fd = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
-    length = os.fstat(fd).st_size
     try:
-        for start in range(length, size, _PIECE):
-            piece = min(_PIECE, size - start)
-            if os.write(fd, bytes(piece)) < piece:
-                raise OSError("no room for the rest of it")
+        length = os.fstat(fd).st_size
+        if not _fill(fd, size - length):
+            os.ftruncate(fd, length)  # commits are only slower without
         os.fsync(fd)
-    except OSError:
-        # commits are only slower without; what keeps them from working shows there
-        os.ftruncate(fd, length)
     finally:
         os.close(fd)
+
+
+def _fill(fd: int, size: int) -> bool:
+    """Append so many zeros; whether there was room for all of them."""
+    try:
+        for start in range(0, size, _PIECE):
+            piece = min(_PIECE, size - start)
+            if os.write(fd, bytes(piece)) < piece:
+                return False
+    except OSError:
+        return False
+    return True

@@ -143,9 +143,9 @@ class SqliteJournal:
         try:
             # a transaction that changes nothing: it gives the log its header
             self._db.execute(f"PRAGMA user_version={schema.VERSION}")
-        except sqlite3.Error as error:
+            write_ahead(Path(f"{self.path}-wal"), LOG_AHEAD)
+        except (sqlite3.Error, OSError) as error:
             raise _sentence(error, self.path, "written") from error
-        write_ahead(Path(f"{self.path}-wal"), LOG_AHEAD)
 
     def commit(self, changes: Changes) -> None:
         """Write all changes in one transaction.

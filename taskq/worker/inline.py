@@ -1,11 +1,14 @@
 """Worker threads in this process, for `memory:` brokers: the same consumer, no child processes.
 
-A thread cannot be killed, so `timeout=` is an exception only, and terminating a task only asks it.
+A thread cannot be killed, so `timeout=` is an exception only, terminating a task only asks it, and
+one that does not end in time is left behind.
 """
 
 from __future__ import annotations
 
 import threading
+import time
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
@@ -23,8 +26,13 @@ _BEAT = 0.5  # seconds that a heartbeat parks: how long its thread may outlive t
 
 
 @contextmanager
-def run_threads(app: App, n: int, *, group: str = "default") -> Iterator[None]:
+def run_threads(
+    app: App, n: int, *, group: str = "default", shutdown_timeout: float = 30.0
+) -> Iterator[None]:
     """Run `n` worker threads for the block; at its end they finish what they are running.
+
+    Args:
+        shutdown_timeout: seconds that they have for it.
 
     Raises:
         ValueError: `n` is less than 1.
@@ -44,9 +52,16 @@ def run_threads(app: App, n: int, *, group: str = "default") -> Iterator[None]:
     finally:
         for hand in hands:
             hand.consumer.stop()
-        for hand in hands:
-            hand.finish()
+        deadline = time.monotonic() + shutdown_timeout
+        late = [hand for hand in hands if not hand.finish(deadline)]
         pulse.stop()
+        if late:
+            warnings.warn(
+                f"{len(late)} tasks have not ended within {shutdown_timeout:g} s; a thread cannot "
+                "be killed, so they go on, and their calls go back to the queue",
+                RuntimeWarning,
+                stacklevel=3,
+            )
 
 
 class _Hand:
@@ -58,17 +73,22 @@ class _Hand:
         queues = tuple((name, 1) for name in queues_of(app))
         identity = Identity(worker, f"{worker}/{number}", group, queues)
         self.consumer = Consumer(app, identity, Bounds(), self.slot, ThreadAlarm(), self._waker)
-        self._thread = threading.Thread(target=self.consumer.run, name=identity.consumer)
+        self._thread = threading.Thread(
+            target=self.consumer.run, name=identity.consumer, daemon=True
+        )
 
     def start(self) -> None:
         """Start the thread."""
         self._thread.start()
 
-    def finish(self) -> None:
-        """Wait for the thread."""
+    def finish(self, deadline: float) -> bool:
+        """Wait for the thread until then, by `time.monotonic`; whether it has ended."""
         if self._thread.ident is not None:
-            self._thread.join()
+            self._thread.join(max(deadline - time.monotonic(), 0.0))
+            if self._thread.is_alive():
+                return False
         self._waker.close()
+        return True
 
 
 class _Pulse:

@@ -68,7 +68,9 @@ class Fort:
         """A raw connection: nothing has been said yet."""
         family = socket.AF_UNIX if self.listen == "unix" else socket.AF_INET
         sock = socket.socket(family)
-        sock.connect(self.address)  # waits for a place in a full line, which it would not with a time
+        sock.connect(
+            self.address
+        )  # waits for a place in a full line, which it would not with a time
         sock.settimeout(20)
         return sock
 

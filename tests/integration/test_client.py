@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import taskq
+from tests.support import wait_until
 
 PROGRAM = """
 import asyncio, os
@@ -118,6 +119,41 @@ def test_a_program_with_workers_of_its_own(place: Path, how: list[str]) -> None:
         timeout=90,
     )
     assert done.stdout == "all is well\n", done.stderr
+
+
+INTERRUPTED = """
+import time
+from pathlib import Path
+from taskq import TaskQueue
+
+queue = TaskQueue("interrupted")
+
+@queue.task
+def slow(directory):
+    (Path(directory) / "begun").touch()
+    time.sleep(0.5)
+    (Path(directory) / "done").touch()
+
+if __name__ == "__main__":
+    with queue.workers(1):
+        slow(str(Path.cwd())).result(60)
+"""
+
+
+def test_interrupting_a_program_lets_its_workers_finish(place: Path) -> None:
+    (place / "program.py").write_text(INTERRUPTED)
+    program = subprocess.Popen(
+        [sys.executable, "program.py"],
+        cwd=place,
+        env=environment(place),
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    wait_until((place / "begun").exists, 60)
+    os.killpg(program.pid, signal.SIGINT)  # as a terminal does
+    told = program.communicate(timeout=60)[1].decode()
+    assert "KeyboardInterrupt" in told
+    assert (place / "done").exists(), told
 
 
 @pytest.mark.parametrize("name", ["mails:eu", "mails:3"])

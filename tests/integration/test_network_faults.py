@@ -6,12 +6,14 @@ import signal
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from time import monotonic
 from types import FrameType
 
 import pytest
 
 from taskq import backends
 from taskq.backends.port import Connection
+from taskq.client import waiting
 from taskq.engine.commands import Call, Enqueue, GetStats, Inspect, Options, Ping
 from taskq.errors import BrokerTimeout
 from tests.broker_process import BrokerProcess
@@ -112,6 +114,22 @@ def test_33_a_broker_that_falls_silent_is_a_typed_timeout(
         connection.call(Ping(), timeout=0.2)
     with pytest.raises(BrokerTimeout, match="accepts connections and does not answer"):
         backends.connect(proxy.url, "q").connect(patience=0)
+
+
+@pytest.mark.timeout(20)  # the patience without a deadline is 30 s
+def test_33_a_wait_with_a_deadline_ends_soon_after_it_beside_a_silent_broker(
+    proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "ANSWER", 0.2)
+    broker = backends.connect(proxy.url, "q")
+    broker.call(enqueue("m"))
+    watch = waiting.Watch(broker, ("m",))
+    assert watch.next(monotonic() + 0.01) == []
+    proxy.deafen()
+    with pytest.raises(BrokerTimeout, match="was reached and did not answer"):
+        watch.next(monotonic() + 0.1)
+    watch.close()
+    broker.close()
 
 
 def test_33_a_worker_whose_broker_never_replies_says_so_and_leaves(

@@ -64,7 +64,7 @@ def test_a_result_is_kept_in_the_handle(q: TaskQueue, monkeypatch: pytest.Monkey
     handle = q.tasks["one"](5)
     work(q)
     assert handle.result(timeout=10) == 5
-    monkeypatch.setattr(q.broker, "call", lambda request: pytest.fail("asked again"))
+    monkeypatch.setattr(q.broker, "call", lambda *_, **__: pytest.fail("asked again"))
     assert handle() == 5
     assert handle.done()
     assert handle.exception() is None
@@ -295,7 +295,7 @@ class Script:
         self.replies = list(replies)
         self.asked: list[Wait] = []
 
-    def call(self, request: Wait) -> Waited:
+    def call(self, request: Wait, *, timeout: float | None = None) -> Waited:
         self.asked.append(request)
         return self.replies.pop(0)
 
@@ -412,8 +412,17 @@ def test_an_id_that_a_call_of_another_task_has(q: TaskQueue) -> None:
     second = two.options(id="same")(5)
     work(q)
     assert first.result(timeout=10) == q.handle("same").result(timeout=10) == 5
-    with pytest.raises(errors.TamperedPayload, match="the id same is that of a call of one"):
+    with pytest.raises(errors.UnknownMessage, match="no call same of two: that id is one of one"):
         second.result(timeout=10)
+
+
+def test_an_id_that_is_in_use_stands_for_its_first_message_in_another_queue_too(
+    q: TaskQueue,
+) -> None:
+    first = q.tasks["one"].options(id="same")(5)
+    second = q.tasks["one"].options(id="same", queue="elsewhere")(6)
+    work(q)
+    assert first.result(timeout=10) == second.result(timeout=10) == 5
 
 
 def test_75_a_handle_asks_for_the_result_of_its_own_call(q: TaskQueue) -> None:
@@ -426,6 +435,9 @@ def test_75_a_handle_asks_for_the_result_of_its_own_call(q: TaskQueue) -> None:
         claimed = q.handle(handle.id)
         claimed.settle(msgspec.structs.replace(told, queue=queue, task=task))
         assert isinstance(claimed.exception(), errors.TamperedPayload)
+    other = q.task(lambda n: n, name="two")(1)
+    other.settle(msgspec.structs.replace(told, id=other.id, task="two"))
+    assert isinstance(other.exception(), errors.TamperedPayload)
     honest = q.handle(handle.id)
     honest.settle(told)
     assert honest.result() == 5

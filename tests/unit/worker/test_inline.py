@@ -85,3 +85,23 @@ def test_a_timeout_ends_python_code() -> None:
 def test_at_least_one_thread() -> None:
     with pytest.raises(ValueError), run_threads(LiveApp(), 0):
         pass
+
+
+def test_a_task_that_does_not_end_is_left_behind() -> None:
+    begun, end = threading.Event(), threading.Event()
+
+    def stuck() -> None:
+        begun.set()
+        end.wait()
+
+    app = LiveApp(stuck)
+    app.enqueue("stuck", "id")
+    with (
+        pytest.warns(RuntimeWarning, match=r"1 tasks have not ended within 0\.01 s"),
+        run_threads(app, 1, shutdown_timeout=0.01),
+    ):
+        assert begun.wait(20)
+    end.set()
+    for thread in threading.enumerate():
+        if thread.name.startswith("threads"):
+            thread.join(20)
