@@ -117,7 +117,7 @@ _ALL = [
              "fairness:slow_among_fast", "ratio", 1_200, 600, who="ours", columns=("fsync",),
              marks=3, repeats=3, lower_is_better=True),
     Scenario("idle", "Idle for {count} s: CPU of broker, launcher and 4 children", "idle:idle",
-             "% of a core", 120, 15, who="ours", columns=("fsync",), repeats=1, patience=400,
+             "% of a core", 300, 15, who="ours", columns=("fsync",), repeats=1, patience=600,
              lower_is_better=True),
     Scenario("kill-worker", "SIGKILL of a worker child at 70 % load: time to 95 % of the rate",
              "crash:kill_worker", "ms", 1_000_000, 1_000_000, who="ours", columns=("fsync",),
