@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import shlex
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from taskq.cli.failure import USAGE, CliError
-from taskq.cli.output import plural, size
+from taskq.cli.output import duration, plural, size
 from taskq.cli.processes import is_alive
 from taskq.cli.target import Target, conversation, not_running
 from taskq.engine.commands import GetStats, Ping, Pong, QueueStats, Stats
 from taskq.errors import TaskqError
 from taskq.version import __version__
+
+CLOCKS_APART = 30.0  # seconds
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,13 @@ def examine(target: Target, option: str = "") -> list[Finding]:
         if isinstance(error, CliError) and error.exit_code == USAGE:
             raise
         return [*findings, *absent(target, str(error))]
-    return [*findings, *alive(pong), *queues(stats.queues, option), *workers(stats, pong)]
+    return [
+        *findings,
+        *alive(pong),
+        *clock(stats.broker.now - time.time()),
+        *queues(stats.queues, option),
+        *workers(stats, pong),
+    ]
 
 
 # --- on disk ------------------------------------------------------------------------------------
@@ -192,6 +201,21 @@ def alive(pong: Pong) -> Iterator[Finding]:
             f"the broker runs taskq {pong.version} and this command is {__version__}",
             f"restart it, so that both are the same: kill {pong.pid}",
         )
+
+
+def clock(ahead: float) -> Iterator[Finding]:
+    """The broker's time is that of this machine. `ahead`: seconds between the two."""
+    if abs(ahead) < CLOCKS_APART:
+        return
+    text = f"the broker's clock is {duration(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} "
+    yield Finding(
+        "clock",
+        text
+        + "this machine's, so a call with eta= runs that much too "
+        + ("early" if ahead > 0 else "late"),
+        "restart the broker; if it stays ahead, its journal was written under a clock that was fast, "
+        "and it waits for the time to come: delay= is not concerned, use that meanwhile",
+    )
 
 
 def queues(found: list[QueueStats], option: str = "") -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 import subprocess
 import sys
@@ -74,6 +75,15 @@ def test_versions_must_agree() -> None:
     assert wrong(checks.workers(Stats(broker=broker, queues=[], workers=[new]), pong())) == []
     assert len(wrong(checks.alive(pong("0.0.1")))) == 1
     assert wrong(checks.alive(pong())) == []
+
+
+@pytest.mark.parametrize(
+    ("ahead", "text"), [(3700.0, "1 h 1 min ahead of .* too early"), (-90.0, "behind .* too late")]
+)
+def test_clocks_that_differ(ahead: float, text: str) -> None:
+    assert list(checks.clock(1.0)) == []
+    (told,) = wrong(checks.clock(ahead))
+    assert re.search(text, told)
 
 
 def test_a_directory_that_is_open_to_others(tmp_path: Path) -> None:
