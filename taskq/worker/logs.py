@@ -6,21 +6,30 @@ import json
 import logging
 import sys
 from contextlib import suppress
+from textwrap import indent
 from typing import TextIO
 
 log = logging.getLogger("taskq.worker")
 
 
 class TextFormatter(logging.Formatter):
-    """`2026-01-31 12:00:00 WARNING  [4711] message`"""
+    """`2026-01-31 12:00:00 WARNING  [4711] message`, and the traceback of a task below it."""
 
     def __init__(self) -> None:
         super().__init__("{asctime} {levelname:<8} [{process}] {message}", style="{")
         self.default_msec_format = ""
 
+    def format(self, record: logging.LogRecord) -> str:
+        """The record as one line or more; no line of a traceback looks like a record."""
+        line = super().format(record)
+        traceback = _task_traceback(record)
+        return f"{line}\n{indent(traceback.rstrip(), '    ')}" if traceback else line
+
 
 class JsonFormatter(logging.Formatter):
-    """One object a line, with `at` (Unix time), `level`, `logger`, `pid` and `message`."""
+    """One object a line: `at` (Unix time), `level`, `logger`, `pid`, `message`, and `traceback`
+    where there is one.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as a line."""
@@ -33,7 +42,14 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
+        elif traceback := _task_traceback(record):
+            line["traceback"] = traceback
         return json.dumps(line, default=repr)
+
+
+def _task_traceback(record: logging.LogRecord) -> str:
+    """That of an exception which a task raised; the processor hands it over."""
+    return str(getattr(record, "task_traceback", ""))
 
 
 class Handler(logging.StreamHandler[TextIO]):

@@ -33,6 +33,7 @@ from taskq.engine.commands import (
 )
 from taskq.errors import BrokerUnavailable, LeaseLost, TaskCancelled, TaskTimeout
 from taskq.options.task_options import Retry, TaskOptions
+from taskq.texts import harmless
 from taskq.worker.application import App, Policy, RunnableTask
 from taskq.worker.coroutines import CoroutineRunner
 from taskq.worker.limits import GRACE, Alarm, late
@@ -239,17 +240,8 @@ class Processor:
     ) -> Outcome:
         info = self._describe(message, error)
         self._ints[Slot.FAILED] += 1
-        level = logging.DEBUG if isinstance(error, LeaseLost) else logging.WARNING
         with suppress(Exception):  # the app may have given our logger a filter that raises
-            log.log(
-                level,
-                "%s %s failed on attempt %d: %s: %s",
-                message.task,
-                message.id,
-                message.attempt,
-                info.kind,
-                one_line(info.text),
-            )
+            _tell(message, error, info, final)
         return Fail(message.receipt, message.id, info, final=final, delay=delay)
 
     def _describe(self, message: Delivered, error: BaseException) -> ErrorInfo:
@@ -271,6 +263,23 @@ class Processor:
                 at=time.time(),
                 worker=self._worker,
             )
+
+
+def _tell(message: Delivered, error: BaseException, info: ErrorInfo, final: bool) -> None:
+    """Log a failed attempt; with the traceback, where the exception was not raised on purpose."""
+    lost = isinstance(error, LeaseLost)
+    traceback = "" if lost or isinstance(error, Retry) else info.traceback
+    log.log(
+        logging.DEBUG if lost else logging.WARNING,
+        "%s %s failed on attempt %d%s: %s: %s",
+        message.task,
+        message.id,
+        message.attempt,
+        " and is given up" if final else "",
+        info.kind,
+        one_line(info.text),
+        extra={"task_traceback": harmless(traceback)},
+    )
 
 
 def one_line(text: str) -> str:

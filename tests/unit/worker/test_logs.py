@@ -39,6 +39,24 @@ def test_json_with_a_traceback_is_one_line() -> None:
     assert "ValueError: no" in json.loads(text)["traceback"]
 
 
+def with_traceback() -> logging.LogRecord:
+    given = record(exc_info=None)
+    given.task_traceback = "Traceback …\n\n2026-01-31 12:00:00 INFO     [1] all is well\n"
+    return given
+
+
+def test_a_task_s_traceback_stands_below_the_line_and_is_no_line_of_its_own() -> None:
+    first, *rest = TextFormatter().format(with_traceback()).split("\n")
+    assert first.endswith("lost x")
+    assert rest == ["    Traceback …", "", "    2026-01-31 12:00:00 INFO     [1] all is well"]
+
+
+def test_a_task_s_traceback_is_a_field_in_json() -> None:
+    text = JsonFormatter().format(with_traceback())
+    assert "\n" not in text
+    assert json.loads(text)["traceback"].startswith("Traceback …\n")
+
+
 def test_a_closed_standard_error_harms_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     closed = io.StringIO()
     closed.close()

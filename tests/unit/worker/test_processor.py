@@ -21,7 +21,7 @@ from taskq.engine.commands import (
     Outcome,
     Release,
 )
-from taskq.errors import TaskCancelled, TaskTimeout
+from taskq.errors import LeaseLost, TaskCancelled, TaskTimeout
 from taskq.options.task_options import Retry, TaskOptions
 from taskq.worker.processor import Processor
 from taskq.worker.slot import Slot
@@ -329,6 +329,43 @@ def test_a_failure_is_one_line_of_the_log(caplog: pytest.LogCaptureFixture) -> N
     (message,) = caplog.messages
     assert "no 2026-01-31" in message
     assert message.isprintable()
+
+
+def logged(
+    caplog: pytest.LogCaptureFixture, error: BaseException, **options: Any
+) -> tuple[str, str]:
+    """Message and traceback that the log has of a task that raises."""
+
+    def fail() -> None:
+        raise error
+
+    with caplog.at_level(logging.DEBUG, "taskq.worker"):
+        Bench(fail, **options).run("fail")
+    (record,) = (record for record in caplog.records if "failed" in record.message)
+    return record.message, record.task_traceback  # type: ignore[attr-defined]
+
+
+def test_a_failure_is_logged_with_the_user_s_frames(caplog: pytest.LogCaptureFixture) -> None:
+    message, traceback = logged(caplog, ValueError("no\r\x1b[2J"))
+    assert "failed on attempt 1: ValueError" in message
+    assert traceback.startswith("Traceback (most recent call last):\n")
+    assert ", in fail\n" in traceback
+    assert "in _execute" not in traceback
+    assert traceback.replace("\n", "").isprintable()
+
+
+def test_a_failure_that_is_final_is_logged_so(caplog: pytest.LogCaptureFixture) -> None:
+    message, _ = logged(caplog, ValueError("no"), give_up_on=(ValueError,))
+    assert "failed on attempt 1 and is given up: ValueError: no" in message
+
+
+@pytest.mark.parametrize("error", [Retry(reason="not yet"), LeaseLost("gone")])
+def test_what_is_raised_on_purpose_is_logged_without_traceback(
+    caplog: pytest.LogCaptureFixture, error: BaseException
+) -> None:
+    message, traceback = logged(caplog, error)
+    assert str(error) in message
+    assert traceback == ""
 
 
 def test_early_acknowledgement_gives_no_outcome(caplog: pytest.LogCaptureFixture) -> None:
