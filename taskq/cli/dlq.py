@@ -13,6 +13,7 @@ from taskq.cli.target import conversation, only
 from taskq.client.dlq import letters
 from taskq.engine.commands import DeadLetter, ListDead, PurgeDead, Replay
 from taskq.errors import UnknownMessage
+from taskq.texts import harmless
 
 
 @click.group()
@@ -62,7 +63,7 @@ def show(shared: Shared, id: str) -> None:
     if shared.as_json:
         emit_json(entries)
     else:
-        click.echo("\n\n".join("\n".join(describe(entry)) for entry in entries))
+        click.echo(harmless("\n\n".join("\n".join(describe(entry)) for entry in entries)))
 
 
 def describe(letter: DeadLetter) -> Iterator[str]:

@@ -11,6 +11,7 @@ from taskq.cli.failure import UNHEALTHY
 from taskq.cli.output import emit_json
 from taskq.cli.shared import Shared, data_options, pass_shared
 from taskq.cli.target import Target, base_directory, choose
+from taskq.texts import harmless
 
 
 @click.command()
@@ -48,5 +49,6 @@ def command(shared: Shared) -> None:
         for target, findings in reports.items():
             if target is not None:
                 click.echo(f"{target.name} ({target.url})")
-            click.echo("\n".join(line for finding in findings for line in finding.lines()))
+            lines = [line for finding in findings for line in finding.lines()]
+            click.echo(harmless("\n".join(lines)))
     click.get_current_context().exit(UNHEALTHY if wrong else 0)

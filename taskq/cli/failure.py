@@ -7,6 +7,7 @@ from typing import IO, Any
 import click
 
 from taskq import errors
+from taskq.texts import harmless
 
 CLEAN, CRASH, USAGE, UNREACHABLE, RUNNING, UNHEALTHY = 0, 1, 2, 3, 4, 5
 
@@ -18,6 +19,8 @@ class CliError(click.ClickException):
         sentence: what was wrong and what to do.
         code: exit code.
         details: shown above the sentence, for instance the user's own traceback.
+
+    Either may hold a text of a task; what would command the terminal is printed as an escape.
     """
 
     def __init__(self, sentence: str, code: int = CRASH, details: str = "") -> None:
@@ -28,8 +31,12 @@ class CliError(click.ClickException):
     def show(self, file: IO[Any] | None = None) -> None:
         """Print it."""
         if self.details:
-            click.echo(self.details.rstrip("\n"), file=file, err=True)
+            click.echo(harmless(self.details.rstrip("\n")), file=file, err=True)
         super().show(file)
+
+    def format_message(self) -> str:
+        """The sentence as it is printed."""
+        return harmless(super().format_message())
 
 
 def explain(error: Exception) -> CliError | None:

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import click
 
-from taskq.cli.output import duration, emit_json, plain, size, when
+from taskq.cli.output import duration, emit_json, one_line, plain, size, when
 from taskq.cli.shared import Shared, data_options, pass_shared
 from taskq.cli.target import conversation, only
 from taskq.engine.commands import Cancel, Inspect, JobInfo
+from taskq.texts import harmless
 
 
 @click.group()
@@ -28,7 +29,7 @@ def show(shared: Shared, id: str) -> None:
     if shared.as_json:
         emit_json(jobs)
         return
-    click.echo("\n\n".join("\n".join(describe(job)) for job in jobs))
+    click.echo(harmless("\n\n".join("\n".join(describe(job)) for job in jobs)))
 
 
 def describe(job: JobInfo) -> Iterator[str]:
@@ -49,7 +50,8 @@ def describe(job: JobInfo) -> Iterator[str]:
     ]
     if job.progress is not None:
         total = "" if job.progress.total is None else f" of {job.progress.total:g}"
-        fields.append(("progress", f"{job.progress.done:g}{total} {job.progress.note}".rstrip()))
+        note = one_line(job.progress.note)
+        fields.append(("progress", f"{job.progress.done:g}{total} {note}".rstrip()))
     for name, value in fields:
         if value != "":
             yield f"{name:<10}{value}"

@@ -181,6 +181,18 @@ def test_a_call_that_failed_is_a_document_too(terminal: Terminal) -> None:
     assert found["error"]["type"] in found["error"]["traceback"]
 
 
+def test_what_a_task_raises_does_not_command_the_terminal(terminal: Terminal) -> None:
+    id = terminal.taskq("call", FAIL, r'"no\u001b[2J"').stdout.strip()
+    log = terminal.taskq("worker", APP, "--burst")
+    told = [terminal.taskq(*command, id) for command in (("dlq", "show"), ("job", "show"))]
+    told.append(terminal.taskq("result", id, code=1))
+    for shown in (log.stderr, *(done.stdout + done.stderr for done in told)):
+        assert "raise ValueError(text)\n" in shown
+        assert r"ValueError: no\x1b[2J" in shown
+        assert "\x1b" not in shown
+    assert terminal.data("dlq", "show", id)[0]["errors"][0]["text"] == "no\x1b[2J"
+
+
 def test_a_broker_in_the_foreground(terminal: Terminal) -> None:
     directory = terminal.state / "mine"
     broker = terminal.start("-m", "taskq", "broker", "--dir", str(directory))
