@@ -50,4 +50,11 @@ def connect(url: str | None, name: str) -> Broker:
         return TcpBroker(parse_tcp(url))
     if scheme in ("redis", "rediss"):
         raise ValueError(f"this version of taskq has no Redis engine yet; use {_FORMS}")
+    if ":" not in url and "/" not in url and not url.startswith("."):
+        from taskq.broker.directory import default_path
+
+        raise ValueError(
+            f"{url!r} is a name, which only the commands of taskq take; a program takes a URL: "
+            f'for the embedded broker of that name write "embedded:{default_path(url)}"'
+        )
     raise ValueError(f"{url!r} names no broker; use {_FORMS}")

@@ -14,7 +14,7 @@ from taskq.cli.failure import USAGE, CliError
 from taskq.cli.outcome import print_outcome
 from taskq.cli.output import emit_json
 from taskq.cli.shared import Shared, data_options, pass_shared
-from taskq.cli.target import hush_import_notes, of_choice
+from taskq.cli.target import hush_import_notes, name_for_apps
 from taskq.client.task import Task
 
 _KEYWORD = re.compile(r"([^\W\d]\w*)=(.*)", re.DOTALL)
@@ -50,8 +50,7 @@ def command(
     """
     if shared.verbosity <= 0:
         hush_import_notes()
-    if shared.broker:
-        os.environ["TASKQ_BROKER"] = of_choice(shared.broker).url
+    name_for_apps(shared.broker)
     args, kwargs = parse(arguments)
     found = find(task, spec)
     try:

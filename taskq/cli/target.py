@@ -81,6 +81,17 @@ def of_choice(choice: str) -> Target:
     return Target(choice, choice)
 
 
+def name_for_apps(choice: str | None) -> None:
+    """Make `TASKQ_BROKER` the URL of `choice`, or of the name that it holds: apps take URLs only.
+
+    Raises:
+        CliError: neither a URL nor a name.
+    """
+    named = choice or os.environ.get("TASKQ_BROKER")
+    if named and (choice or ":" not in named):
+        os.environ["TASKQ_BROKER"] = of_choice(named).url
+
+
 def of_app(app: TaskQueue) -> Target:
     """The broker that an app uses."""
     return of_choice(app.broker.url)

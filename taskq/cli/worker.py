@@ -51,9 +51,10 @@ def command(
     with -Q. The first TERM or INT drains, the second hands everything back at once; HUP restarts
     the children; USR1 logs the stacks of every process.
     """
-    from taskq.cli.target import of_choice
+    from taskq.cli.target import name_for_apps, of_choice
     from taskq.worker.settings import MAX_BATCH, Settings, parse_queues, parse_size
 
+    name_for_apps(None)
     if log_level is None:
         log_level = {1: "debug", -1: "warning"}.get(shared.verbosity, "info")
     try:

@@ -50,7 +50,7 @@ class TaskQueue:
     Args:
         name: name of the queue.
         broker: URL: `"embedded:DIR"`, `"unix:PATH"`, `"tcp://HOST:PORT"`, `"memory:"`. `None`: the
-            environment's `TASKQ_BROKER`, else an embedded broker of that name.
+            environment's `TASKQ_BROKER`, a URL too, else an embedded broker of that name.
         defaults: task options for every task of this queue.
 
     Raises:

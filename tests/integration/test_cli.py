@@ -89,6 +89,13 @@ def test_several_brokers(terminal: Terminal) -> None:
     terminal.taskq("queue", "ls", TASKQ_APP=APP)
 
 
+def test_the_environment_names_a_broker_for_every_command(terminal: Terminal) -> None:
+    id = terminal.taskq("call", ADD, "1", TASKQ_BROKER="ops").stdout.strip()
+    terminal.taskq("worker", APP, "--burst", TASKQ_BROKER="ops")
+    assert terminal.taskq("result", id, TASKQ_BROKER="ops").stdout == "2\n"
+    assert [path.name for path in terminal.state.iterdir()] == ["ops"]
+
+
 def test_queue_commands(terminal: Terminal) -> None:
     ids = [terminal.taskq("call", ADD, str(n)).stdout.strip() for n in range(2)]
     late = terminal.taskq("call", ADD, "9", "--delay", "1h").stdout.strip()

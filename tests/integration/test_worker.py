@@ -368,7 +368,7 @@ def test_an_app_that_cannot_be_imported_is_shown(place: Place) -> None:
 
 def test_a_broker_url_that_is_none_is_one_sentence(place: Place) -> None:
     worker = place.worker("--broker", "foo", ready=False)
-    assert worker.told().startswith("error: 'foo' names no broker")
+    assert worker.told().startswith("error: 'foo' is a name")
     assert worker.exit_code() == 2
     assert "Traceback" not in worker.output
 

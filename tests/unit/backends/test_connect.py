@@ -72,6 +72,14 @@ def test_anything_else_is_refused(url: str, sentence: str) -> None:
         connect(url, "mail")
 
 
+def test_a_name_is_refused_with_the_url_of_that_broker(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("TASKQ_BROKER", "ops")
+    with pytest.raises(ValueError, match=f"'ops' is a name.*\"embedded:{tmp_path}/home/ops\""):
+        connect(None, "mail")
+
+
 def test_bad_settings_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="durability must be"):
         EmbeddedBroker(tmp_path / "x", durability="maybe")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,8 @@ from taskq.cli.failure import UNREACHABLE, USAGE, CliError
 @pytest.fixture(autouse=True)
 def base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("TASKQ_DIR", str(tmp_path))
-    monkeypatch.delenv("TASKQ_BROKER", raising=False)
+    monkeypatch.setenv("TASKQ_BROKER", "")  # so that what is set here is undone
+    monkeypatch.delenv("TASKQ_BROKER")
     monkeypatch.delenv("TASKQ_APP", raising=False)
     return tmp_path
 
@@ -46,6 +48,30 @@ def test_the_option_wins_over_the_environment(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("TASKQ_BROKER", "tcp://h:1")
     assert target.only(None).url == "tcp://h:1"
     assert target.only("tcp://h:2").url == "tcp://h:2"
+
+
+@pytest.mark.parametrize(
+    ("choice", "before", "after"),
+    [
+        (None, "ops", "embedded:{base}/ops"),
+        (None, "tcp://h:1", "tcp://h:1"),
+        (None, "memory:", "memory:"),
+        (None, None, None),
+        ("ops", "tcp://h:1", "embedded:{base}/ops"),
+        ("tcp://h:2", "ops", "tcp://h:2"),
+    ],
+)
+def test_an_app_gets_the_url_of_a_name(
+    base: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    choice: str | None,
+    before: str | None,
+    after: str | None,
+) -> None:
+    if before is not None:
+        monkeypatch.setenv("TASKQ_BROKER", before)
+    target.name_for_apps(choice)
+    assert os.environ.get("TASKQ_BROKER") == (after and after.format(base=base))
 
 
 def test_the_only_directory_is_taken(base: Path) -> None:
