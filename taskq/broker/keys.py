@@ -15,8 +15,12 @@ _MIN_KEY = 16
 _MAX_PAYLOAD_KEY = 64
 
 
-def read_key(path: Path) -> bytes:
+def read_key(path: Path, named_by: str = "") -> bytes:
     """The key in a file, surrounding whitespace removed.
+
+    Args:
+        path: the file.
+        named_by: the option or variable that names it; empty where it lies in its default place.
 
     Raises:
         AuthenticationFailed: the file is missing, a symbolic link, another user's, readable or
@@ -25,6 +29,10 @@ def read_key(path: Path) -> bytes:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except FileNotFoundError:
+        if named_by:
+            raise AuthenticationFailed(
+                f"there is no key file {path}, which {named_by} names; correct that"
+            ) from None
         raise AuthenticationFailed(
             f"there is no key file {path}; a broker makes its own at its first start, "
             "and TASKQ_AUTHKEY_FILE names one that lies elsewhere"
@@ -99,7 +107,7 @@ def payload_key(authkey: bytes) -> bytes:
     """
     name = os.environ.get("TASKQ_PAYLOAD_KEY_FILE")
     if name:
-        key = read_key(Path(name).expanduser())
+        key = read_key(Path(name).expanduser(), "TASKQ_PAYLOAD_KEY_FILE")
         if len(key) > _MAX_PAYLOAD_KEY:
             raise AuthenticationFailed(
                 f"the payload key file {name} holds more than {_MAX_PAYLOAD_KEY} bytes; "

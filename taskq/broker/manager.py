@@ -141,7 +141,7 @@ class BrokerManager(BaseManager):
     ) -> None:
         directory = BrokerDirectory(settings.directory)
         file = settings.authkey_file
-        key = directory.key() if file is None else read_key(file)
+        key = directory.key() if file is None else read_key(file, "--authkey-file")
         super().__init__(settings.address(directory), key, server.SERIALIZER, ctx)
         self._settings = settings
         self._limits = limits

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from taskq.broker.address import url_of
 from taskq.broker.manager import BrokerManager, Settings, describe
-from taskq.errors import BrokerRunning, TaskqError
+from taskq.errors import AuthenticationFailed, BrokerRunning, BrokerUnavailable, TaskqError
 
 EXIT_CLEAN, EXIT_CRASH, EXIT_USAGE, EXIT_RUNNING = 0, 1, 2, 4
 
@@ -30,7 +30,8 @@ def serve(
         failed: called with the reason when the broker cannot start.
 
     Returns:
-        The exit code: 0 clean, 1 a crash or a journal that failed, 4 already running.
+        The exit code: 0 clean, 1 a crash or a journal that failed, 2 a directory or key file that
+        cannot be used, 4 already running.
     """
     try:
         server = BrokerManager(settings).get_server()
@@ -38,7 +39,7 @@ def serve(
         if failed is not None:
             failed(error)
         logger.error("%s", describe(error))
-        return EXIT_RUNNING if isinstance(error, BrokerRunning) else EXIT_CRASH
+        return exit_code(error)
     except Exception as error:
         logger.critical("cannot start because of a defect", exc_info=True)
         if failed is not None:
@@ -65,6 +66,16 @@ def serve(
         return EXIT_CRASH
     logger.info("stopped")
     return EXIT_CLEAN
+
+
+def exit_code(error: Exception) -> int:
+    """For a broker that cannot start; 2 and 4 do not pass by themselves."""
+    if isinstance(error, BrokerRunning):
+        return EXIT_RUNNING
+    # the directory or the key file is not ours alone, or cannot be made
+    if isinstance(error, AuthenticationFailed | BrokerUnavailable | PermissionError):
+        return EXIT_USAGE
+    return EXIT_CRASH
 
 
 class ReadyPipe:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from taskq.cli.failure import CRASH, RUNNING, CliError
+from taskq.cli.failure import CliError
 from taskq.cli.shared import Shared, broker_option, json_option, pass_shared, size_value
 
 
@@ -48,9 +48,8 @@ def command(
     import signal
 
     from taskq.broker.manager import Settings, describe
-    from taskq.broker.run import serve
+    from taskq.broker.run import exit_code, serve
     from taskq.cli.target import of_choice
-    from taskq.errors import BrokerRunning
 
     if directory is None and shared.broker:
         directory = of_choice(shared.broker).directory
@@ -80,7 +79,6 @@ def command(
             click.echo(f"broker ready at {url} (durability {durability}); stop it with Ctrl-C")
 
     def failed(error: Exception) -> None:
-        code = RUNNING if isinstance(error, BrokerRunning) else CRASH
-        raise CliError(describe(error), code) from error
+        raise CliError(describe(error), exit_code(error)) from error
 
     click.get_current_context().exit(serve(settings, ready=ready, failed=failed))

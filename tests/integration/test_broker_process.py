@@ -200,7 +200,7 @@ def test_77_a_directory_open_to_others_is_refused_by_both_sides(place: Place) ->
     place.path.chmod(0o755)
     process = place.run()
     _, log = process.communicate(timeout=20)
-    assert process.returncode == 1
+    assert process.returncode == 2
     assert "is open to others (mode 755)" in log
     with pytest.raises(AuthenticationFailed, match="is open to others"):
         place.broker()

@@ -89,7 +89,7 @@ def test_77_a_key_or_directory_that_is_not_ours_alone_is_refused(
             text=True,
             timeout=30,
         )
-        assert done.returncode == 1
+        assert done.returncode == 2
         assert sentence in done.stderr
         assert "Traceback" not in done.stderr
         with pytest.raises(AuthenticationFailed, match=re.escape(sentence)):

@@ -128,6 +128,12 @@ def test_without_any_broker(args: tuple[str, ...], code: int) -> None:
     assert isinstance(result.exception, SystemExit)
 
 
+def test_a_broker_with_a_key_file_that_is_not_there(tmp_path: Path) -> None:
+    result = run("broker", "--dir", str(tmp_path / "new"), "--authkey-file", str(tmp_path / "no"))
+    assert result.exit_code == USAGE
+    assert f"there is no key file {tmp_path / 'no'}, which --authkey-file names" in result.stderr
+
+
 @pytest.mark.parametrize(
     "args",
     [
