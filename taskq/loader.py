@@ -64,11 +64,15 @@ def load_app(spec: str) -> TaskQueue:
     Raises:
         AppImportError: no such module or attribute, or the module raised.
     """
-    name, _, attribute = spec.partition(":")
+    name, colon, attribute = spec.partition(":")
     if not name or name.endswith(".py") or os.sep in name:
         hint = name.removesuffix(".py").strip("./").replace(os.sep, ".") or "examples.fib"
         raise AppImportError(
             f"{spec!r} is not an app; name it module:attribute, like {hint}:{attribute or 'queue'}"
+        )
+    if colon and not attribute:
+        raise AppImportError(
+            f"{spec!r} has nothing after its colon; name the queue, like {name}:queue, or write {name}"
         )
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.insert(0, os.getcwd())
@@ -170,11 +174,11 @@ def _raised(name: str, error: BaseException) -> AppImportError:
     while frames is not None and _is_machinery(frames.tb_frame.f_code.co_filename):
         frames = frames.tb_next
     text = "".join(traceback.format_exception(type(error), error, frames))
-    if isinstance(error, SystemExit):
-        sentence = f"the module {name!r} called sys.exit() when it was imported"
-    else:
-        sentence = f"the module {name!r} raised {type(error).__name__} when it was imported"
-    return AppImportError(sentence, text)
+    exits = isinstance(error, SystemExit)
+    what = "called sys.exit()" if exits else f"raised {type(error).__name__}"
+    return AppImportError(
+        f"the module {name!r} {what} when it was imported; correct that and start again", text
+    )
 
 
 def _is_machinery(filename: str) -> bool:

@@ -112,6 +112,8 @@ def find(name: str, spec: str | None) -> Task[..., Any]:
         if os.getcwd() not in sys.path:
             sys.path.insert(0, os.getcwd())
         module_name, _, qualname = name.partition(":")
+        if not module_name or not qualname:
+            raise CliError(f"{name!r} is not a task; name it module:function", USAGE)
         found: Any = load_module(module_name)
         for part in qualname.split("."):
             found = getattr(found, part, None)

@@ -8,7 +8,7 @@ import click
 
 from taskq.cli.failure import USAGE, CliError
 from taskq.cli.output import emit_json, one_line, plural, table, when
-from taskq.cli.shared import Shared, confirm, data_options, pass_shared
+from taskq.cli.shared import Group, Shared, confirm, data_options, pass_shared
 from taskq.cli.target import conversation, only
 from taskq.client.dlq import letters
 from taskq.engine.commands import DeadLetter, ListDead, PurgeDead, Replay
@@ -16,7 +16,7 @@ from taskq.errors import UnknownMessage
 from taskq.texts import harmless
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """List, show, replay or purge dead letters."""
 

@@ -46,8 +46,7 @@ def explain(error: Exception) -> CliError | None:
     if isinstance(error, CliError):
         return error
     if isinstance(error, AppImportError):
-        hint = "; correct that and start again" if error.user_traceback else ""
-        return CliError(f"{error}{hint}", USAGE, error.user_traceback)
+        return CliError(str(error), USAGE, error.user_traceback)
     if isinstance(error, errors.BrokerUnavailable | errors.AuthenticationFailed):
         return CliError(str(error), UNREACHABLE)
     if isinstance(error, errors.BrokerRunning):

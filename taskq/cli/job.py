@@ -7,13 +7,13 @@ from collections.abc import Iterator
 import click
 
 from taskq.cli.output import duration, emit_json, one_line, plain, size, when
-from taskq.cli.shared import Shared, data_options, pass_shared
+from taskq.cli.shared import Group, Shared, data_options, pass_shared
 from taskq.cli.target import conversation, only
 from taskq.engine.commands import Cancel, Inspect, JobInfo
 from taskq.texts import harmless
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """Show or cancel one message."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from taskq.cli.failure import CliError, explain
-from taskq.cli.shared import Shared, broker_option, json_option, pass_shared
+from taskq.cli.shared import Group, Shared, broker_option, json_option, pass_shared
 from taskq.version import __version__
 
 COMMANDS = {
@@ -28,7 +28,7 @@ COMMANDS = {
 }
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """A group whose commands are modules with an attribute `command`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -41,18 +41,6 @@ class LazyGroup(click.Group):
             return None
         command: click.Command = import_module(COMMANDS[cmd_name][0]).command
         return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        """As click does, with a guess at a mistyped name."""
-        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            from difflib import get_close_matches
-
-            near = get_close_matches(args[0], COMMANDS, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else "see taskq --help"
-            ctx.fail(f"there is no command {args[0]!r}; {hint}")
-        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list in `--help`, without importing anything."""

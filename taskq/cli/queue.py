@@ -7,14 +7,14 @@ import time
 import click
 
 from taskq.cli.output import duration, emit_json, plural, size, table
-from taskq.cli.shared import Shared, confirm, data_options, pass_shared, size_value
+from taskq.cli.shared import Group, Shared, confirm, data_options, pass_shared, size_value
 from taskq.cli.status import bounds, limits, queues_table
 from taskq.cli.target import conversation, only
 from taskq.engine.commands import Control, GetStats, Limit, Peek, Preview
 from taskq.engine.states import State
 
 
-@click.group()
+@click.group(cls=Group)
 def command() -> None:
     """List queues, look into one, limit, pause, resume or purge it."""
 

@@ -31,6 +31,23 @@ class Shared:
             click.echo(text, err=True)
 
 
+class Group(click.Group):
+    """A group of commands that helps with a mistyped name."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does, with a guess at a mistyped name, or the names that there are."""
+        known = self.list_commands(ctx)
+        if args and args[0] not in known and not args[0].startswith("-"):
+            from difflib import get_close_matches
+
+            near = get_close_matches(args[0], known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+            ctx.fail(f"there is no command {args[0]!r}; {hint}")
+        return super().resolve_command(ctx, args)
+
+
 def confirm(question: str) -> None:
     """Ask before something is gone for ever. Raises `CliError` for anything but yes."""
     from taskq.cli.failure import CliError

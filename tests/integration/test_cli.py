@@ -165,10 +165,13 @@ def test_an_app_that_cannot_be_imported(terminal: Terminal) -> None:
     assert "import no_such_library" in told.stderr
     assert "ModuleNotFoundError" in told.stderr
     assert "loader.py" not in told.stderr
+    assert told.stderr.endswith("correct that and start again\n")
     told = terminal.taskq("call", "broken_app:f", code=2)
     assert "import no_such_library" in told.stderr
     assert told.stderr.splitlines()[-1].startswith("Error: the module 'broken_app' raised")
     terminal.taskq("worker", "nowhere:queue", code=2)
+    told = terminal.taskq("worker", "nowhere:", code=2)
+    assert "name the queue, like nowhere:queue" in told.stderr
 
 
 def test_check_lists_the_tasks(terminal: Terminal) -> None:

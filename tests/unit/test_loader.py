@@ -121,6 +121,7 @@ def test_further_modules(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (PROGRAM, "bad_app:one", "is a Task, not a TaskQueue; there is bad_app:queue"),
         (PROGRAM + "other = TaskQueue('b')", "bad_app", "which queue of 'bad_app' is meant?"),
         ("raise SystemExit(3)", "bad_app:queue", "called sys.exit"),
+        (PROGRAM, "bad_app:", "name the queue, like bad_app:queue, or write bad_app"),
     ],
 )
 def test_what_cannot_be_loaded(here: Path, text: str, spec: str, sentence: str) -> None:

@@ -56,6 +56,8 @@ def test_by_name_in_an_app(name: str) -> None:
     [
         ("unit_cli_calls:plain", None, "not a task"),
         ("unit_cli_calls:none", None, "nothing of that name"),
+        ("unit_cli_calls:", None, "name it module:function"),
+        (":add", None, "name it module:function"),
         ("add", None, "--app"),
         ("sub", "unit_cli_calls:queue", "its tasks are: unit_cli_calls.add"),
     ],

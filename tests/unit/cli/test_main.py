@@ -70,6 +70,22 @@ def test_a_mistyped_command() -> None:
     assert "did you mean 'status'?" in result.stderr
 
 
+@pytest.mark.parametrize(
+    ("args", "hint"),
+    [
+        (("nope",), "there is no command 'nope'; there are demo, worker, "),
+        (("queue", "nope"), "there is no command 'nope'; there are limit, ls, pause, "),
+        (("queue", "purg", "q"), "did you mean 'purge'?"),
+        (("dlq", "sho", "id"), "did you mean 'show'?"),
+        (("job", "xyz", "id"), "there are cancel, show"),
+    ],
+)
+def test_a_command_that_is_not_there(args: tuple[str, ...], hint: str) -> None:
+    result = run(*args)
+    assert result.exit_code == USAGE
+    assert hint in result.stderr
+
+
 def test_verbose_and_quiet_exclude_each_other() -> None:
     assert run("-v", "-q", "status").exit_code == USAGE
 
@@ -95,10 +111,12 @@ def test_exit_codes(monkeypatch: pytest.MonkeyPatch, error: Exception, code: int
 
 
 def test_a_users_traceback_stands_above_the_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    failing(monkeypatch, AppImportError("app raised", "Traceback\n  ValueError: theirs\n"))
+    failing(
+        monkeypatch, AppImportError("app raised; correct it", "Traceback\n  ValueError: theirs\n")
+    )
     result = run("worker")
     assert result.exit_code == USAGE
-    assert result.stderr.index("theirs") < result.stderr.index("Error: app raised; correct that")
+    assert result.stderr.index("theirs") < result.stderr.index("Error: app raised; correct it")
 
 
 def test_a_defect_is_one_sentence_and_with_v_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
