@@ -1,4 +1,4 @@
-"""Where a function lives: its task name, and whether workers can import it."""
+"""Names: of a task, of the module in which workers find its function, of a queue in a shell."""
 
 from __future__ import annotations
 
@@ -46,6 +46,13 @@ def alias_main() -> None:
     name = importable_name("__main__")
     if name is not None:
         sys.modules.setdefault(name, sys.modules["__main__"])
+
+
+def queue_argument(queue: str) -> str:
+    """What to write behind `taskq worker -Q`: without a weight, the end of `a:3` would be one."""
+    from shlex import quote
+
+    return quote(f"{queue}:1" if ":" in queue else queue)
 
 
 def find(module: str, qualname: str) -> object:

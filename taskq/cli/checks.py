@@ -16,6 +16,7 @@ from taskq.cli.processes import is_alive
 from taskq.cli.target import Target, conversation, not_running
 from taskq.engine.commands import GetStats, Ping, Pong, QueueStats, Stats
 from taskq.errors import TaskqError
+from taskq.names import queue_argument
 from taskq.version import __version__
 
 CLOCKS_APART = 30.0  # seconds
@@ -243,7 +244,7 @@ def _queue_faults(stats: QueueStats, place: str, options: str, waiting: int) -> 
         yield Finding(
             place,
             f"nobody consumes it, with {plural(stats.ready, 'message')} waiting",
-            f"start a worker: taskq worker APP -Q {queue}{options}",
+            f"start a worker: taskq worker APP -Q {queue_argument(stats.queue)}{options}",
         )
     for task, count in sorted(stats.unknown.items()):
         yield Finding(

@@ -12,6 +12,7 @@ from taskq.cli.status import bounds, limits, queues_table
 from taskq.cli.target import conversation, only
 from taskq.engine.commands import Control, GetStats, Limit, Peek, Preview
 from taskq.engine.states import State
+from taskq.options.checks import queue_name
 
 
 @click.group(cls=Group)
@@ -90,6 +91,10 @@ def limit(shared: Shared, queue: str, max_messages: int | None, max_bytes: int |
         raise click.UsageError(
             "say what to limit: --max-messages N or --max-bytes SIZE, 0 for none"
         )
+    try:
+        queue_name("the name of a queue", queue)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
     request = Limit(queue=queue, max_messages=max_messages, max_bytes=max_bytes)
     with conversation(only(shared.broker), autostart=True) as connection:
         connection.call(request)

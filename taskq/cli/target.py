@@ -208,4 +208,4 @@ def app_of(target: Target) -> TaskQueue:
     """A queue object without tasks, to handle results of that broker."""
     from taskq.client.app import TaskQueue
 
-    return TaskQueue(target.name if target.directory else "default", broker=target.url)
+    return TaskQueue(broker=target.url)

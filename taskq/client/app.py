@@ -55,7 +55,7 @@ class TaskQueue:
 
     Raises:
         TypeError: an unknown option, or a value of the wrong type.
-        ValueError: a value out of range, or an empty name.
+        ValueError: a value out of range, or a name that is empty or has a comma.
     """
 
     def __init__(
@@ -65,9 +65,9 @@ class TaskQueue:
         broker: str | None = None,
         **defaults: Unpack[QueueDefaults],
     ) -> None:
-        from taskq.options.checks import text
+        from taskq.options.checks import queue_name
 
-        self.name = text("the name of a TaskQueue", name)
+        self.name = queue_name("the name of a TaskQueue", name)
         if broker is not None and (not isinstance(broker, str) or not broker):
             raise TypeError(f"broker must be a URL or None, not {broker!r}")
         changes: dict[str, Any] = {**defaults}
@@ -173,13 +173,15 @@ class TaskQueue:
 
         Raises:
             TypeError: a value of the wrong type.
-            ValueError: a value below zero or not readable.
+            ValueError: a value below zero or not readable, or no name of a queue.
         """
+        from taskq.options.checks import queue_name
         from taskq.sizes import size_in_bytes, whole_number
 
+        name = self.name if queue is None else queue_name("queue", queue)
         count = None if max_messages is None else whole_number("max_messages", max_messages)
         size = None if max_bytes is None else size_in_bytes("max_bytes", max_bytes)
-        self.broker.call(Limit(queue=queue or self.name, max_messages=count, max_bytes=size))
+        self.broker.call(Limit(queue=name, max_messages=count, max_bytes=size))
 
     def stats(self) -> Stats:
         """The counters of the broker, of every queue, and of every worker."""

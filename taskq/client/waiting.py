@@ -9,7 +9,7 @@ from itertools import count, islice
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from taskq import context
+from taskq import context, names
 from taskq.engine.commands import Finished, GetStats, Inspect, Unwatch, Wait
 from taskq.errors import TaskqError
 
@@ -98,7 +98,7 @@ def warn_of_standstill(broker: Broker, unconsumed: Sequence[str], ids: Iterable[
         ids: what is waited for; a few of them are looked at.
     """
     for queue in unconsumed:
-        start = f"start one with: taskq worker MODULE:QUEUE -Q {queue}"
+        start = f"start one with: taskq worker MODULE:QUEUE -Q {names.queue_argument(queue)}"
         if broker.url.startswith("memory:"):
             start = "wait in a block that has some: with queue.workers():"
         _warn_once(f"no worker consumes the queue {queue!r}; {start}")

@@ -40,6 +40,26 @@ def text(name: str, value: object) -> str:
     return value
 
 
+def queue_name(name: str, value: object) -> str:
+    """A text that can name a queue, also in a list like `-Q a,b:3`.
+
+    Raises:
+        TypeError: not a text.
+        ValueError: no such name.
+    """
+    checked = text(name, value)
+    if "," in checked or checked != checked.strip():
+        raise ValueError(
+            f"{name} must have no comma, and no space at its ends, not {value!r}: "
+            "workers are told their queues as a list, -Q a,b:3"
+        )
+    return checked
+
+
+def _queue(name: str, value: object) -> dict[str, Any]:
+    return {name: queue_name(name, value)}
+
+
 def _text(name: str, value: object) -> dict[str, Any]:
     return {name: text(name, value)}
 
@@ -127,7 +147,7 @@ def _backoff(name: str, value: object) -> dict[str, Any]:
 
 _CHECKS: dict[str, Callable[[str, object], dict[str, Any]]] = {
     "name": _text,
-    "queue": _text,
+    "queue": _queue,
     "priority": _whole(0, 3),
     "retries": _whole(0),
     "backoff": _backoff,

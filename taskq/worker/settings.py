@@ -89,7 +89,10 @@ def parse_queues(text: str) -> tuple[tuple[str, int], ...]:
         if not name:
             raise ValueError(f"a queue name is empty in {text!r}; write it like a,b:3")
         if not weight.isascii() or not weight.isdigit() or int(weight) < 1:
-            raise ValueError(f"the weight of queue {name!r} must be a whole number ≥ 1: {weight!r}")
+            raise ValueError(
+                f"the weight of queue {name!r} must be a whole number ≥ 1: {weight!r}; for a queue "
+                f"whose name has a colon write {name}:{weight}:1"
+            )
         if name in queues:
             raise ValueError(f"queue {name!r} is named twice in {text!r}")
         queues[name] = int(weight)

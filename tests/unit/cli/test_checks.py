@@ -48,6 +48,8 @@ def test_a_queue_in_order() -> None:
     ("changes", "text", "fix"),
     [
         ({"ready": 1}, "nobody consumes it", "taskq worker APP -Q q"),
+        ({"ready": 1, "queue": "mails:3"}, "nobody consumes it", "-Q mails:3:1"),
+        ({"ready": 1, "queue": "my mails"}, "nobody consumes it", "-Q 'my mails'"),
         ({"ready": 1, "group": "audit"}, "nobody consumes it", "-g audit"),
         ({"ready": 1, "paused": True}, "paused", "taskq queue resume q"),
         ({"held": 2, "consumers": 1, "unknown": {"a.b": 2}}, "knows the task a.b", "restart"),

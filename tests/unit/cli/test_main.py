@@ -162,6 +162,7 @@ def test_a_broker_with_a_key_file_that_is_not_there(tmp_path: Path) -> None:
         ("worker", "a:b", "-l", "loud"),
         ("broker",),
         ("broker", "--dir", "d", "--listen", "tcp://0.0.0.0:1"),
+        ("queue", "limit", "a,b", "--max-messages", "1"),
         ("dlq", "replay"),
         ("dlq", "purge", "id", "--all"),
         ("demo", "-c", "1"),

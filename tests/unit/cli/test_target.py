@@ -38,6 +38,11 @@ def test_another_url_is_taken_as_it_is() -> None:
     assert target.only("tcp://h:1") == target.Target("tcp://h:1", "tcp://h:1")
 
 
+def test_any_directory_will_do_for_the_handles_of_its_results(base: Path) -> None:
+    app = target.app_of(target.of_choice(f"embedded:{base / 'a,b'}"))
+    assert app.url == f"embedded:{base / 'a,b'}"
+
+
 def test_memory_is_refused() -> None:
     with pytest.raises(CliError, match="inside its program") as caught:
         target.only("memory:")

@@ -56,6 +56,8 @@ def test_importing_is_light() -> None:
     ("make", "error"),
     [
         (lambda: TaskQueue(""), ValueError),
+        (lambda: TaskQueue("a,b"), ValueError),
+        (lambda: TaskQueue(" a"), ValueError),
         (lambda: TaskQueue(3), TypeError),  # type: ignore[arg-type]
         (lambda: TaskQueue("q", broker=3), TypeError),  # type: ignore[arg-type]
         (lambda: TaskQueue("q", retries=-1), ValueError),

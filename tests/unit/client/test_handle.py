@@ -311,6 +311,12 @@ def test_ids_are_sent_once() -> None:
     assert [sorted(request.add) for request in script.asked] == [["a", "b"], []]
 
 
+def test_the_hint_names_a_queue_whose_name_has_a_colon() -> None:
+    script = Script()
+    with pytest.warns(UnconsumedWarning, match="-Q mails:3:1"):
+        warn_of_standstill(script, ["mails:3"], [])  # type: ignore[arg-type]
+
+
 def test_12_a_forgotten_watch_is_made_again() -> None:
     script = Script(Waited([], 0), Waited([Finished("a", "succeeded")], 1))
     watch = Watch(script, ["a", "b"])  # type: ignore[arg-type]

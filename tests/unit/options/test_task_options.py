@@ -88,6 +88,7 @@ def test_timeouts_of_waiting_calls() -> None:
         ({"visibility_timeout": 0}, ValueError, "visibility_timeout must be"),
         ({"name": ""}, ValueError, "name must be"),
         ({"queue": "  "}, ValueError, "queue must be"),
+        ({"queue": "a,b"}, ValueError, "queue must have no comma"),
         ({"queue": 7}, TypeError, "queue must be"),
         ({"ack": "never"}, ValueError, "ack must be 'late' or 'early'"),
         ({"serializer": "yaml"}, ValueError, "serializer must be"),

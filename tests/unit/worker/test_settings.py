@@ -17,6 +17,12 @@ def test_bad_queues_are_refused(text: str) -> None:
         parse_queues(text)
 
 
+def test_a_weight_that_is_none_may_be_part_of_the_name() -> None:
+    with pytest.raises(ValueError, match="write mails:eu:1"):
+        parse_queues("mails:eu")
+    assert parse_queues("mails:eu:1") == (("mails:eu", 1),)
+
+
 @pytest.mark.parametrize(
     ("text", "size"),
     [
