@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any
 
 from taskq import errors
@@ -106,11 +106,17 @@ def _traceback(error: BaseException) -> str:
 
 
 def _user_frames(frames: TracebackType | None) -> TracebackType | None:
-    """The traceback without the leading frames of taskq itself."""
+    """The traceback without the leading frames of taskq itself, and of the loop that it runs."""
     first = frames
-    while frames is not None and frames.tb_frame.f_code.co_filename.startswith(_PACKAGE):
+    while frames is not None and _is_machinery(frames.tb_frame):
         frames = frames.tb_next
     return frames or first
+
+
+def _is_machinery(frame: FrameType) -> bool:
+    if frame.f_code.co_filename.startswith(_PACKAGE):
+        return True
+    return frame.f_globals.get("__package__") == "asyncio"
 
 
 def _bounded(text: str, limit: int) -> str:

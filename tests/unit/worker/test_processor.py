@@ -354,6 +354,19 @@ def test_a_failure_is_logged_with_the_user_s_frames(caplog: pytest.LogCaptureFix
     assert traceback.replace("\n", "").isprintable()
 
 
+def test_the_loop_of_a_coroutine_is_not_in_its_traceback() -> None:
+    async def fail_later() -> None:
+        raise ValueError("no")
+
+    for timeout in (None, 5.0):
+        bench = Bench(fail_later)
+        error = bench.fails("fail_later", timeout=timeout).error
+        bench.processor.close()
+        assert ", in fail_later\n" in error.traceback
+        assert "asyncio" not in error.traceback
+        assert "coroutines.py" not in error.traceback
+
+
 def test_a_failure_that_is_final_is_logged_so(caplog: pytest.LogCaptureFixture) -> None:
     message, _ = logged(caplog, ValueError("no"), give_up_on=(ValueError,))
     assert "failed on attempt 1 and is given up: ValueError: no" in message
