@@ -234,6 +234,9 @@ def queues(found: list[QueueStats], option: str = "") -> Iterator[Finding]:
 
 def _queue_faults(stats: QueueStats, place: str, options: str, waiting: int) -> Iterator[Finding]:
     queue = shlex.quote(stats.queue)
+    unwanted = ""
+    if stats.group != "default":
+        unwanted = f"; or, if nobody shall work it: taskq queue drop {queue}{options}"
     if stats.paused and waiting:
         yield Finding(
             place,
@@ -244,7 +247,7 @@ def _queue_faults(stats: QueueStats, place: str, options: str, waiting: int) -> 
         yield Finding(
             place,
             f"nobody consumes it, with {plural(stats.ready, 'message')} waiting",
-            f"start a worker: taskq worker APP -Q {queue_argument(stats.queue)}{options}",
+            f"start a worker: taskq worker APP -Q {queue_argument(stats.queue)}{options}{unwanted}",
         )
     for task, count in sorted(stats.unknown.items()):
         yield Finding(

@@ -20,7 +20,7 @@ COMMANDS = {
     "call": ("taskq.cli.call", "Enqueue one call of a task."),
     "result": ("taskq.cli.result", "Print the result of a call."),
     "job": ("taskq.cli.job", "Show or cancel one message."),
-    "queue": ("taskq.cli.queue", "List, peek into, pause, resume or purge queues."),
+    "queue": ("taskq.cli.queue", "List, peek into, limit, pause or purge queues; drop a group."),
     "dlq": ("taskq.cli.dlq", "List, show, replay or purge dead letters."),
     "bench": ("taskq.cli.bench", "Measure this machine: enqueue, drain, round trip, depth."),
     "doctor": ("taskq.cli.doctor", "Find what is wrong, and say how to fix it."),

@@ -1,4 +1,4 @@
-"""`taskq queue`: list, peek, limit, pause, resume, purge."""
+"""`taskq queue`: list, peek, limit, pause, resume, purge, drop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from taskq.options.checks import queue_name
 
 @click.group(cls=Group)
 def command() -> None:
-    """List queues, look into one, limit, pause, resume or purge it."""
+    """List queues, look into one, limit, pause, resume or purge it, drop a group of it."""
 
 
 @command.command()
@@ -148,6 +148,28 @@ def purge(shared: Shared, queue: str, group: str, yes: bool) -> None:
         confirm(f"Forget every waiting message of {queue}?")
     count = _control(shared, queue, group, "purge")
     _told(shared, {"queue": queue, "purged": count}, f"{plural(count, 'message')} forgotten")
+
+
+@command.command()
+@click.argument("queue")
+@click.option("-g", "--group", required=True, help="The consumer group to remove.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@data_options
+@pass_shared
+def drop(shared: Shared, queue: str, group: str, yes: bool) -> None:
+    """Remove a consumer group of QUEUE, with its messages and dead letters.
+
+    For a group that nobody works any more, or whose name was a typing error. The other groups keep
+    theirs. Stop its workers first: one that starts later makes the group again.
+    """
+    if not yes:
+        confirm(f"Remove the group {group} of {queue}, with all its messages and dead letters?")
+    count = _control(shared, queue, group, "drop")
+    _told(
+        shared,
+        {"queue": queue, "group": group, "dropped": count},
+        f"{queue} has no group {group} any more; {plural(count, 'message')} forgotten",
+    )
 
 
 def _told(shared: Shared, data: dict[str, object], sentence: str) -> None:

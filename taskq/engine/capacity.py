@@ -68,11 +68,12 @@ def why_full(ledger: Ledger, queue: Queue, messages: int, size: int) -> str:
     group = full_group(queue, messages, size)
     if group is not None:
         place = f"in its group {group.name!r} " if len(queue.groups) > 1 else ""
+        gone = "" if group.is_first or group.consumers else _NOBODY
         return (
             f"the queue {queue.name!r} is full: {group.unfinished} messages of "
             f"{group.unfinished_bytes} bytes {place}are to be finished, {offered} were offered, and "
             f"its limit is {_bounds(queue.capacity)}; start more workers, wait with "
-            "when_full=SECONDS, or raise the limit with: taskq queue limit"
+            f"when_full=SECONDS, or raise the limit with: taskq queue limit{gone}"
         )
     if is_broker_full(ledger, messages, size):
         groups = [group for each in ledger.queues.values() for group in each.groups.values()]
@@ -92,3 +93,4 @@ def _bounds(capacity: Capacity) -> str:
 
 
 UNBOUNDED = Capacity()
+_NOBODY = "; no worker serves that group: if none shall, remove it with: taskq queue drop"

@@ -29,10 +29,20 @@ class Changes:
 
     A message may be in several of these: `added` and `touched` and `removed` within one tick. A
     removed message has no deliveries left, which is how the journal tells. `groups`: those whose
-    totals have changed. `marks`: new bounds, if the old ones were reached.
+    totals have changed. `dropped`: names (queue, group) of those that were removed; one of `groups`
+    may have such a name, having been made anew. `marks`: new bounds, if the old ones were reached.
     """
 
-    __slots__ = ("added", "forgotten", "groups", "marks", "removed", "results", "touched")
+    __slots__ = (
+        "added",
+        "dropped",
+        "forgotten",
+        "groups",
+        "marks",
+        "removed",
+        "results",
+        "touched",
+    )
 
     def __init__(self) -> None:
         self.added: list[Message] = []
@@ -41,6 +51,7 @@ class Changes:
         self.results: list[Result] = []
         self.forgotten: list[Result] = []
         self.groups: dict[Group, None] = {}
+        self.dropped: dict[tuple[str, str], None] = {}
         self.marks: Marks | None = None
 
     @property
@@ -49,7 +60,8 @@ class Changes:
         return (
             len(self.added) == 1
             and self.marks is None
-            and not (self.touched or self.removed or self.results or self.forgotten or self.groups)
+            and not (self.touched or self.removed or self.results or self.forgotten)
+            and not (self.groups or self.dropped)
         )
 
     def __bool__(self) -> bool:
@@ -60,4 +72,5 @@ class Changes:
             or self.results
             or self.forgotten
             or self.groups
+            or self.dropped
         )

@@ -479,7 +479,10 @@ class Report(Request[Done]):
 
 
 class Control(Request[Done]):
-    """`action`: `pause`, `resume` or `purge` a queue, in one group or (empty) in all."""
+    """`action`: `pause`, `resume` or `purge` a queue, in one group or (empty) in all.
+
+    `drop` removes one group that has no consumers, with its copies; `default` stays.
+    """
 
     queue: str
     action: str

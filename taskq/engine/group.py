@@ -117,6 +117,12 @@ class Group:
         while (delivery := self.ready.pop()) is not None:
             yield delivery
 
+    def forget_all(self) -> None:
+        """The group is removed. Its deliveries refer to it: they go without the collector's help."""
+        self.ready = ReadyQueue()
+        self.parked.clear()
+        self.dead.clear()
+
     def count_unknown(self, task: str, by: int) -> None:
         """Keep the number of parked deliveries of a task that no consumer knew."""
         count = self.unknown.get(task, 0) + by

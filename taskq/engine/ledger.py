@@ -88,6 +88,33 @@ class Ledger:
                 self.arm_expiry(message)
                 self.changes.touched[message] = None
 
+    def remove_group(self, group: Group) -> None:
+        """Take a group without consumers out of its queue, and its copy out of each message.
+
+        A copy that has ended goes, too: the journal's row of it would make the group again.
+        """
+        for lease in [each for each in self.leases.values() if each.group is group]:
+            self.revoke(lease)
+        for message in list(self.messages.values()):
+            for delivery in message.deliveries:
+                if delivery.group is group:
+                    self._forget(delivery)
+                    break
+        del group.queue.groups[group.name]
+        self.awake.pop(group, None)
+        self.changes.groups.pop(group, None)
+        self.changes.dropped[group.queue.name, group.name] = None
+        group.forget_all()
+
+    def _forget(self, delivery: Delivery) -> None:
+        message = delivery.message
+        message.deliveries = tuple(each for each in message.deliveries if each is not delivery)
+        # its timer, if it has one, finds nothing to do
+        old, delivery.state = delivery.state, State.CANCELLED
+        self._leave_place(delivery, old)
+        self.changes.touched[message] = None
+        self._retire(message)
+
     def spec(self, queue: str, task: str, options: Options) -> Spec:
         """The one object that stands for these three."""
         key = (queue, task, options)

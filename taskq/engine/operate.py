@@ -1,4 +1,4 @@
-"""Requests of operators: pause, resume, purge, peek, dead letters, statistics."""
+"""Requests of operators: pause, resume, purge, drop, peek, dead letters, statistics."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from itertools import dropwhile, islice
 from taskq.engine import commands as c
 from taskq.engine.capacity import Capacity
 from taskq.engine.consumers import Session
+from taskq.engine.forget import drop
 from taskq.engine.group import DEFAULT_GROUP, Group
 from taskq.engine.ledger import Ledger
 from taskq.engine.message import Delivery
@@ -21,14 +22,16 @@ from taskq.errors import TaskqError, UnknownMessage
 def control(
     ledger: Ledger, session: Session, request: c.Control, now: float, draw: float
 ) -> c.Done:
-    """Pause, resume or purge a queue."""
-    groups = _groups(ledger, request.queue, request.group)
-    if not request.queue or not groups:
-        raise TaskqError(f"there is no queue {request.queue!r}{_known(ledger)}")
+    """Pause, resume or purge a queue, or remove one of its groups."""
+    groups = _groups_of(ledger, request.queue, request.group)
     if request.action == "purge":
         return c.Done(sum(_purge(ledger, group) for group in groups))
+    if request.action == "drop":
+        if not request.group:
+            raise TaskqError("say which consumer group of the queue to drop")
+        return c.Done(drop(ledger, groups[0]))
     if request.action not in ("pause", "resume"):
-        raise TaskqError(f"{request.action!r} is not one of pause, resume, purge")
+        raise TaskqError(f"{request.action!r} is not one of pause, resume, purge, drop")
     for group in groups:
         group.paused = request.action == "pause"
         ledger.changes.groups[group] = None
@@ -62,9 +65,16 @@ def _purge(ledger: Ledger, group: Group) -> int:
     return len(waiting)
 
 
-def _known(ledger: Ledger) -> str:
-    names = ", ".join(sorted(ledger.queues))
-    return f"; this broker has {names}" if names else "; this broker has none yet"
+def _groups_of(ledger: Ledger, queue: str, group: str) -> list[Group]:
+    """The named group of one queue, or all of them. Raises `TaskqError` if there is none."""
+    if queue not in ledger.queues:
+        names = ", ".join(sorted(ledger.queues)) or "none yet"
+        raise TaskqError(f"there is no queue {queue!r}; this broker has {names}")
+    groups = _groups(ledger, queue, group)
+    if not groups:
+        names = ", ".join(sorted(ledger.queues[queue].groups))
+        raise TaskqError(f"the queue {queue!r} has no consumer group {group!r}; it has {names}")
+    return groups
 
 
 def _groups(ledger: Ledger, queue: str, group: str) -> list[Group]:
@@ -79,9 +89,7 @@ def _groups(ledger: Ledger, queue: str, group: str) -> list[Group]:
 
 def peek(ledger: Ledger, session: Session, request: c.Peek, now: float, draw: float) -> c.Peeked:
     """The next messages in one state."""
-    groups = _groups(ledger, request.queue, request.group)
-    if not request.queue or not groups:
-        raise TaskqError(f"there is no queue {request.queue!r}{_known(ledger)}")
+    groups = _groups_of(ledger, request.queue, request.group)
     labels = {state.label: state for state in State}
     state = labels.get(request.state)
     if state is None:

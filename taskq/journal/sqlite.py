@@ -184,6 +184,8 @@ class SqliteJournal:
             )
         if changes.forgotten:
             many("DELETE FROM result WHERE seq=?", [(gone.seq,) for gone in changes.forgotten])
+        if changes.dropped:  # before the others are written: one may have been made anew
+            many("DELETE FROM consumer_group WHERE queue=? AND name=?", changes.dropped)
         if changes.groups:
             many(
                 "INSERT OR REPLACE INTO consumer_group VALUES (?,?,?,?)",

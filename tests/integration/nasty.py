@@ -17,7 +17,7 @@ from taskq.engine.retry import Backoff
 
 FLOATS = [0.0, 0.001, 1.0, 60.0, -1.0, 1e-300, 1e300, float("inf"), float("-inf"), float("nan")]
 INTEGERS = [0, 1, 2, 3, -1, 2**31, 2**53, 2**63 - 1, -(2**63), 2**64 - 1]
-NAMES = ["", "q", "w", "c", "default", "m1", "ready", "pause", "purge", "a\0b", "é" * 300]
+NAMES = ["", "q", "w", "c", "default", "m1", "ready", "pause", "purge", "drop", "a\0b", "é" * 300]
 WRONG: list[Any] = [
     None,
     True,

@@ -113,6 +113,25 @@ def test_queue_commands(terminal: Terminal) -> None:
     assert "there is no queue 'none'; this broker has shop" in told.stderr
 
 
+def test_a_group_is_dropped(terminal: Terminal) -> None:
+    terminal.taskq("worker", APP, "-g", "typo gone", "--burst")
+    terminal.taskq("call", ADD, "1")
+    burst(terminal)
+    told = terminal.taskq("doctor", code=5)
+    command = "taskq queue drop shop -g 'typo gone'"
+    assert "nobody consumes it, with 1 message waiting" in told.stdout
+    assert command in told.stdout
+    drop = ("queue", "drop", "shop", "-g", "typo gone")
+    terminal.taskq("queue", "drop", "shop", code=2)
+    told = terminal.taskq("queue", "drop", "shop", "-g", "default", "-y", code=1)
+    assert "gives the results, so it stays" in told.stderr
+    assert "nothing was changed" in terminal.taskq(*drop, code=1).stderr
+    assert terminal.data(*drop, "-y") == {"queue": "shop", "group": "typo gone", "dropped": 1}
+    assert [each["group"] for each in terminal.data("queue", "ls")] == ["default"]
+    told = terminal.taskq(*drop, "-y", code=1)
+    assert "has no consumer group 'typo gone'; it has default" in told.stderr
+
+
 def test_dead_letters_are_shown_and_replayed(terminal: Terminal) -> None:
     path = terminal.directory / "text"
     id = terminal.taskq("call", READ, f'"{path}"').stdout.strip()

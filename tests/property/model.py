@@ -196,6 +196,13 @@ class Model:
         copy = self.messages[id].copies[group]
         copy.over = copy.purged = True
 
+    def dropped(self, queue: str, group: str) -> None:
+        """A group that an operator has removed, with each of its copies."""
+        for message in self.messages.values():
+            if message.queue == queue:
+                message.copies.pop(group, None)
+        del self.accepted[queue, group]
+
     def forgotten(self, message: Accepted, now: float) -> bool:
         """Whether nothing may be left of it, so that its id is free."""
         if any(not copy.over for copy in message.copies.values()):

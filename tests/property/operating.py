@@ -1,4 +1,4 @@
-"""Operators: they look, pause, purge and replay; and requests that move no message."""
+"""Operators: they look, pause, purge, drop and replay; and requests that move no message."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from hypothesis.stateful import rule
 
 from taskq import errors
 from taskq.engine import commands as c
-from taskq.engine.states import WAITING
+from taskq.engine.states import WAITING, State
 from tests.property.stage import (
+    GROUPS,
     QUEUES,
     WAITER,
     WORKERS,
@@ -18,6 +19,7 @@ from tests.property.stage import (
     picks,
     seconds,
 )
+from tests.unit.engine.snapshot import snapshot
 
 
 class Operating(Stage):
@@ -84,6 +86,44 @@ class Operating(Stage):
             assert reply.count == len(doomed)
             for id, name in doomed:
                 self.model.purged(id, name)
+
+    @rule(
+        queue=st.sampled_from(QUEUES),
+        group=st.sampled_from(["", "default", "audit", "audit", "audit", *GROUPS]),
+        leaving=st.booleans(),
+    )
+    def drop_group(self, queue: str, group: str, leaving: bool) -> None:
+        """`leaving`: those who work it lose their connections before."""
+        for actor in self.actors:
+            if leaving and actor.group == group:
+                self.bench.disconnect(actor.session)
+                self.drop_session(actor)
+        known = self.ledger.queues.get(queue)
+        found = known.groups.get(group) if known is not None else None
+        busy = any(
+            actor.registered and actor.group == group and queue in actor.queues
+            for actor in self.actors
+        )
+        finals = (State.SUCCEEDED, State.CANCELLED, State.EXPIRED)
+        copies = [
+            entry
+            for message in self.ledger.messages.values()
+            for entry in message.deliveries
+            if entry.group is found and entry.state not in finals
+        ]
+        others = snapshot(self.bench.engine)["groups"]
+        rid = self.bench.apply(c.Control(queue=queue, group=group, action="drop"))
+        if found is None or busy or group == "default":
+            self.bench.tick()
+            assert isinstance(self.bench.answer(rid), c.Failed), "a group went that may not"
+            return
+        now = snapshot(self.bench.engine)["groups"]
+        assert now == {key: each for key, each in others.items() if key != (queue, group)}, (
+            "10: another group was touched"
+        )
+        self.model.dropped(queue, group)
+        self.bench.tick()
+        assert self.bench.answer(rid).count == len(copies)
 
     @rule(
         picked=st.lists(picks, max_size=3),

@@ -184,6 +184,58 @@ def purge_of_one_group(bench: Bench) -> None:
     bench.call(c.Control(queue="q", group="default", action="purge"))
 
 
+def leave_a_group(bench: Bench) -> None:
+    """A group with a copy in each state, and nobody who works it."""
+    second_group(bench)
+    bench.enqueue("later", delay=50)
+    bench.enqueue("expired", expires_at=bench.now + 1)
+    bench.after(1)
+    bench.disconnect(3)
+
+
+def drop_group(bench: Bench) -> None:
+    leave_a_group(bench)
+    bench.call(c.Control(queue="q", group="audit", action="drop"))
+
+
+def drop_group_and_make_it_again(bench: Bench) -> None:
+    drop_group(bench)
+    bench.register(3, worker="auditor", group="audit")
+
+
+def drop_group_and_make_it_again_in_one_tick(bench: Bench) -> None:
+    leave_a_group(bench)
+    bench.apply(c.Control(queue="q", group="audit", action="drop"))
+    bench.apply(c.Enqueue("q", "t", c.Options(), [c.Call("between", b"x")]))
+    bench.apply(c.Register("auditor", "c", "audit", ["q"]), 3)
+    bench.apply(c.Enqueue("q", "t", c.Options(), [c.Call("after", b"x")]))
+    bench.tick()
+
+
+def make_and_drop_group_in_one_tick(bench: Bench) -> None:
+    claim(bench)
+    bench.apply(c.Register("auditor", "c", "audit", ["q"]), 3)
+    bench.apply(c.Leave("auditor"), 3)
+    bench.apply(c.Enqueue("q", "t", c.Options(), [c.Call("between", b"x")]))
+    bench.apply(c.Control(queue="q", group="audit", action="drop"))
+    bench.tick()
+
+
+def drop_group_beside_one_new_message(bench: Bench) -> None:
+    bench.enqueue("first")
+    bench.ack(_claimed(bench))
+    bench.register(3, worker="auditor", group="audit")
+    bench.disconnect(3)
+    bench.apply(c.Control(queue="q", group="audit", action="drop"))
+    bench.apply(c.Enqueue("q", "t", c.Options(), [c.Call("a", b"x")]))
+    bench.tick()
+
+
+def _claimed(bench: Bench) -> c.Delivered:
+    bench.register()
+    return bench.claim_one()
+
+
 def results_expire(bench: Bench) -> None:
     bench.register()
     bench.enqueue("a", result_ttl=100)
@@ -263,6 +315,12 @@ OPERATIONS = [
     late_group_after_a_death,
     group_in_the_tick_of_its_messages,
     purge_of_one_group,
+    leave_a_group,
+    drop_group,
+    drop_group_and_make_it_again,
+    drop_group_and_make_it_again_in_one_tick,
+    make_and_drop_group_in_one_tick,
+    drop_group_beside_one_new_message,
     results_expire,
     add_claim_and_settle_in_one_tick,
     add_beside_a_claim,

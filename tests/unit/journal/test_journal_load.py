@@ -209,6 +209,41 @@ def test_totals_survive_their_messages(bench: Bench) -> None:
     assert after.purged == 2
 
 
+def test_a_dropped_group_does_not_come_back_with_a_restart(bench: Bench) -> None:
+    bench.register()
+    bench.bury("dead")
+    bench.register(3, worker="w2", group="typo")
+    bench.enqueue("a", "b", retries=1)
+    a, b = bench.claim()
+    ended, held = bench.claim(session=3)
+    bench.ack(ended)  # the row of `a` tells of the group, though it is done with it
+    bench.disconnect(3)
+    assert bench.call(c.Control(queue="q", group="typo", action="drop")).count == 1
+    assert bench.journal is not None
+    rows = bench.journal._db.execute("SELECT name FROM consumer_group").fetchall()
+    assert rows == [("default",)]
+    bench.restart()
+    assert [entry.group for entry in bench.call(c.GetStats()).queues] == ["default"]
+    assert bench.settle(c.Ack(held.receipt, "b", None)) == [held.receipt]
+    assert (bench.ack(a), bench.ack(b)) == ([], [])
+    assert list(bench.engine.ledger.messages) == ["dead"]
+
+
+def test_a_group_that_was_dropped_and_made_again_keeps_to_its_new_beginning(bench: Bench) -> None:
+    bench.register()
+    bench.register(3, worker="w2", group="audit")
+    bench.enqueue("a")
+    bench.fail(bench.claim_one(), final=True)
+    bench.disconnect(3)
+    bench.apply(c.Control(queue="q", group="audit", action="drop"))
+    bench.apply(c.Register("w2", "c", "audit", ["q"]), 3)
+    bench.tick()
+    bench.enqueue("b")
+    bench.restart()
+    bench.register(3, worker="w2", group="audit")
+    assert ids(bench.claim(session=3)) == ["b"]  # `a` was dead when the group was made
+
+
 def test_a_double_settle_is_accepted_after_a_restart_too(bench: Bench) -> None:
     bench.register()
     bench.enqueue("a", "b", retries=1)

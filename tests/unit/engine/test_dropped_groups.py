@@ -1,0 +1,238 @@
+"""A consumer group is removed, with its copies and nothing else."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+from taskq import errors
+from taskq.engine import commands as c
+from taskq.engine.capacity import Capacity
+from taskq.engine.engine import Engine
+from taskq.engine.message import Delivery
+from tests.unit.engine.bench import WORKER, Bench, ids
+
+TYPO = 3
+
+
+@pytest.fixture
+def bench() -> Bench:
+    bench = Bench()
+    bench.register()
+    leave_a_group(bench)
+    return bench
+
+
+def leave_a_group(bench: Bench) -> None:
+    """What a worker leaves that was started once with a mistyped name."""
+    bench.register(TYPO, worker="w2", group="typo")
+    bench.disconnect(TYPO)
+
+
+def drop(bench: Bench, group: str = "typo", queue: str = "q") -> int:
+    return bench.call(c.Control(queue=queue, action="drop", group=group)).count
+
+
+def groups(bench: Bench) -> list[str]:
+    return [each.group for each in bench.call(c.GetStats()).queues if each.queue == "q"]
+
+
+def test_it_is_gone_with_its_copies_and_gets_no_more(bench: Bench) -> None:
+    bench.enqueue("a", "b")
+    bench.enqueue("later", delay=50)
+    assert drop(bench) == 3
+    assert groups(bench) == ["default"]
+    bench.enqueue("c")
+    assert [job.group for job in bench.call(c.Inspect(id="a")).jobs] == ["default"]
+    claimed = bench.claim()
+    assert ids(claimed) == ["a", "b", "c"]
+    for message in claimed:
+        bench.ack(message)
+    bench.after(50)
+    assert ids(bench.claim()) == ["later"]
+
+
+def test_what_had_only_ended_elsewhere_goes_with_it(bench: Bench) -> None:
+    bench.enqueue("a", "b", payload=b"12345")
+    bench.ack(bench.claim_one(), b"42")
+    drop(bench)
+    assert list(bench.engine.ledger.messages) == ["b"]
+    assert bench.engine.ledger.bytes == 5
+    assert bench.end("a").value == b"42"
+    assert bench.engine.ledger.spec("q", "t", c.Options()).uses == 1
+
+
+def test_a_dead_letter_of_another_group_stays_and_is_replayed(bench: Bench) -> None:
+    bench.bury("a")
+    assert drop(bench) == 1
+    assert bench.state("a") == "dead"
+    bench.call(c.Replay(ids=["a"]))
+    bench.ack(bench.claim_one())
+    assert bench.engine.ledger.messages == {}
+
+
+def test_its_own_dead_letters_and_parked_ones_go(bench: Bench) -> None:
+    bench.register(TYPO, worker="w2", group="typo", tasks=["t"])
+    bench.enqueue("dead")
+    bench.enqueue("parked", task="unknown")
+    (message,) = bench.claim(session=TYPO)
+    bench.fail(message, final=True)
+    bench.disconnect(TYPO)
+    stats = bench.stats(group="typo")
+    assert (stats.dead, stats.held) == (1, 1)
+    assert drop(bench) == 2
+    assert bench.call(c.ListDead()).total == 0
+    assert bench.call(c.GetStats()).broker.parked == 0
+
+
+def test_its_leases_are_stale_from_then_on(bench: Bench) -> None:
+    bench.register(TYPO, worker="w2", group="typo")
+    bench.enqueue("a", "b", "c", retries=3)
+    a, b, late = bench.claim(session=TYPO)
+    bench.ack(a)
+    bench.fail(b, delay=0)
+    bench.disconnect(TYPO)
+    assert drop(bench) == 2
+    assert bench.ack(late) == [late.receipt]
+    with pytest.raises(errors.LeaseLost):
+        bench.call(c.Extend(receipt=late.receipt, seconds=10))
+    bench.after(100)  # its worker is dismissed, nothing comes back
+    assert groups(bench) == ["default"]
+    assert [worker.name for worker in bench.call(c.GetStats()).workers] == ["w"]
+
+
+def test_a_worker_that_comes_back_makes_it_again_with_what_is_alive(bench: Bench) -> None:
+    bench.enqueue("a", "b")
+    bench.ack(bench.claim_one())
+    drop(bench)
+    bench.enqueue("c")
+    bench.register(TYPO, worker="w2", group="typo", holding=[1, 2])
+    assert ids(bench.claim(session=TYPO)) == ["b", "c"]
+    assert bench.stats(group="typo").purged == 0
+
+
+@pytest.mark.parametrize(
+    ("queue", "group", "why"),
+    [
+        ("q", "default", "'default' of the queue 'q' gives the results"),
+        ("q", "", "which consumer group"),
+        ("q", "none", "the queue 'q' has no consumer group 'none'; it has default, typo"),
+        ("none", "typo", "no queue 'none'; this broker has q"),
+        ("", "typo", "no queue ''"),
+    ],
+)
+def test_what_cannot_be_dropped(bench: Bench, queue: str, group: str, why: str) -> None:
+    bench.enqueue("a")
+    with pytest.raises(errors.TaskqError, match=why):
+        drop(bench, group, queue)
+    assert groups(bench) == ["default", "typo"]
+
+
+def test_a_group_that_somebody_works_stays(bench: Bench) -> None:
+    bench.enqueue("a")
+    bench.register(TYPO, worker="w2", group="typo")
+    with pytest.raises(errors.TaskqError, match="has 1 consumer; stop its workers first"):
+        drop(bench)
+    bench.register(4, worker="w3", group="typo")
+    with pytest.raises(errors.TaskqError, match="has 2 consumers"):
+        drop(bench)
+    assert bench.stats(group="typo").ready == 1
+
+
+def test_nor_does_one_go_in_which_a_claim_is_parked(bench: Bench) -> None:
+    bench.register(TYPO, worker="w2", group="typo", queues=["p"])
+    rid = bench.park_claim(TYPO, queues=["q"])  # beyond what it has registered for
+    with pytest.raises(errors.TaskqError, match="1 consumer"):
+        drop(bench)
+    bench.enqueue("a")
+    assert ids(bench.answer(rid).messages) == ["a"]
+
+
+def test_the_same_group_of_another_queue_stays(bench: Bench) -> None:
+    bench.register(TYPO, worker="w2", group="typo", queues=["p"])
+    bench.enqueue("a", queue="p")
+    (message,) = bench.claim(session=TYPO, queues=["p"])
+    drop(bench)
+    assert bench.ack(message) == []
+    assert bench.stats("p", "typo").succeeded == 1
+
+
+def test_producers_that_waited_for_room_in_it_get_in(bench: Bench) -> None:
+    bench.call(c.Limit(queue="q", max_messages=1))
+    bench.enqueue("a")
+    bench.ack(bench.claim_one())
+    with pytest.raises(errors.QueueFull, match=r"in its group 'typo' .*taskq queue drop"):
+        bench.enqueue("b")
+    calls = [c.Call("b", b"")]
+    rid = bench.park(c.Enqueue("q", "t", c.Options(), calls, wait=10), 50)
+    claimed = bench.park_claim()
+    drop(bench)
+    assert bench.answer(rid) == c.Enqueued(rid=rid)
+    assert ids(bench.answer(claimed).messages) == ["b"]
+
+
+def test_producers_that_waited_for_room_in_the_broker_get_in(bench: Bench) -> None:
+    bench.engine = Engine(Capacity(messages=1))
+    bench.register()
+    leave_a_group(bench)
+    bench.enqueue("a")
+    bench.ack(bench.claim_one())
+    rid = bench.park(c.Enqueue("q", "t", c.Options(), [c.Call("b", b"")], wait=10), 50)
+    drop(bench)
+    assert bench.answer(rid) == c.Enqueued(rid=rid)
+
+
+def test_the_hint_at_dropping_is_given_where_it_helps(bench: Bench) -> None:
+    bench.call(c.Limit(queue="q", max_messages=1))
+    bench.enqueue("a")
+    bench.register(TYPO, worker="w2", group="typo")
+    bench.ack(bench.claim_one())
+    with pytest.raises(errors.QueueFull) as refused:
+        bench.enqueue("b")
+    assert "drop" not in str(refused.value)  # it has a worker
+    bench.ack(bench.claim_one(TYPO))
+    bench.disconnect(WORKER)
+    bench.enqueue("c")
+    with pytest.raises(errors.QueueFull) as refused:
+        bench.enqueue("d")
+    assert "drop" not in str(refused.value)  # it is the default group
+
+
+def test_a_paused_group_that_is_made_again_is_not_paused(bench: Bench) -> None:
+    bench.call(c.Control(queue="q", action="pause", group="typo"))
+    bench.enqueue("a")
+    drop(bench)
+    bench.register(TYPO, worker="w2", group="typo")
+    assert ids(bench.claim(session=TYPO)) == ["a"]
+
+
+def test_an_expiry_goes_on_in_the_other_groups(bench: Bench) -> None:
+    bench.enqueue("a", expires=10)
+    drop(bench)
+    bench.after(10)
+    assert bench.end("a").state == "expired"
+    assert bench.engine.ledger.messages == {}
+
+
+def test_its_copies_are_freed_without_the_collector(bench: Bench) -> None:
+    def kept() -> int:
+        return sum(isinstance(each, Delivery) for each in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = kept()
+        bench.register(tasks=["t"])
+        bench.enqueue(*(str(n) for n in range(100)))
+        bench.enqueue("later", delay=1e6)  # its timer knows it until it rings
+        for message in bench.claim():
+            bench.ack(message)
+        bench.enqueue("parked", task="unknown")
+        bench.call(c.Cancel(ids=["later", "parked"]))
+        assert kept() - before >= 100
+        drop(bench)
+        assert bench.engine.ledger.messages == {}
+        assert kept() - before <= 5
+    finally:
+        gc.enable()
