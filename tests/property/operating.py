@@ -88,12 +88,16 @@ class Operating(Stage):
                 self.model.purged(id, name)
 
     @rule(
-        queue=st.sampled_from(QUEUES),
+        queue=st.sampled_from(["q", "q", "q", "p"]),
         group=st.sampled_from(["", "default", "audit", "audit", "audit", *GROUPS]),
-        leaving=st.booleans(),
+        leaving=st.sampled_from([True, True, False]),
+        alone=st.booleans(),
     )
-    def drop_group(self, queue: str, group: str, leaving: bool) -> None:
-        """`leaving`: those who work it lose their connections before."""
+    def drop_group(self, queue: str, group: str, leaving: bool, alone: bool) -> None:
+        """`leaving`: those who work it lose their connections before. `alone`: the first group has
+        nothing left that waits, so some messages are only kept for this one."""
+        if alone and group != "default":
+            self.control(queue, "default", "purge")
         for actor in self.actors:
             if leaving and actor.group == group:
                 self.bench.disconnect(actor.session)
