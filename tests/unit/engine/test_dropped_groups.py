@@ -207,6 +207,14 @@ def test_a_paused_group_that_is_made_again_is_not_paused(bench: Bench) -> None:
     assert ids(bench.claim(session=TYPO)) == ["a"]
 
 
+def test_it_is_not_looked_at_again_in_its_last_tick(bench: Bench) -> None:
+    bench.apply(c.Control(queue="q", action="pause", group="typo"))
+    bench.apply(c.Control(queue="q", action="drop", group="typo"))
+    assert [group.name for group in bench.engine.ledger.awake] == []
+    bench.tick()
+    assert groups(bench) == ["default"]
+
+
 def test_an_expiry_goes_on_in_the_other_groups(bench: Bench) -> None:
     bench.enqueue("a", expires=10)
     drop(bench)

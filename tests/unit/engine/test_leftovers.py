@@ -65,6 +65,17 @@ def test_what_is_purged_while_no_worker_knows_its_task(bench: Bench) -> None:
     assert _kept() - before <= MANY
 
 
+def test_what_a_dropped_group_had_long_before_it_is_due(bench: Bench) -> None:
+    before = _kept()
+    for round in range(9):
+        bench.register(3, worker="w2", group="typo")
+        bench.disconnect(3)
+        bench.enqueue(*_ids(round), delay=86400)
+        bench.call(c.Control(queue="q", action="purge", group="default"))
+        bench.call(c.Control(queue="q", action="drop", group="typo"))
+    assert _kept() - before <= MANY
+
+
 def test_a_swept_line_keeps_its_order(bench: Bench) -> None:
     bench.enqueue(*_ids(0), *_ids(1))
     kept = _ids(0)[::100] + _ids(1)[::100]

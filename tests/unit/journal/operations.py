@@ -231,6 +231,14 @@ def drop_group_beside_one_new_message(bench: Bench) -> None:
     bench.tick()
 
 
+def drop_empty_group(bench: Bench) -> None:
+    bench.enqueue("done")
+    bench.ack(_claimed(bench))
+    bench.register(3, worker="auditor", group="audit")
+    bench.disconnect(3)
+    bench.call(c.Control(queue="q", group="audit", action="drop"))
+
+
 def _claimed(bench: Bench) -> c.Delivered:
     bench.register()
     return bench.claim_one()
@@ -321,6 +329,7 @@ OPERATIONS = [
     drop_group_and_make_it_again_in_one_tick,
     make_and_drop_group_in_one_tick,
     drop_group_beside_one_new_message,
+    drop_empty_group,
     results_expire,
     add_claim_and_settle_in_one_tick,
     add_beside_a_claim,
