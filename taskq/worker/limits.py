@@ -44,9 +44,8 @@ class SignalAlarm:
 
     def start(self, seconds: float) -> None:
         """Ring after so many seconds."""
-        signal.signal(
-            signal.SIGALRM, self._ring
-        )  # again: a task may have put its own handler there
+        # again each time: a task may have put its own handler there
+        signal.signal(signal.SIGALRM, self._ring)
         self._seconds = seconds
         self._armed = True
         signal.setitimer(signal.ITIMER_REAL, seconds)

@@ -74,7 +74,7 @@ def test_a_mistyped_command() -> None:
     ("args", "hint"),
     [
         (("nope",), "there is no command 'nope'; there are demo, worker, "),
-        (("queue", "nope"), "there is no command 'nope'; there are limit, ls, pause, "),
+        (("queue", "nope"), "there is no command 'nope'; there are drop, limit, ls, pause, "),
         (("queue", "purg", "q"), "did you mean 'purge'?"),
         (("dlq", "sho", "id"), "did you mean 'show'?"),
         (("job", "xyz", "id"), "there are cancel, show"),
