@@ -7,6 +7,7 @@ import shlex
 import socket
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from taskq.names import queue_argument
 from taskq.version import __version__
 
 CLOCKS_APART = 30.0  # seconds
+IDLE = "nothing due: leaving"  # how a broker logs that it ends by itself
 
 
 @dataclass(frozen=True)
@@ -128,6 +130,10 @@ def absent(target: Target, why: str) -> Iterator[Finding]:
             )
         yield Finding("broker", why, fix)
         return
+    if has_left(target.directory / "broker.log"):
+        text = f"it has left {target.directory}, with nobody connected and nothing due"
+        yield Finding("broker", f"{text}; the next call or worker starts it")
+        return
     yield Finding("broker", f"no broker runs in {target.directory}", start)
     if is_dead_socket(target.directory / "sock"):
         yield Finding(
@@ -177,16 +183,25 @@ def named_by(path: Path) -> int | None:
     return pid if pid > 0 else None
 
 
-def last_complaint(path: Path) -> str:
+def last_complaint(log: Path) -> str:
     """The last line of the log, where it is an error."""
-    try:
-        with path.open("rb") as file:
-            file.seek(max(0, path.stat().st_size - 4096))
-            lines = file.read().decode(errors="replace").splitlines()
-    except OSError:
-        return ""
-    found = lines[-1] if lines else ""
+    found = _end_of(log)[-1]
     return found if " ERROR " in found or " CRITICAL " in found else ""
+
+
+def has_left(log: Path) -> bool:
+    """Whether the last broker that was started automatically has ended since it was idle."""
+    *_, before, last = _end_of(log)
+    return before.endswith(IDLE) and last.endswith("stopped")
+
+
+def _end_of(log: Path) -> list[str]:
+    """The last lines, at least two."""
+    lines: list[str] = []
+    with suppress(OSError), log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - 4096))
+        lines = file.read().decode(errors="replace").splitlines()
+    return ["", "", *lines]
 
 
 # --- in the broker ------------------------------------------------------------------------------

@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from taskq.backends.embedded import EmbeddedBroker
 from taskq.cli.processes import is_alive
+from taskq.engine.commands import Ping
 from tests.integration.mounts import mounted_disk
 from tests.integration.terminal import Terminal, open_terminal
 from tests.support import wait_until
@@ -62,6 +64,16 @@ def test_09_a_dead_socket_and_a_stale_lock_are_found_and_do_no_harm(terminal: Te
     assert "taskq broker --dir" in found["broker"]
     assert terminal.data("queue", "ls")[0]["ready"] == 1  # starts one, as the finding says
     assert diagnosis(terminal).keys() == {"queue shop"}
+
+
+def test_a_broker_that_has_left_since_it_was_idle_is_in_order(terminal: Terminal) -> None:
+    broker = EmbeddedBroker(terminal.state / "shop", idle_exit=0.1)
+    pid = broker.call(Ping()).pid
+    broker.close()
+    wait_until(lambda: not is_alive(pid))
+    report = terminal.data("doctor")
+    assert report["healthy"]
+    assert "with nobody connected and nothing due" in str(report)
 
 
 def test_a_broker_that_hangs_is_told_from_one_that_is_gone(terminal: Terminal) -> None:

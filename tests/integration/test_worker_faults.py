@@ -138,7 +138,6 @@ import asyncio, faulthandler, logging, os, sys, threading
 from tests.integration.worker_app import add, queue
 queue.use_broker({place.url!r})
 logging.basicConfig(level=logging.INFO, handlers=[logging.NullHandler()])
-assert add(1, 2).result(15) == 3  # CPython cannot fork while another thread imports
 over = threading.Event()
 def chatter():
     while not over.is_set():
@@ -150,6 +149,8 @@ def waiting():
     asyncio.run(many())
 async def awaited(number):
     return await add(number, 2)
+# CPython cannot fork while another thread imports: so all of it is imported before
+assert add(1, 2).result(15) == asyncio.run(awaited(1)) == 3
 threads = [threading.Thread(target=each, daemon=True) for each in (chatter, chatter, waiting)]
 for thread in threads:
     thread.start()
