@@ -16,5 +16,10 @@ def harmless(text: str) -> str:
     return _HARMFUL.sub(_escaped, text)
 
 
+def one_line(text: str) -> str:
+    """The text with a space for whatever cannot be printed, so that it begins no line of its own."""
+    return "".join(sign if sign.isprintable() else " " for sign in text)
+
+
 def _escaped(match: re.Match[str]) -> str:
     return match[0].encode("unicode_escape").decode("ascii")

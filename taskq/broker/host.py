@@ -20,10 +20,6 @@ if TYPE_CHECKING:
     from taskq.journal import Journal
 
 
-def _size(request: Enqueue) -> int:
-    return sum(len(call.payload) for call in request.calls)
-
-
 _LATE = 1.0  # seconds behind plan from which on the broker counts as having been away
 
 
@@ -131,3 +127,7 @@ class Host:
             durability=self._journal.durability,
             uptime=self.now - self._started,
         )
+
+
+def _size(request: Enqueue) -> int:
+    return sum(len(call.payload) for call in request.calls)

@@ -12,6 +12,8 @@ from typing import Any
 import click
 from msgspec import Struct
 
+from taskq import texts
+
 Row = Sequence[object]
 
 
@@ -97,7 +99,7 @@ def _cell(value: object) -> str:
 
 def one_line(text: str, limit: int = 100) -> str:
     """A text without line breaks and control characters, and cut where it is too long."""
-    text = " ".join("".join(sign if sign.isprintable() else " " for sign in text).split())
+    text = " ".join(texts.one_line(text).split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
 
 

@@ -9,7 +9,7 @@ the message in `changes`. The first group's end is the result of the message: it
 and wakes whoever watches the id. What is READY lies in the group's ready queue, what is SCHEDULED
 in the timers, what is HELD in the group's parked lanes, what is LEASED in `leases` by its receipt,
 what is DEAD in the group's dead letters: exactly one entry each, but for those that were cancelled
-while they waited, which are skipped when their turn comes.
+while they waited, which are skipped when their turn comes, or swept out before.
 """
 
 from __future__ import annotations

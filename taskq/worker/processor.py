@@ -33,7 +33,7 @@ from taskq.engine.commands import (
 )
 from taskq.errors import BrokerUnavailable, LeaseLost, TaskCancelled, TaskTimeout
 from taskq.options.task_options import Retry, TaskOptions
-from taskq.texts import harmless
+from taskq.texts import harmless, one_line
 from taskq.worker.application import App, Policy, RunnableTask
 from taskq.worker.coroutines import CoroutineRunner
 from taskq.worker.limits import GRACE, Alarm, late
@@ -169,7 +169,7 @@ class Processor:
             error.args = error.args or (late(timeout),)
             raise
         finally:
-            self._end_copies()
+            self._end_copies()  # before it takes the deadline out of the slot that we share
             try:
                 self._alarm.stop()
             finally:  # the alarm may ring right here; the next task shall not die of our deadline
@@ -280,11 +280,6 @@ def _tell(message: Delivered, error: BaseException, info: ErrorInfo, final: bool
         one_line(info.text),
         extra={"task_traceback": harmless(traceback)},
     )
-
-
-def one_line(text: str) -> str:
-    """A text of somebody else's for a log: no line of its own, and no codes for the terminal."""
-    return "".join(sign if sign.isprintable() else " " for sign in text)
 
 
 def _end_copy(error: BaseException | None) -> NoReturn:
