@@ -19,8 +19,8 @@ from taskq.client.handle import ResultHandle
 from taskq.client.handles import HandleSet, as_completed, wait
 from taskq.client.task import Task
 from taskq.context import current
-from taskq.engine.retry import Backoff
 from taskq.options.task_options import Priority, Retry
+from taskq.protocol.backoff import Backoff
 from taskq.version import __version__
 
 __all__ = [

@@ -9,18 +9,15 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from threading import get_ident
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
+
+from taskq.importing import ImportEnds, app_import
 
 if TYPE_CHECKING:
     from taskq.client.app import TaskQueue
 
 IMPORTS = "TASKQ_IMPORT"  # further modules with tasks of the app, separated by commas
-
-importing: int | None = None  # the thread that imports an app
 
 
 class AppImportError(Exception):
@@ -33,25 +30,6 @@ class AppImportError(Exception):
     def __init__(self, sentence: str, user_traceback: str = "") -> None:
         super().__init__(sentence)
         self.user_traceback = user_traceback
-
-
-class ImportEnds(BaseException):
-    """Ends the import of an app where it would block. Not for users to catch."""
-
-
-def is_importing() -> bool:
-    """Whether this thread imports an app, so that calls are not to be enqueued."""
-    return importing is not None and importing == get_ident()
-
-
-def refuse_to_block() -> None:
-    """Called by whatever needs the broker for a handle.
-
-    Raises:
-        ImportEnds: this thread imports an app.
-    """
-    if is_importing():
-        raise ImportEnds
 
 
 def load_app(spec: str) -> TaskQueue:
@@ -91,7 +69,7 @@ def load_module(name: str) -> ModuleType:
     """
     if name in sys.modules:
         return sys.modules[name]
-    with _flag():
+    with app_import():
         try:
             return _execute(name)
         except AppImportError:
@@ -106,16 +84,6 @@ def load_module(name: str) -> ModuleType:
             raise _raised(name, error) from error
         except (Exception, SystemExit) as error:
             raise _raised(name, error) from error
-
-
-@contextmanager
-def _flag() -> Iterator[None]:
-    global importing
-    before, importing = importing, get_ident()
-    try:
-        yield
-    finally:
-        importing = before
 
 
 def _execute(name: str) -> ModuleType:

@@ -27,7 +27,7 @@ def connect(url: str | None, name: str) -> Broker:
     url = url or os.environ.get("TASKQ_BROKER") or None
     if url is None:
         from taskq.backends.embedded import EmbeddedBroker
-        from taskq.broker.directory import default_path
+        from taskq.transport.directory import default_path
 
         return EmbeddedBroker(default_path(name))
     scheme, _, rest = url.partition(":")
@@ -45,13 +45,13 @@ def connect(url: str | None, name: str) -> Broker:
         return UnixBroker(Path(rest))
     if scheme == "tcp":
         from taskq.backends.embedded import TcpBroker
-        from taskq.broker.address import parse_tcp
+        from taskq.transport.address import parse_tcp
 
         return TcpBroker(parse_tcp(url))
     if scheme in ("redis", "rediss"):
         raise ValueError(f"this version of taskq has no Redis engine yet; use {_FORMS}")
     if ":" not in url and "/" not in url and not url.startswith("."):
-        from taskq.broker.directory import default_path
+        from taskq.transport.directory import default_path
 
         raise ValueError(
             f"{url!r} is a name, which only the commands of taskq take; a program takes a URL: "

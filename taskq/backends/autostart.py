@@ -10,8 +10,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from taskq.broker.directory import BrokerDirectory, starting
 from taskq.errors import BrokerTimeout, BrokerUnavailable
+from taskq.transport.directory import BrokerDirectory, starting
 
 IDLE_EXIT = 60.0
 _LOG_LIMIT = 2**20

@@ -16,9 +16,9 @@ from contextlib import suppress
 from typing import Any, NoReturn, cast
 
 from taskq import errors
-from taskq.backends.redial import Redial
-from taskq.broker.wire import MAX_REPLY, FrameReader, decode_reply, encode
-from taskq.engine.commands import Failed, R, Reply, Request
+from taskq.backends.reconnect import Reconnector
+from taskq.protocol.base import Failed, R, Reply, Request
+from taskq.protocol.frames import MAX_REPLY, FrameReader, decode_reply, encode
 
 REPLY_TIMEOUT = 30.0  # seconds beyond the time that a request may park
 _CHUNK = 64 * 1024
@@ -57,7 +57,7 @@ class Channel:
         self._sent: dict[int, Request[Any]] = {}
         self._arrived: dict[int, Reply] = {}
         self._closed = False
-        self._redial = Redial(name)
+        self._redial = Reconnector(name)
         self._reopen(patience if first is None else first)
 
     # --- the port -----------------------------------------------------------------------------

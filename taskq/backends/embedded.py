@@ -12,14 +12,14 @@ from typing import Any
 
 from taskq.backends.autostart import IDLE_EXIT, start_broker, start_lock, wait_for_starting
 from taskq.backends.channel import Channel
-from taskq.backends.redial import reconnect_budget
-from taskq.broker.address import Address, bound_name, dial, url_of
-from taskq.broker.directory import BrokerDirectory
-from taskq.broker.greet import greet
-from taskq.broker.keys import payload_key, read_key
-from taskq.broker.wire import MAX_PAYLOAD
-from taskq.engine.commands import R, Request
+from taskq.backends.reconnect import reconnect_budget
 from taskq.errors import AuthenticationFailed
+from taskq.protocol.base import R, Request
+from taskq.protocol.frames import MAX_PAYLOAD
+from taskq.transport.address import Address, bound_name, dial, url_of
+from taskq.transport.client_handshake import greet
+from taskq.transport.directory import BrokerDirectory
+from taskq.transport.keys import payload_key, read_key
 
 HANDSHAKE = 5.0  # seconds for one attempt to connect
 START = 30.0  # seconds that a broker may take to load its journal

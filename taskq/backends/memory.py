@@ -15,8 +15,9 @@ from typing import Any, cast
 
 from taskq import errors
 from taskq.engine.capacity import UNBOUNDED, Capacity
-from taskq.engine.commands import Failed, Ping, Pong, R, Reply, Request
 from taskq.engine.engine import Engine
+from taskq.protocol.base import Failed, R, Reply, Request
+from taskq.protocol.operating import Ping, Pong
 from taskq.version import __version__
 
 REPLY_TIMEOUT = 30.0  # seconds beyond the time that a request may park

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from taskq.engine.commands import R, Request
+from taskq.protocol.base import R, Request
 
 
 class Connection(Protocol):

@@ -12,7 +12,9 @@ from random import random
 from typing import TYPE_CHECKING, Any
 
 from taskq.clock import Clock
-from taskq.engine.commands import Enqueue, Failed, Ping, Pong, Reply, Request
+from taskq.protocol.base import Failed, Reply, Request
+from taskq.protocol.operating import Ping, Pong
+from taskq.protocol.producing import Enqueue
 from taskq.version import __version__
 
 if TYPE_CHECKING:

@@ -16,15 +16,18 @@ import selectors
 import socket
 from dataclasses import dataclass
 
-from taskq.broker import handshake, wire
 from taskq.broker.acceptor import Acceptor
-from taskq.broker.address import tune
 from taskq.broker.host import Host
 from taskq.broker.peer import Peer
-from taskq.broker.peercred import check_peer
 from taskq.broker.refusals import Refusals
-from taskq.engine.commands import Claimed, Failed, Reply, Waited
 from taskq.errors import AuthenticationFailed, ProtocolError
+from taskq.protocol import frames as wire
+from taskq.protocol.base import Failed, Reply
+from taskq.protocol.consuming import Claimed
+from taskq.protocol.producing import Waited
+from taskq.transport import handshake
+from taskq.transport.address import tune
+from taskq.transport.peercred import check_peer
 
 _READ = selectors.EVENT_READ
 _READ_WRITE = selectors.EVENT_READ | selectors.EVENT_WRITE

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from taskq.broker import server
-from taskq.broker.address import Address, is_loopback, parse_tcp
-from taskq.broker.directory import BrokerDirectory, DirectoryLock
 from taskq.broker.host import Host
-from taskq.broker.keys import read_key
 from taskq.broker.loop import Limits
 from taskq.clock import Clock
 from taskq.errors import TaskqError
+from taskq.transport.address import Address, is_loopback, parse_tcp
+from taskq.transport.directory import BrokerDirectory, DirectoryLock
+from taskq.transport.keys import read_key
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ import contextlib
 import socket
 from collections.abc import Iterable
 
-from taskq.broker import handshake, wire
-from taskq.engine.commands import Failed, Reply
 from taskq.errors import PayloadTooLarge
+from taskq.protocol import frames as wire
+from taskq.protocol.base import Failed, Reply
+from taskq.transport import handshake
 
 
 class Peer:

@@ -7,9 +7,9 @@ import logging
 import os
 from collections.abc import Callable
 
-from taskq.broker.address import url_of
 from taskq.broker.manager import BrokerManager, Settings, describe
 from taskq.errors import AuthenticationFailed, BrokerRunning, BrokerUnavailable, TaskqError
+from taskq.transport.address import url_of
 
 EXIT_CLEAN, EXIT_CRASH, EXIT_USAGE, EXIT_RUNNING = 0, 1, 2, 4
 

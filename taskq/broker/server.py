@@ -17,10 +17,10 @@ from multiprocessing import managers
 from types import FrameType
 from typing import Any
 
-from taskq.broker.address import Address, bound_name, dial, listen
-from taskq.broker.greet import greet
 from taskq.broker.host import Host
 from taskq.broker.loop import Limits, Loop
+from taskq.transport.address import Address, bound_name, dial, listen
+from taskq.transport.client_handshake import greet
 
 SERIALIZER = "taskq"
 SHARED = "engine"  # the one shared object of this manager

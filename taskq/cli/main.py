@@ -8,23 +8,29 @@ from typing import Any
 
 import click
 
-from taskq.cli.failure import CliError, explain
-from taskq.cli.shared import Group, Shared, broker_option, json_option, pass_shared
+from taskq.cli.support.failure import CliError, explain
+from taskq.cli.support.shared import Group, Shared, broker_option, json_option, pass_shared
 from taskq.version import __version__
 
 COMMANDS = {
-    "demo": ("taskq.cli.demo.command", "Run the main job from nothing and show what happened."),
-    "worker": ("taskq.cli.worker", "Run the consumers of an app."),
-    "broker": ("taskq.cli.broker", "Run a broker in the foreground."),
-    "status": ("taskq.cli.status", "Show queues, groups and workers."),
-    "call": ("taskq.cli.call", "Enqueue one call of a task."),
-    "result": ("taskq.cli.result", "Print the result of a call."),
-    "job": ("taskq.cli.job", "Show or cancel one message."),
-    "queue": ("taskq.cli.queue", "List, peek into, limit, pause or purge queues; drop a group."),
-    "dlq": ("taskq.cli.dlq", "List, show, replay or purge dead letters."),
-    "bench": ("taskq.cli.bench", "Measure this machine: enqueue, drain, round trip, depth."),
-    "doctor": ("taskq.cli.doctor", "Find what is wrong, and say how to fix it."),
-    "health": ("taskq.cli.health", "Exit 0 if a broker answers, 5 if not."),
+    "demo": ("taskq.cli.commands.demo", "Run the main job from nothing and show what happened."),
+    "worker": ("taskq.cli.commands.worker", "Run the consumers of an app."),
+    "broker": ("taskq.cli.commands.broker", "Run a broker in the foreground."),
+    "status": ("taskq.cli.commands.status", "Show queues, groups and workers."),
+    "call": ("taskq.cli.commands.call", "Enqueue one call of a task."),
+    "result": ("taskq.cli.commands.result", "Print the result of a call."),
+    "job": ("taskq.cli.commands.job", "Show or cancel one message."),
+    "queue": (
+        "taskq.cli.commands.queue",
+        "List, peek into, limit, pause or purge queues; drop a group.",
+    ),
+    "dlq": ("taskq.cli.commands.dlq", "List, show, replay or purge dead letters."),
+    "bench": (
+        "taskq.cli.commands.bench",
+        "Measure this machine: enqueue, drain, round trip, depth.",
+    ),
+    "doctor": ("taskq.cli.commands.doctor", "Find what is wrong, and say how to fix it."),
+    "health": ("taskq.cli.commands.health", "Exit 0 if a broker answers, 5 if not."),
 }
 
 

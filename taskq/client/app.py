@@ -10,11 +10,11 @@ from collections.abc import Callable, Coroutine
 from itertools import count
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overload
 
-from taskq import loader, names
+from taskq import importing, names
 from taskq.client.handle import ResultHandle
 from taskq.client.task import Task
-from taskq.engine.commands import Control, GetStats, Limit, Stats
 from taskq.options.task_options import TaskOptions
+from taskq.protocol.operating import Control, GetStats, Limit, Stats
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -140,7 +140,7 @@ class TaskQueue:
         """
         from taskq.client.local_workers import LocalWorkers
 
-        loader.refuse_to_block()
+        importing.refuse_to_block()
         return LocalWorkers(self, n, shutdown_timeout=shutdown_timeout, log_level=log_level)
 
     # --- operating --------------------------------------------------------------------------

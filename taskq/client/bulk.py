@@ -8,11 +8,12 @@ from itertools import chain
 from os import urandom
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from taskq import loader
+from taskq import importing
 from taskq.client.handle import ResultHandle
 from taskq.client.handles import HandleSet
-from taskq.engine.commands import Call, Cancel, Enqueue
 from taskq.errors import TaskqError
+from taskq.protocol.producing import Cancel, Enqueue
+from taskq.protocol.values import Call
 
 if TYPE_CHECKING:
     from taskq.backends.port import Connection
@@ -29,7 +30,7 @@ def starmap(task: Task[..., R], iterable: Iterable[Iterable[Any]]) -> HandleSet[
     """See `Task.starmap`."""
     app, origin = task.app, task.origin
     ids: list[str] = []
-    if loader.is_importing():
+    if importing.is_importing():
         ids = [urandom(12).hex() for _ in iterable]
     else:
         _enqueue(task, _chunks(task, iterable, ids))

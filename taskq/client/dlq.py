@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from taskq import errors
-from taskq.engine import commands as c
+from taskq.protocol.operating import DeadLetters, ListDead, PurgeDead, Replay
+from taskq.protocol.values import DeadLetter
 
 if TYPE_CHECKING:
     from taskq.client.app import TaskQueue
@@ -40,7 +41,7 @@ class DeadEntry:
         errors: the latest failed attempts, oldest first: kind, text, traceback, worker, time.
     """
 
-    def __init__(self, app: TaskQueue, letter: c.DeadLetter) -> None:
+    def __init__(self, app: TaskQueue, letter: DeadLetter) -> None:
         self._app = app
         self._letter = letter
         self.id = letter.id
@@ -96,9 +97,7 @@ class DeadEntry:
         return f"<DeadEntry {self.id} {self.task}: {self.reason}>"
 
 
-def letters(
-    call: Callable[[c.ListDead], c.DeadLetters], request: c.ListDead
-) -> Iterator[c.DeadLetter]:
+def letters(call: Callable[[ListDead], DeadLetters], request: ListDead) -> Iterator[DeadLetter]:
     """What `request` lists, fetched a page at a time: a reply is bounded, the list is not.
 
     Entries may be replayed or purged meanwhile. `request` is moved on with each page.
@@ -144,7 +143,7 @@ class DeadLetterQueue:
         """
         if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
             raise ValueError(f"limit must be a whole number that is not negative, not {limit!r}")
-        request = c.ListDead(queue=self._queue, task=task, error=error, limit=limit)
+        request = ListDead(queue=self._queue, task=task, error=error, limit=limit)
         return [*self._ask(request)]
 
     def get(self, id: str) -> DeadEntry:
@@ -153,7 +152,7 @@ class DeadLetterQueue:
         Raises:
             UnknownMessage: no dead letter of this queue has that id.
         """
-        for entry in self._ask(c.ListDead(queue=self._queue, id=id, limit=1)):
+        for entry in self._ask(ListDead(queue=self._queue, id=id, limit=1)):
             return entry
         raise errors.UnknownMessage(f"no dead letter {id!r} in queue {self._queue!r}")
 
@@ -163,7 +162,7 @@ class DeadLetterQueue:
         Raises:
             UnknownMessage: no dead letter has that id.
         """
-        if not self._app.broker.call(c.Replay(ids=[id])).count:
+        if not self._app.broker.call(Replay(ids=[id])).count:
             raise errors.UnknownMessage(f"no dead letter {id!r} to replay")
 
     def replay_all(self, rate: float | None = None) -> int:
@@ -174,7 +173,7 @@ class DeadLetterQueue:
         """
         if rate is not None and not rate > 0:
             raise ValueError(f"rate must be greater than zero, not {rate!r}")
-        return self._app.broker.call(c.Replay(queue=self._queue, rate=rate)).count
+        return self._app.broker.call(Replay(queue=self._queue, rate=rate)).count
 
     def purge(self, id: str) -> None:
         """Forget one.
@@ -182,23 +181,23 @@ class DeadLetterQueue:
         Raises:
             UnknownMessage: no dead letter has that id.
         """
-        if not self._app.broker.call(c.PurgeDead(ids=[id])).count:
+        if not self._app.broker.call(PurgeDead(ids=[id])).count:
             raise errors.UnknownMessage(f"no dead letter {id!r} to purge")
 
     def purge_all(self) -> int:
         """Forget all; returns how many."""
-        return self._app.broker.call(c.PurgeDead(queue=self._queue)).count
+        return self._app.broker.call(PurgeDead(queue=self._queue)).count
 
     def __len__(self) -> int:
-        return self._app.broker.call(c.ListDead(queue=self._queue, limit=0)).total
+        return self._app.broker.call(ListDead(queue=self._queue, limit=0)).total
 
     def __bool__(self) -> bool:
         return True  # the object, not its emptiness
 
     def __iter__(self) -> Iterator[DeadEntry]:
-        return self._ask(c.ListDead(queue=self._queue, limit=sys.maxsize))
+        return self._ask(ListDead(queue=self._queue, limit=sys.maxsize))
 
-    def _ask(self, request: c.ListDead) -> Iterator[DeadEntry]:
+    def _ask(self, request: ListDead) -> Iterator[DeadEntry]:
         for letter in letters(self._app.broker.call, request):
             yield DeadEntry(self._app, letter)
 

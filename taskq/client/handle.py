@@ -7,7 +7,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
-from taskq import errors, loader
+from taskq import errors, importing
 from taskq.client.waiting import Watch
 from taskq.codec.ref import CallRef
 from taskq.options.durations import timeout_of
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import asyncio
 
     from taskq.client.app import TaskQueue
-    from taskq.engine.commands import Finished, JobInfo, Progress
+    from taskq.protocol.values import Finished, JobInfo, Progress
 
 R_co = TypeVar("R_co", covariant=True)
 
@@ -94,7 +94,7 @@ class ResultHandle(Generic[R_co]):
     async def _awaited(self) -> R_co:
         if self._value is not _PENDING or self._error is not None:
             return self._outcome()
-        loader.refuse_to_block()
+        importing.refuse_to_block()
         import asyncio
 
         from taskq.client.waiter import waiter_of
@@ -133,9 +133,9 @@ class ResultHandle(Generic[R_co]):
         Raises:
             UnknownMessage: the broker has no such message, or its result has expired.
         """
-        from taskq.engine.commands import Inspect
+        from taskq.protocol.producing import Inspect
 
-        loader.refuse_to_block()
+        importing.refuse_to_block()
         return self._app.broker.call(Inspect(id=self.id)).jobs[0]
 
     def progress(self) -> Progress | None:
@@ -155,9 +155,9 @@ class ResultHandle(Generic[R_co]):
         Raises:
             UnknownMessage: the broker has no such message.
         """
-        from taskq.engine.commands import Cancel
+        from taskq.protocol.producing import Cancel
 
-        loader.refuse_to_block()
+        importing.refuse_to_block()
         reply = self._app.broker.call(Cancel(ids=[self.id], terminate=terminate))
         return bool(reply.cancelled or reply.asked)
 
@@ -196,7 +196,7 @@ class ResultHandle(Generic[R_co]):
             self._error = _ended(self.id, state)
 
     def _wait(self, timeout: float | None) -> None:
-        loader.refuse_to_block()
+        importing.refuse_to_block()
         timeout = timeout_of(timeout)
         deadline = None if timeout is None else monotonic() + timeout
         watch = Watch(self._app.broker, (self.id,))

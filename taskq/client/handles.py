@@ -6,14 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO, TypeVar, overload
 
-from taskq import loader
+from taskq import importing
 from taskq.client.handle import ResultHandle
 from taskq.client.waiting import Watch
 from taskq.options.durations import timeout_of
 
 if TYPE_CHECKING:
     from taskq.client.app import TaskQueue
-    from taskq.engine.commands import Finished
+    from taskq.protocol.values import Finished
 
 R = TypeVar("R")
 R_co = TypeVar("R_co", covariant=True)
@@ -86,9 +86,9 @@ class HandleSet(Sequence[ResultHandle[R_co]]):
         Args:
             terminate: kill the processes of running ones, too.
         """
-        from taskq.engine.commands import Cancel
+        from taskq.protocol.producing import Cancel
 
-        loader.refuse_to_block()
+        importing.refuse_to_block()
         ids = [handle.id for handle in self._handles if not handle.is_settled]
         stopped = 0
         for start in range(0, len(ids), CANCEL_AT_ONCE):
@@ -160,7 +160,7 @@ def as_completed(
         BrokerUnavailable: a broker was gone for longer than the reconnect budget.
     """
     timeout = timeout_of(timeout)
-    loader.refuse_to_block()
+    importing.refuse_to_block()
     deadline = None if timeout is None else monotonic() + timeout
     return _completed(list(dict.fromkeys(handles)), deadline, timeout)
 

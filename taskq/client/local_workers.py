@@ -47,7 +47,7 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
             import importlib
 
             # by name: the client does not know the worker
-            inline = importlib.import_module("taskq.worker.inline")
+            inline = importlib.import_module("taskq.worker.runtime.inline")
             threads: AbstractContextManager[object] = inline.run_threads(
                 self._app, self._n, shutdown_timeout=self._shutdown
             )

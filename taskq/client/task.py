@@ -8,9 +8,10 @@ from functools import update_wrapper
 from os import urandom
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
-from taskq import loader, names
+from taskq import importing, names
 from taskq.client.handle import Origin, ResultHandle
-from taskq.engine.commands import Call, Enqueue
+from taskq.protocol.producing import Enqueue
+from taskq.protocol.values import Call
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -71,7 +72,7 @@ class Task(Generic[P, R]):
             BrokerUnavailable: no broker answered within the reconnect budget.
         """
         id = self.defaults.id or urandom(12).hex()
-        if not loader.is_importing():
+        if not importing.is_importing():
             call = Call(id, self._encode(id, args, kwargs))
             self.app.broker.call(self._request([call]))
         return ResultHandle(self.app, id, self.origin)

@@ -11,7 +11,8 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from taskq.client.waiting import FIRST_SLICE, SLICE, numbers, warn_of_standstill
-from taskq.engine.commands import Finished, Unwatch, Wait, Waited
+from taskq.protocol.producing import Unwatch, Wait, Waited
+from taskq.protocol.values import Finished
 
 if TYPE_CHECKING:
     from taskq.backends.port import Broker, Connection

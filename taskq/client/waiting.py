@@ -10,8 +10,10 @@ from time import monotonic
 from typing import TYPE_CHECKING
 
 from taskq import context, names
-from taskq.engine.commands import Finished, GetStats, Inspect, Unwatch, Wait
 from taskq.errors import TaskqError
+from taskq.protocol.operating import GetStats
+from taskq.protocol.producing import Inspect, Unwatch, Wait
+from taskq.protocol.values import Finished
 
 if TYPE_CHECKING:
     from taskq.backends.port import Broker

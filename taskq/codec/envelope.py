@@ -26,8 +26,8 @@ from typing import Any
 from taskq.codec.arguments import brief, dump_arguments
 from taskq.codec.by_value import dump_by_value
 from taskq.codec.ref import CallRef
-from taskq.engine.commands import ErrorInfo
 from taskq.errors import PayloadTooLarge, SerializationError, TamperedPayload
+from taskq.protocol.values import ErrorInfo
 
 FORMAT = 1
 HEAD = 20  # bytes before the body: 4 of header, 16 of MAC

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from taskq import errors
 from taskq.codec.arguments import brief
 from taskq.codec.by_value import dump_by_value
-from taskq.engine.commands import ErrorInfo
+from taskq.protocol.values import ErrorInfo
 
 if TYPE_CHECKING:
     from taskq.codec.envelope import Codec

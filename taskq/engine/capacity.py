@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from taskq.errors import PayloadTooLarge, TaskqError
 
 if TYPE_CHECKING:
-    from taskq.engine.commands import Call
     from taskq.engine.group import Group, Queue
     from taskq.engine.ledger import Ledger
+    from taskq.protocol.values import Call
 
 
 class Capacity(NamedTuple):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from taskq.engine.results import Result
 
 
-class Marks(msgspec.Struct, array_like=True):
+class HighWaterMarks(msgspec.Struct, array_like=True):
     """Bounds of the numbers that must never be given twice, and the engine's clock when set.
 
     They lie ahead of the numbers in use, so that few commits have to write them; what a crash
@@ -52,7 +52,7 @@ class Changes:
         self.forgotten: list[Result] = []
         self.groups: dict[Group, None] = {}
         self.dropped: dict[tuple[str, str], None] = {}
-        self.marks: Marks | None = None
+        self.marks: HighWaterMarks | None = None
 
     @property
     def is_one_message(self) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from math import inf
 
-from taskq.engine import commands as c
 from taskq.engine import leases
 from taskq.engine.consumers import Consumer, ParkedClaim, ParkedHeartbeat, Session, Worker
 from taskq.engine.group import Group
@@ -13,11 +12,24 @@ from taskq.engine.message import Delivery
 from taskq.engine.produce import REPLY_BYTES
 from taskq.engine.states import Event, State
 from taskq.errors import LeaseLost, UnknownConsumer
+from taskq.protocol.base import Done
+from taskq.protocol.consuming import (
+    Claim,
+    Claimed,
+    Extend,
+    Heartbeat,
+    HeartbeatReply,
+    Leave,
+    Reap,
+    Register,
+    Report,
+    Settle,
+    Settled,
+)
+from taskq.protocol.values import Delivered, ErrorInfo
 
 
-def register(
-    ledger: Ledger, session: Session, request: c.Register, now: float, draw: float
-) -> c.Done:
+def register(ledger: Ledger, session: Session, request: Register, now: float, draw: float) -> Done:
     """Make this connection a consumer, and release what it no longer knows to hold."""
     worker = _attach(ledger, session, request.worker, now)
     consumer = leases.consumer_named(worker, request.consumer)
@@ -39,7 +51,7 @@ def register(
     for delivery in lost:
         ledger.revoke(delivery)
         leases.hand_back(ledger, delivery, now, Event.RELEASE)
-    return c.Done(len(lost))
+    return Done(len(lost))
 
 
 def _attach(ledger: Ledger, session: Session, name: str, now: float) -> Worker:
@@ -62,8 +74,8 @@ def retire(consumer: Consumer) -> None:
 
 
 def claim(
-    ledger: Ledger, session: Session, request: c.Claim, now: float, draw: float
-) -> c.Claimed | None:
+    ledger: Ledger, session: Session, request: Claim, now: float, draw: float
+) -> Claimed | None:
     """Hand out what is ready, or park."""
     consumer = session.consumer
     if consumer is None:
@@ -73,7 +85,7 @@ def claim(
     groups = [ledger.group(name, consumer.group) for name in request.queues]
     messages = take(ledger, consumer, groups, request.n, now)
     if messages or request.wait <= 0:
-        return c.Claimed(messages, not messages and all(group.is_drained for group in groups))
+        return Claimed(messages, not messages and all(group.is_drained for group in groups))
     parked = ParkedClaim(session, consumer, request.rid, groups, request.n, now + request.wait)
     session.claim = parked
     for group in groups:
@@ -93,14 +105,14 @@ def withdraw(session: Session) -> None:
 
 def take(
     ledger: Ledger, consumer: Consumer, groups: list[Group], n: int, now: float
-) -> list[c.Delivered]:
+) -> list[Delivered]:
     """Lease up to `n` deliveries, from the first group that has some, then from the next; fewer
     where they are large: one reply carries them all.
 
     One that has been lost with a worker before is dealt out alone: if it kills again, it takes
     nothing with it.
     """
-    taken: list[c.Delivered] = []
+    taken: list[Delivered] = []
     size = 0
     if n < 1:
         return taken
@@ -132,11 +144,11 @@ def take(
     return taken
 
 
-def _delivered(delivery: Delivery) -> c.Delivered:
+def _delivered(delivery: Delivery) -> Delivered:
     message = delivery.message
     spec = message.spec
     options = spec.options
-    return c.Delivered(
+    return Delivered(
         delivery.receipt,
         message.id,
         spec.queue,
@@ -149,7 +161,7 @@ def _delivered(delivery: Delivery) -> c.Delivered:
     )
 
 
-def serve_parked(ledger: Ledger, group: Group, now: float) -> list[tuple[ParkedClaim, c.Claimed]]:
+def serve_parked(ledger: Ledger, group: Group, now: float) -> list[tuple[ParkedClaim, Claimed]]:
     """Give what has become ready to the claims that wait for it, in equal shares."""
     answered = []
     waiting = [parked for parked in group.claims if not parked.consumer.worker.silent]
@@ -161,24 +173,22 @@ def serve_parked(ledger: Ledger, group: Group, now: float) -> list[tuple[ParkedC
         messages = take(ledger, parked.consumer, parked.groups, min(parked.n, share), now)
         if messages:
             withdraw(parked.session)
-            answered.append((parked, c.Claimed(messages)))
+            answered.append((parked, Claimed(messages)))
     return answered
 
 
-def settle(
-    ledger: Ledger, session: Session, request: c.Settle, now: float, draw: float
-) -> c.Settled:
+def settle(ledger: Ledger, session: Session, request: Settle, now: float, draw: float) -> Settled:
     """Carry out the outcomes of finished deliveries."""
     rejected = [
         outcome.receipt
         for outcome in request.outcomes
         if not leases.settle(ledger, outcome, now, draw)
     ]
-    return c.Settled(rejected)
+    return Settled(rejected)
 
 
 def heartbeat(
-    ledger: Ledger, session: Session, request: c.Heartbeat, now: float, draw: float
+    ledger: Ledger, session: Session, request: Heartbeat, now: float, draw: float
 ) -> None:
     """Renew the leases of a worker, and park until there is news for it."""
     old = session.worker
@@ -207,9 +217,9 @@ def _heard(ledger: Ledger, worker: Worker) -> None:
                 ledger.awake[group] = None
 
 
-def attend(worker: Worker) -> c.Attended:
+def attend(worker: Worker) -> HeartbeatReply:
     """The answer to a worker's parked heartbeat."""
-    reply = c.Attended(worker.renew_in, worker.cancel, worker.terminate)
+    reply = HeartbeatReply(worker.renew_in, worker.cancel, worker.terminate)
     worker.cancel, worker.terminate, worker.news = [], [], False
     assert worker.heartbeat is not None
     reply.rid = worker.heartbeat.rid
@@ -217,12 +227,12 @@ def attend(worker: Worker) -> c.Attended:
     return reply
 
 
-def reap(ledger: Ledger, session: Session, request: c.Reap, now: float, draw: float) -> c.Done:
+def reap(ledger: Ledger, session: Session, request: Reap, now: float, draw: float) -> Done:
     """A consumer is dead: what it was running is lost, what it had not begun comes back."""
     worker = ledger.workers.get(request.worker)
     consumer = worker.consumers.pop(request.consumer, None) if worker is not None else None
     if worker is None or consumer is None:
-        return c.Done()
+        return Done()
     leases.unsubscribe(consumer)
     retire(consumer)
     held = list(consumer.leases.items())
@@ -233,18 +243,18 @@ def reap(ledger: Ledger, session: Session, request: c.Reap, now: float, draw: fl
         elif request.cancelled:
             ledger.finish(delivery, Event.CANCEL, now)
         elif request.timed_out:
-            error = c.ErrorInfo("TaskTimeout", request.reason, worker=worker.name)
+            error = ErrorInfo("TaskTimeout", request.reason, worker=worker.name)
             leases.fail(ledger, delivery, error, now, draw)
         else:
             leases.lose(ledger, delivery, request.reason, now)
-    return c.Done(len(held))
+    return Done(len(held))
 
 
-def leave(ledger: Ledger, session: Session, request: c.Leave, now: float, draw: float) -> c.Done:
+def leave(ledger: Ledger, session: Session, request: Leave, now: float, draw: float) -> Done:
     """A worker ends in good order."""
     worker = ledger.workers.get(request.worker)
     if worker is None:
-        return c.Done()
+        return Done()
     held = [d for consumer in worker.consumers.values() for d in consumer.leases.values()]
     for delivery in held:
         ledger.revoke(delivery)
@@ -252,20 +262,20 @@ def leave(ledger: Ledger, session: Session, request: c.Leave, now: float, draw: 
     for consumer in worker.consumers.values():
         retire(consumer)
     leases.dismiss(ledger, worker)
-    return c.Done(len(held))
+    return Done(len(held))
 
 
-def extend(ledger: Ledger, session: Session, request: c.Extend, now: float, draw: float) -> c.Done:
+def extend(ledger: Ledger, session: Session, request: Extend, now: float, draw: float) -> Done:
     """Make one lease last longer than its next renewal would."""
     delivery = _leased(ledger, request.receipt)
     delivery.extended_to = max(delivery.extended_to, now + request.seconds)
-    return c.Done(1)
+    return Done(1)
 
 
-def report(ledger: Ledger, session: Session, request: c.Report, now: float, draw: float) -> c.Done:
+def report(ledger: Ledger, session: Session, request: Report, now: float, draw: float) -> Done:
     """Remember how far a task says it is; kept in memory only."""
     _leased(ledger, request.receipt).progress = request.progress
-    return c.Done(1)
+    return Done(1)
 
 
 def _leased(ledger: Ledger, receipt: int) -> Delivery:

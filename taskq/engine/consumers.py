@@ -5,14 +5,14 @@ from __future__ import annotations
 from math import inf
 from typing import TYPE_CHECKING, NamedTuple
 
-from taskq.engine.commands import WorkerInfo
 from taskq.engine.group import Group
 from taskq.engine.message import Delivery
 from taskq.engine.timers import Alarm, Timers
 from taskq.engine.watches import Watch
+from taskq.protocol.values import WorkerInfo
 
 if TYPE_CHECKING:
-    from taskq.engine.enqueue import Offer
+    from taskq.engine.enqueue import ParkedEnqueue
 
 HEARTBEAT = 10.0  # seconds between heartbeats, at most; a shorter lease asks for more
 GRACE = 2.0  # seconds that a worker may be without any connection before its leases end
@@ -142,6 +142,6 @@ class Session:
         self.consumer: Consumer | None = None
         self.worker: Worker | None = None
         self.claim: ParkedClaim | None = None
-        self.offers: dict[Offer, None] = {}
+        self.offers: dict[ParkedEnqueue, None] = {}
         self.watches: dict[int, Watch] = {}
         self.alarm: Alarm

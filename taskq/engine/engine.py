@@ -12,38 +12,51 @@ from functools import partial
 from math import inf
 from typing import Any
 
-from taskq.engine import commands as c
 from taskq.engine import consume, enqueue, operate, produce
 from taskq.engine.capacity import UNBOUNDED, Capacity
-from taskq.engine.changes import Changes, Marks
+from taskq.engine.changes import Changes, HighWaterMarks
 from taskq.engine.consumers import Session
 from taskq.engine.ledger import Ledger
 from taskq.engine.timers import Alarm
 from taskq.errors import TaskqError
+from taskq.protocol.base import Failed, Reply, Request
+from taskq.protocol.consuming import (
+    Claim,
+    Claimed,
+    Extend,
+    Heartbeat,
+    Leave,
+    Reap,
+    Register,
+    Report,
+    Settle,
+)
+from taskq.protocol.operating import Control, GetStats, Limit, ListDead, Peek, PurgeDead, Replay
+from taskq.protocol.producing import Cancel, Enqueue, Inspect, Unwatch, Wait
 
-Handler = Callable[[Ledger, Session, Any, float, float], c.Reply | None]
+Handler = Callable[[Ledger, Session, Any, float, float], Reply | None]
 
-HANDLERS: dict[type[c.Request[Any]], Handler] = {
-    c.Enqueue: enqueue.enqueue,
-    c.Cancel: produce.cancel,
-    c.Wait: produce.wait,
-    c.Unwatch: produce.unwatch,
-    c.Inspect: produce.inspect,
-    c.Register: consume.register,
-    c.Claim: consume.claim,
-    c.Settle: consume.settle,
-    c.Heartbeat: consume.heartbeat,
-    c.Reap: consume.reap,
-    c.Leave: consume.leave,
-    c.Extend: consume.extend,
-    c.Report: consume.report,
-    c.Control: operate.control,
-    c.Limit: operate.limit,
-    c.Peek: operate.peek,
-    c.ListDead: operate.list_dead,
-    c.Replay: operate.replay,
-    c.PurgeDead: operate.purge_dead,
-    c.GetStats: operate.stats,
+HANDLERS: dict[type[Request[Any]], Handler] = {
+    Enqueue: enqueue.enqueue,
+    Cancel: produce.cancel,
+    Wait: produce.wait,
+    Unwatch: produce.unwatch,
+    Inspect: produce.inspect,
+    Register: consume.register,
+    Claim: consume.claim,
+    Settle: consume.settle,
+    Heartbeat: consume.heartbeat,
+    Reap: consume.reap,
+    Leave: consume.leave,
+    Extend: consume.extend,
+    Report: consume.report,
+    Control: operate.control,
+    Limit: operate.limit,
+    Peek: operate.peek,
+    ListDead: operate.list_dead,
+    Replay: operate.replay,
+    PurgeDead: operate.purge_dead,
+    GetStats: operate.stats,
 }
 
 
@@ -68,7 +81,7 @@ class Engine:
 
     # --- what a host calls ------------------------------------------------------------------
 
-    def apply(self, session: int, request: c.Request[Any], now: float, draw: float) -> None:
+    def apply(self, session: int, request: Request[Any], now: float, draw: float) -> None:
         """Carry out one request of a session; a session begins with its first request.
 
         A refusal is a `Failed` reply, never an exception. A request that parks is answered by a
@@ -77,7 +90,7 @@ class Engine:
         try:
             reply = HANDLERS[type(request)](self.ledger, self._session(session), request, now, draw)
         except TaskqError as error:
-            reply = c.Failed(type(error).__name__, str(error))
+            reply = Failed(type(error).__name__, str(error))
         if reply is not None:
             reply.rid = request.rid
             self.ledger.replies.append((session, reply))
@@ -123,7 +136,7 @@ class Engine:
         """Engine time at which `advance` has something to do; `None`: not before a request."""
         return self.ledger.timers.next()
 
-    def take_replies(self) -> list[tuple[int, c.Reply]]:
+    def take_replies(self) -> list[tuple[int, Reply]]:
         """The replies made since the last call, in order: (session, reply)."""
         replies, self.ledger.replies = self.ledger.replies, []
         return replies
@@ -135,7 +148,7 @@ class Engine:
         if not changes:
             return None
         if ledger.seq > ledger.marks.seq or ledger.fence > ledger.marks.fence:
-            ahead = Marks(ledger.seq + AHEAD, ledger.fence + AHEAD, self._now)
+            ahead = HighWaterMarks(ledger.seq + AHEAD, ledger.fence + AHEAD, self._now)
             changes.marks = ledger.marks = ahead
         ledger.changes = Changes()
         ledger.results.use(ledger.changes)
@@ -177,7 +190,7 @@ class Engine:
         parked, again = consume.overdue(session, now)
         if parked is not None:
             drained = all(group.is_drained for group in parked.groups)
-            self.ledger.replies.append((session.number, c.Claimed([], drained, rid=parked.rid)))
+            self.ledger.replies.append((session.number, Claimed([], drained, rid=parked.rid)))
         worker = session.worker
         if worker is not None and worker.heartbeat is not None:
             if worker.heartbeat.deadline <= now:

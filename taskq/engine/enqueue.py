@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from math import isfinite
 
-from taskq.engine import commands as c
 from taskq.engine.capacity import (
     UNBOUNDED,
     full_group,
@@ -22,17 +21,20 @@ from taskq.engine.group import Queue
 from taskq.engine.ledger import Ledger
 from taskq.engine.message import Message
 from taskq.errors import PayloadTooLarge, QueueFull, TaskqError
+from taskq.protocol.base import Failed, Reply
+from taskq.protocol.producing import Enqueue, Enqueued
+from taskq.protocol.values import Call
 
 MAX_PAYLOAD = 64 * 2**20
 
 
-class Offer:
+class ParkedEnqueue:
     """An enqueue that waits for room. `taken`: so many of its calls have been accepted."""
 
     __slots__ = ("deadline", "existing", "number", "queue", "request", "session", "taken")
 
     def __init__(
-        self, session: Session, queue: Queue, request: c.Enqueue, number: int, deadline: float
+        self, session: Session, queue: Queue, request: Enqueue, number: int, deadline: float
     ) -> None:
         self.session = session
         self.queue = queue
@@ -49,8 +51,8 @@ class Offer:
 
 
 def enqueue(
-    ledger: Ledger, session: Session, request: c.Enqueue, now: float, draw: float
-) -> c.Enqueued | None:
+    ledger: Ledger, session: Session, request: Enqueue, now: float, draw: float
+) -> Enqueued | None:
     """Accept messages; ids that are known already are left as they are.
 
     Where something is full: all or none with `wait=0`; else in parts, as there is room.
@@ -58,7 +60,7 @@ def enqueue(
     _check(request)
     queue = ledger.queue(request.queue)  # a group is given each message that comes after it
     if queue.capacity == UNBOUNDED == ledger.capacity and not queue.offers:
-        return c.Enqueued(_accept(ledger, request, request.calls, now))
+        return Enqueued(_accept(ledger, request, request.calls, now))
     refuse_what_never_fits(ledger, queue, request.calls)
     serve(ledger, now)  # there may be room for those who wait since something finished in this tick
     if request.wait > 0 and request.calls:
@@ -72,7 +74,7 @@ def enqueue(
             why = f"the queue {queue.name!r} is full: other producers wait for room already"
         if why:
             raise QueueFull(why)
-    return c.Enqueued(_accept(ledger, request, request.calls, now))
+    return Enqueued(_accept(ledger, request, request.calls, now))
 
 
 def serve(ledger: Ledger, now: float) -> None:
@@ -93,7 +95,7 @@ def _serve_once(ledger: Ledger, now: float) -> bool:
         _take(ledger, offer, now)
         if not offer.rest:
             _withdraw(ledger, offer)
-            _reply(ledger, offer, c.Enqueued(offer.existing))
+            _reply(ledger, offer, Enqueued(offer.existing))
             if queue.offers:
                 continue
         elif full_group(queue, 1, _next_size(offer)) is None:
@@ -107,12 +109,12 @@ def overdue(ledger: Ledger, session: Session, now: float) -> None:
     for offer in [each for each in session.offers if each.deadline <= now]:
         _withdraw(ledger, offer)
         if offer.taken:
-            _reply(ledger, offer, c.Enqueued(offer.existing, offer.rest))
+            _reply(ledger, offer, Enqueued(offer.existing, offer.rest))
         else:
             why = why_full(ledger, offer.queue, 1, _next_size(offer))
             why = why or f"the queue {offer.queue.name!r} is full: others came first"
             text = f"no room within {offer.request.wait:g} s: {why}"
-            _reply(ledger, offer, c.Failed(QueueFull.__name__, text))
+            _reply(ledger, offer, Failed(QueueFull.__name__, text))
 
 
 def withdraw(ledger: Ledger, session: Session) -> None:
@@ -126,12 +128,12 @@ def turn_away(ledger: Ledger, error: str, text: str) -> None:
     for queue in list(ledger.offering):
         for offer in list(queue.offers):
             _withdraw(ledger, offer)
-            _reply(ledger, offer, c.Failed(error, text))
+            _reply(ledger, offer, Failed(error, text))
 
 
-def _wait(ledger: Ledger, session: Session, queue: Queue, request: c.Enqueue, now: float) -> None:
+def _wait(ledger: Ledger, session: Session, queue: Queue, request: Enqueue, now: float) -> None:
     ledger.offers += 1
-    offer = Offer(session, queue, request, ledger.offers, now + request.wait)
+    offer = ParkedEnqueue(session, queue, request, ledger.offers, now + request.wait)
     queue.offers[offer] = None
     session.offers[offer] = None
     ledger.offering[queue] = None
@@ -139,19 +141,19 @@ def _wait(ledger: Ledger, session: Session, queue: Queue, request: c.Enqueue, no
         session.alarm.set(offer.deadline)
 
 
-def _withdraw(ledger: Ledger, offer: Offer) -> None:
+def _withdraw(ledger: Ledger, offer: ParkedEnqueue) -> None:
     del offer.queue.offers[offer]
     del offer.session.offers[offer]
     if not offer.queue.offers:
         del ledger.offering[offer.queue]
 
 
-def _reply(ledger: Ledger, offer: Offer, reply: c.Reply) -> None:
+def _reply(ledger: Ledger, offer: ParkedEnqueue, reply: Reply) -> None:
     reply.rid = offer.request.rid
     ledger.replies.append((offer.session.number, reply))
 
 
-def _take(ledger: Ledger, offer: Offer, now: float) -> None:
+def _take(ledger: Ledger, offer: ParkedEnqueue, now: float) -> None:
     calls = offer.request.calls
     while offer.rest:
         call = calls[offer.taken]
@@ -164,15 +166,15 @@ def _take(ledger: Ledger, offer: Offer, now: float) -> None:
         offer.taken += 1
 
 
-def _next_size(offer: Offer) -> int:
+def _next_size(offer: ParkedEnqueue) -> int:
     return len(offer.request.calls[offer.taken].payload)
 
 
-def _is_known(ledger: Ledger, call: c.Call) -> bool:
+def _is_known(ledger: Ledger, call: Call) -> bool:
     return call.id in ledger.messages or call.id in ledger.results
 
 
-def _accept(ledger: Ledger, request: c.Enqueue, calls: list[c.Call], now: float) -> list[str]:
+def _accept(ledger: Ledger, request: Enqueue, calls: list[Call], now: float) -> list[str]:
     """Accept calls without asking for room; the ids that were known already."""
     spec = ledger.spec(request.queue, request.task, request.options)
     due_at = max(now + request.delay, request.eta_at or now)
@@ -189,7 +191,7 @@ def _accept(ledger: Ledger, request: c.Enqueue, calls: list[c.Call], now: float)
     return existing
 
 
-def _expiry(request: c.Enqueue, now: float) -> float | None:
+def _expiry(request: Enqueue, now: float) -> float | None:
     at, within = request.expires_at, request.expires
     if within is None:
         return at
@@ -197,7 +199,7 @@ def _expiry(request: c.Enqueue, now: float) -> float | None:
     return now + within if at is None else min(now + within, at)
 
 
-def _check(request: c.Enqueue) -> None:
+def _check(request: Enqueue) -> None:
     if not request.queue or not request.task:
         raise TaskqError("a message needs the name of a queue and of a task")
     options = request.options

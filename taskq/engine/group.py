@@ -13,7 +13,7 @@ from taskq.engine.states import State
 
 if TYPE_CHECKING:
     from taskq.engine.consumers import Consumer, ParkedClaim
-    from taskq.engine.enqueue import Offer
+    from taskq.engine.enqueue import ParkedEnqueue
 
 DEFAULT_GROUP = "default"
 
@@ -30,7 +30,7 @@ class Queue:
         self.name = name
         self.groups: dict[str, Group] = {}
         self.capacity = UNBOUNDED
-        self.offers: OrderedDict[Offer, None] = OrderedDict()
+        self.offers: OrderedDict[ParkedEnqueue, None] = OrderedDict()
 
 
 class Group:

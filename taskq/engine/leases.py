@@ -5,13 +5,13 @@ from __future__ import annotations
 from functools import partial
 from math import inf, isfinite
 
-from taskq.engine.commands import Abandon, Ack, ErrorInfo, Fail, Outcome, Release
 from taskq.engine.consumers import GRACE, Consumer, Worker
 from taskq.engine.ledger import Ledger
 from taskq.engine.message import Delivery
 from taskq.engine.results import Result
 from taskq.engine.states import Event, State
 from taskq.engine.timers import Alarm
+from taskq.protocol.values import Abandon, Ack, ErrorInfo, Fail, Outcome, Release
 
 
 def worker_named(ledger: Ledger, name: str, now: float) -> Worker:

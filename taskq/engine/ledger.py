@@ -15,8 +15,7 @@ while they waited, which are skipped when their turn comes, or swept out before.
 from __future__ import annotations
 
 from taskq.engine.capacity import UNBOUNDED, Capacity
-from taskq.engine.changes import Changes, Marks
-from taskq.engine.commands import ErrorInfo, Options, Reply
+from taskq.engine.changes import Changes, HighWaterMarks
 from taskq.engine.consumers import Consumer, Worker
 from taskq.engine.group import DEFAULT_GROUP, Group, Queue
 from taskq.engine.message import Delivery, Message, Spec
@@ -24,6 +23,8 @@ from taskq.engine.results import Result, Results
 from taskq.engine.states import TRANSITIONS, WAITING, Event, State, after
 from taskq.engine.timers import Timers
 from taskq.engine.watches import Watchers
+from taskq.protocol.base import Reply
+from taskq.protocol.values import ErrorInfo, Options
 
 
 class Ledger:
@@ -38,7 +39,7 @@ class Ledger:
         self.capacity = capacity
         self.seq = 0
         self.fence = 0
-        self.marks = Marks()
+        self.marks = HighWaterMarks()
         self.messages: dict[str, Message] = {}
         self.bytes = 0
         self.queues: dict[str, Queue] = {}

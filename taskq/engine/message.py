@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from taskq.engine.commands import ErrorInfo, Options, Progress
 from taskq.engine.states import State
+from taskq.protocol.values import ErrorInfo, Options, Progress
 
 if TYPE_CHECKING:
     from taskq.engine.consumers import Consumer

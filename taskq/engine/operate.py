@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from heapq import merge
 from itertools import dropwhile, islice
 
-from taskq.engine import commands as c
 from taskq.engine.capacity import Capacity
 from taskq.engine.consumers import Session
 from taskq.engine.forget import drop
@@ -17,29 +16,41 @@ from taskq.engine.message import Delivery
 from taskq.engine.produce import REPLY_BYTES
 from taskq.engine.states import WAITING, Event, State
 from taskq.errors import TaskqError, UnknownMessage
+from taskq.protocol.base import Done
+from taskq.protocol.operating import (
+    Control,
+    DeadLetters,
+    GetStats,
+    Limit,
+    ListDead,
+    Peek,
+    Peeked,
+    PurgeDead,
+    Replay,
+    Stats,
+)
+from taskq.protocol.values import BrokerStats, DeadLetter, Preview, QueueStats, WorkerStats
 
 
-def control(
-    ledger: Ledger, session: Session, request: c.Control, now: float, draw: float
-) -> c.Done:
+def control(ledger: Ledger, session: Session, request: Control, now: float, draw: float) -> Done:
     """Pause, resume or purge a queue, or remove one of its groups."""
     groups = _groups_of(ledger, request.queue, request.group)
     if request.action == "purge":
-        return c.Done(sum(_purge(ledger, group) for group in groups))
+        return Done(sum(_purge(ledger, group) for group in groups))
     if request.action == "drop":
         if not request.group:
             raise TaskqError("say which consumer group of the queue to drop")
-        return c.Done(drop(ledger, groups[0]))
+        return Done(drop(ledger, groups[0]))
     if request.action not in ("pause", "resume"):
         raise TaskqError(f"{request.action!r} is not one of pause, resume, purge, drop")
     for group in groups:
         group.paused = request.action == "pause"
         ledger.changes.groups[group] = None
         ledger.awake[group] = None
-    return c.Done(len(groups))
+    return Done(len(groups))
 
 
-def limit(ledger: Ledger, session: Session, request: c.Limit, now: float, draw: float) -> c.Done:
+def limit(ledger: Ledger, session: Session, request: Limit, now: float, draw: float) -> Done:
     """Set the capacity of a queue, which need not exist yet. What it has already stays."""
     if not request.queue:
         raise TaskqError("a limit needs the name of a queue")
@@ -50,7 +61,7 @@ def limit(ledger: Ledger, session: Session, request: c.Limit, now: float, draw: 
         old.bytes if request.max_bytes is None else request.max_bytes,
     ).checked()
     ledger.changes.groups[queue.groups[DEFAULT_GROUP]] = None
-    return c.Done(1)
+    return Done(1)
 
 
 def _purge(ledger: Ledger, group: Group) -> int:
@@ -87,7 +98,7 @@ def _groups(ledger: Ledger, queue: str, group: str) -> list[Group]:
     ]
 
 
-def peek(ledger: Ledger, session: Session, request: c.Peek, now: float, draw: float) -> c.Peeked:
+def peek(ledger: Ledger, session: Session, request: Peek, now: float, draw: float) -> Peeked:
     """The next messages in one state."""
     groups = _groups_of(ledger, request.queue, request.group)
     labels = {state.label: state for state in State}
@@ -95,7 +106,7 @@ def peek(ledger: Ledger, session: Session, request: c.Peek, now: float, draw: fl
     if state is None:
         raise TaskqError(f"{request.state!r} is not one of {', '.join(labels)}")
     found = islice(_in_state(ledger, groups[0], state), _bounded(request.limit))
-    return c.Peeked([_preview(delivery) for delivery in found])
+    return Peeked([_preview(delivery) for delivery in found])
 
 
 def _bounded(limit: int) -> int:
@@ -117,9 +128,9 @@ def _in_state(ledger: Ledger, group: Group, state: State) -> Iterator[Delivery]:
     return iter(sorted(entries, key=lambda entry: (entry.due_at, entry.message.seq)))
 
 
-def _preview(delivery: Delivery) -> c.Preview:
+def _preview(delivery: Delivery) -> Preview:
     message = delivery.message
-    return c.Preview(
+    return Preview(
         id=message.id,
         task=message.spec.task,
         state=delivery.state.label,
@@ -134,24 +145,24 @@ def _preview(delivery: Delivery) -> c.Preview:
 
 
 def list_dead(
-    ledger: Ledger, session: Session, request: c.ListDead, now: float, draw: float
-) -> c.DeadLetters:
+    ledger: Ledger, session: Session, request: ListDead, now: float, draw: float
+) -> DeadLetters:
     """Dead letters that fit the filter, oldest first."""
     groups = _groups(ledger, request.queue, request.group)
     total = sum(len(group.dead) for group in groups)
-    letters: list[c.DeadLetter] = []
+    letters: list[DeadLetter] = []
     size = 0
     for entry in _from(request, groups):
         if not _fits(entry, request):
             continue
         if len(letters) >= request.limit or size >= REPLY_BYTES:
-            return c.DeadLetters(letters, total, more=True)
+            return DeadLetters(letters, total, more=True)
         letters.append(_letter(entry))
         size += len(entry.message.payload) + sum(error.size for error in entry.errors or ())
-    return c.DeadLetters(letters, total)
+    return DeadLetters(letters, total)
 
 
-def _from(request: c.ListDead, groups: list[Group]) -> Iterator[Delivery]:
+def _from(request: ListDead, groups: list[Group]) -> Iterator[Delivery]:
     """The dead letters of all groups in the order of their deaths, from where the request says."""
     if request.id:
         yield from (group.dead[request.id] for group in groups if request.id in group.dead)
@@ -170,18 +181,18 @@ def _died_at(entry: Delivery) -> float:
     return entry.last_error.at
 
 
-def _fits(entry: Delivery, request: c.ListDead) -> bool:
+def _fits(entry: Delivery, request: ListDead) -> bool:
     error = entry.last_error
     return (
         request.task in entry.message.spec.task and request.error in f"{error.kind}: {error.text}"
     )
 
 
-def _letter(entry: Delivery) -> c.DeadLetter:
+def _letter(entry: Delivery) -> DeadLetter:
     message = entry.message
     errors = entry.errors or []
     last = entry.last_error
-    return c.DeadLetter(
+    return DeadLetter(
         id=message.id,
         queue=message.spec.queue,
         group=entry.group.name,
@@ -211,7 +222,7 @@ def _chosen(ledger: Ledger, ids: Iterable[str], queue: str, group: str) -> list[
     return chosen
 
 
-def replay(ledger: Ledger, session: Session, request: c.Replay, now: float, draw: float) -> c.Done:
+def replay(ledger: Ledger, session: Session, request: Replay, now: float, draw: float) -> Done:
     """Put dead letters back into their queues with a fresh count of attempts."""
     if request.rate is not None and not request.rate > 0:
         raise TaskqError(f"the rate of a replay must be above 0, not {request.rate}")
@@ -225,28 +236,26 @@ def replay(ledger: Ledger, session: Session, request: c.Replay, now: float, draw
             ledger.place(delivery)
         else:
             ledger.schedule(delivery, Event.REPLAY_LATER, now + position / request.rate)
-    return c.Done(len(chosen))
+    return Done(len(chosen))
 
 
 def purge_dead(
-    ledger: Ledger, session: Session, request: c.PurgeDead, now: float, draw: float
-) -> c.Done:
+    ledger: Ledger, session: Session, request: PurgeDead, now: float, draw: float
+) -> Done:
     """Forget dead letters."""
     chosen = _chosen(ledger, request.ids, request.queue, request.group)
     for delivery in chosen:
         ledger.drop(delivery)
-    return c.Done(len(chosen))
+    return Done(len(chosen))
 
 
 # --- statistics ---------------------------------------------------------------------------------
 
 
-def stats(
-    ledger: Ledger, session: Session, request: c.GetStats, now: float, draw: float
-) -> c.Stats:
+def stats(ledger: Ledger, session: Session, request: GetStats, now: float, draw: float) -> Stats:
     """All counters; the cost depends on the number of queues and workers, not of messages."""
     groups = _groups(ledger, "", "")
-    broker = c.BrokerStats(
+    broker = BrokerStats(
         messages=len(ledger.messages),
         results=len(ledger.results),
         acknowledged=sum(sum(group.counts) + group.purged for group in groups if group.is_first),
@@ -257,7 +266,7 @@ def stats(
         max_bytes=ledger.capacity.bytes,
     )
     workers = [
-        c.WorkerStats(
+        WorkerStats(
             name=worker.name,
             info=worker.info,
             seen_at=worker.seen_at,
@@ -267,12 +276,12 @@ def stats(
         )
         for worker in ledger.workers.values()
     ]
-    return c.Stats(broker, [_group_stats(group) for group in groups], workers)
+    return Stats(broker, [_group_stats(group) for group in groups], workers)
 
 
-def _group_stats(group: Group) -> c.QueueStats:
+def _group_stats(group: Group) -> QueueStats:
     counts = group.counts
-    return c.QueueStats(
+    return QueueStats(
         queue=group.queue.name,
         group=group.name,
         paused=group.paused,

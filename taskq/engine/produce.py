@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from math import inf
 
-from taskq.engine import commands as c
 from taskq.engine.consumers import Session
 from taskq.engine.ledger import Ledger
 from taskq.engine.message import Delivery
@@ -12,14 +11,15 @@ from taskq.engine.results import Result
 from taskq.engine.states import WAITING, Event, State
 from taskq.engine.watches import Watch
 from taskq.errors import UnknownMessage
+from taskq.protocol.base import Done
+from taskq.protocol.producing import Cancel, Cancelled, Inspect, Inspected, Unwatch, Wait, Waited
+from taskq.protocol.values import Finished, JobInfo
 
 REPLY_BYTES = 8 * 2**20  # from which on an answer carries no more; the rest comes with the next
 UNCONSUMED_LOOK = 1000  # ids that are looked at to tell that nobody consumes their queue
 
 
-def cancel(
-    ledger: Ledger, session: Session, request: c.Cancel, now: float, draw: float
-) -> c.Cancelled:
+def cancel(ledger: Ledger, session: Session, request: Cancel, now: float, draw: float) -> Cancelled:
     """Cancel what waits; ask what runs."""
     for id in () if request.missing_ok else request.ids:
         if id not in ledger.messages and ledger.results.finished(id, now).state == "unknown":
@@ -40,7 +40,7 @@ def cancel(
             asked.append(id)
         elif waiting:
             cancelled.append(id)
-    return c.Cancelled(cancelled, asked)
+    return Cancelled(cancelled, asked)
 
 
 def _ask_to_stop(ledger: Ledger, delivery: Delivery, terminate: bool) -> None:
@@ -55,7 +55,7 @@ def _ask_to_stop(ledger: Ledger, delivery: Delivery, terminate: bool) -> None:
     ledger.newsworthy[worker] = None
 
 
-def wait(ledger: Ledger, session: Session, request: c.Wait, now: float, draw: float) -> None:
+def wait(ledger: Ledger, session: Session, request: Wait, now: float, draw: float) -> None:
     """Park until one of the watch has finished; answered by `answer_watches` in the same tick."""
     watch = session.watches.get(request.watch)
     if watch is None:
@@ -69,7 +69,7 @@ def wait(ledger: Ledger, session: Session, request: c.Wait, now: float, draw: fl
         else:
             watch.done[id] = None
     if watch.rid:  # one request a watch is parked; an older one has nothing left to wait for
-        ledger.replies.append((session.number, c.Waited([], watch.pending, rid=watch.rid)))
+        ledger.replies.append((session.number, Waited([], watch.pending, rid=watch.rid)))
     watch.rid = request.rid
     watch.deadline = now + request.wait
     if watch.done or not watch.open or request.wait <= 0:
@@ -87,16 +87,16 @@ def is_open(ledger: Ledger, id: str) -> bool:
     return state in WAITING or state is State.LEASED
 
 
-def outcome(ledger: Ledger, id: str, now: float) -> c.Finished:
+def outcome(ledger: Ledger, id: str, now: float) -> Finished:
     """The end of a message as its waiters are told."""
     message = ledger.messages.get(id)
     if message is not None and message.deliveries[0].state is State.DEAD:
         error, spec = message.deliveries[0].last_error, message.spec
-        return c.Finished(id, State.DEAD.label, None, error, spec.queue, spec.task)
+        return Finished(id, State.DEAD.label, None, error, spec.queue, spec.task)
     return ledger.results.finished(id, now)
 
 
-def answer_watch(ledger: Ledger, watch: Watch, now: float) -> c.Waited:
+def answer_watch(ledger: Ledger, watch: Watch, now: float) -> Waited:
     """What one parked wait is told."""
     finished, looked_at = [], []
     size = 0
@@ -112,7 +112,7 @@ def answer_watch(ledger: Ledger, watch: Watch, now: float) -> c.Waited:
         finished.append(entry)
     for id in looked_at:
         del watch.done[id]
-    reply = c.Waited(finished, watch.pending)
+    reply = Waited(finished, watch.pending)
     if not finished:
         reply.unconsumed = _unconsumed(ledger, watch)
     reply.rid, watch.rid, watch.deadline = watch.rid, 0, inf
@@ -128,19 +128,17 @@ def _unconsumed(ledger: Ledger, watch: Watch) -> list[str]:
     return sorted(names)
 
 
-def unwatch(
-    ledger: Ledger, session: Session, request: c.Unwatch, now: float, draw: float
-) -> c.Done:
+def unwatch(ledger: Ledger, session: Session, request: Unwatch, now: float, draw: float) -> Done:
     """Drop a watch."""
     watch = session.watches.pop(request.watch, None)
     if watch is not None:
         ledger.watchers.drop(watch)
-    return c.Done()
+    return Done()
 
 
 def inspect(
-    ledger: Ledger, session: Session, request: c.Inspect, now: float, draw: float
-) -> c.Inspected:
+    ledger: Ledger, session: Session, request: Inspect, now: float, draw: float
+) -> Inspected:
     """All that is known of one message."""
     message = ledger.messages.get(request.id)
     result = ledger.results.get(request.id)
@@ -153,14 +151,14 @@ def inspect(
         raise UnknownMessage(
             f"no message {request.id!r}: it was never enqueued, was purged, or its result has expired"
         )
-    return c.Inspected(jobs)
+    return Inspected(jobs)
 
 
-def _live(delivery: Delivery) -> c.JobInfo:
+def _live(delivery: Delivery) -> JobInfo:
     message = delivery.message
     spec = message.spec
     consumer = delivery.consumer
-    return c.JobInfo(
+    return JobInfo(
         id=message.id,
         state=delivery.state.label,
         queue=spec.queue,
@@ -180,9 +178,9 @@ def _live(delivery: Delivery) -> c.JobInfo:
     )
 
 
-def _ended(result: Result) -> c.JobInfo:
+def _ended(result: Result) -> JobInfo:
     spec = result.spec
-    return c.JobInfo(
+    return JobInfo(
         id=result.id,
         state=result.state.label,
         queue=spec.queue,

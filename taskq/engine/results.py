@@ -7,10 +7,10 @@ from heapq import heappop, heappush
 from math import isinf
 
 from taskq.engine.changes import Changes
-from taskq.engine.commands import ErrorInfo, Finished
 from taskq.engine.message import Spec
 from taskq.engine.states import State
 from taskq.engine.timers import Alarm, Timers
+from taskq.protocol.values import ErrorInfo, Finished
 
 REMEMBERED = 60.0  # seconds that an id is known at least, so that a repeated enqueue finds it
 FORGOTTEN = 100_000  # ids of expired results that can still be told from unknown ones

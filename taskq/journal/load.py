@@ -8,7 +8,7 @@ from zlib import crc32
 
 from taskq.engine import leases
 from taskq.engine.capacity import Capacity
-from taskq.engine.changes import Changes, Marks
+from taskq.engine.changes import Changes, HighWaterMarks
 from taskq.engine.engine import Engine
 from taskq.engine.ledger import Ledger
 from taskq.engine.message import Delivery, Message
@@ -50,11 +50,11 @@ def last_time(db: sqlite3.Connection) -> float:
     return latest
 
 
-def load_marks(db: sqlite3.Connection) -> Marks:
+def load_marks(db: sqlite3.Connection) -> HighWaterMarks:
     """The marks, all 0 in a new journal. Raises `JournalError`."""
     row = db.execute("SELECT record, crc FROM marks").fetchone()
     if row is None:
-        return Marks()
+        return HighWaterMarks()
     record, crc = row
     _check("marks", 1, crc, 0, record)
     return rows.decode_marks(record)

@@ -11,11 +11,11 @@ from zlib import crc32
 
 import msgspec
 
-from taskq.engine.changes import Marks
-from taskq.engine.commands import ErrorInfo, Options
+from taskq.engine.changes import HighWaterMarks
 from taskq.engine.group import Group
 from taskq.engine.message import Delivery, Message
 from taskq.engine.results import Result
+from taskq.protocol.values import ErrorInfo, Options
 
 encode = msgspec.msgpack.Encoder().encode
 
@@ -89,7 +89,7 @@ decode_message = msgspec.msgpack.Decoder(MessageRecord).decode
 decode_deliveries = msgspec.msgpack.Decoder(list[DeliveryRecord]).decode
 decode_result = msgspec.msgpack.Decoder(ResultRecord).decode
 decode_group = msgspec.msgpack.Decoder(GroupRecord).decode
-decode_marks = msgspec.msgpack.Decoder(Marks).decode
+decode_marks = msgspec.msgpack.Decoder(HighWaterMarks).decode
 
 
 def message_row(message: Message) -> tuple[int, bytes, bytes, int]:
@@ -165,7 +165,7 @@ def group_key(queue: str, group: str) -> int:
     return crc32(f"{queue}\0{group}".encode())
 
 
-def marks_row(marks: Marks) -> tuple[bytes, int]:
+def marks_row(marks: HighWaterMarks) -> tuple[bytes, int]:
     """(record, checksum)."""
     record = encode(marks)
     return record, crc32(record)

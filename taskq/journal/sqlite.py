@@ -20,9 +20,9 @@ from taskq.engine.changes import Changes
 from taskq.engine.engine import Engine
 from taskq.errors import DiskFull, JournalError
 from taskq.journal import rows, schema
-from taskq.journal.ahead import write_ahead
 from taskq.journal.load import last_time, load
 from taskq.journal.log import check_log
+from taskq.journal.preallocate import write_ahead
 from taskq.journal.room import Room
 
 FILE = "journal.db"

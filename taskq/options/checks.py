@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from taskq.engine.retry import Backoff
 from taskq.options.durations import seconds, unix_time
+from taskq.protocol.backoff import Backoff
 
 LATER = frozenset({"unique", "debounce", "rate_limit", "concurrency", "after"})
 

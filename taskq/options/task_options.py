@@ -9,10 +9,10 @@ from typing import Any, Literal, TypeAlias, TypedDict
 from msgspec import Struct
 from msgspec.structs import replace
 
-from taskq.engine.commands import Options
-from taskq.engine.retry import Backoff
 from taskq.options.checks import check
 from taskq.options.durations import Duration, Moment, seconds
+from taskq.protocol.backoff import Backoff
+from taskq.protocol.values import Options
 
 BackoffOption: TypeAlias = "Backoff | Duration | Sequence[Duration] | Callable[[int], float]"
 ExceptionTypes: TypeAlias = "type[BaseException] | tuple[type[BaseException], ...]"

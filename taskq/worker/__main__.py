@@ -62,7 +62,7 @@ def settings_of(argv: list[str]) -> Settings:
 def main() -> int:
     """Run a worker; returns its exit code."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback while we are being imported
-    from taskq.worker.launcher import run
+    from taskq.worker.pool.launcher import run
 
     return run(settings_of(sys.argv[1:]))
 

@@ -7,7 +7,8 @@ import platform
 import socket
 from dataclasses import dataclass
 
-from taskq.engine.commands import Register, WorkerInfo
+from taskq.protocol.consuming import Register
+from taskq.protocol.values import WorkerInfo
 from taskq.version import __version__
 
 

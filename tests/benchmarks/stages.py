@@ -13,27 +13,28 @@ from time import perf_counter
 from typing import Any
 
 from taskq.broker.host import Host
-from taskq.broker.wire import MAX_REPLY, FrameReader, append, decode_reply, decode_request, encode
 from taskq.client.task import Task
 from taskq.clock import Clock
 from taskq.codec.ref import CallRef
 from taskq.engine.changes import Changes
-from taskq.engine.commands import (
-    AnyReply,
-    Call,
-    Claim,
-    Claimed,
-    Register,
-    Request,
-    Settle,
-    Wait,
-    Waited,
-)
 from taskq.engine.engine import Engine
 from taskq.journal.sqlite import SqliteJournal
-from taskq.worker.limits import SignalAlarm
-from taskq.worker.processor import Processor
-from taskq.worker.slot import Slot
+from taskq.protocol.base import Request
+from taskq.protocol.consuming import Claim, Claimed, Register, Settle
+from taskq.protocol.frames import (
+    MAX_REPLY,
+    AnyReply,
+    FrameReader,
+    append,
+    decode_reply,
+    decode_request,
+    encode,
+)
+from taskq.protocol.producing import Wait, Waited
+from taskq.protocol.values import Call
+from taskq.worker.runtime.limits import SignalAlarm
+from taskq.worker.runtime.processor import Processor
+from taskq.worker.runtime.slot import Slot
 
 SIGN = "client: encode and sign the call"
 CLIENT_FRAMES = "client: frames out and in"

@@ -13,7 +13,7 @@ import pytest
 
 from taskq.backends import connect
 from taskq.backends.port import Broker
-from taskq.engine.commands import Ping
+from taskq.protocol.operating import Ping
 from tests.conformance.hand import Hand
 from tests.support import short_directory, wait_until
 

@@ -7,7 +7,20 @@ from collections.abc import Callable
 from typing import Any
 
 from taskq.backends.port import Broker, Connection
-from taskq.engine import commands as c
+from taskq.protocol.base import Request
+from taskq.protocol.consuming import Claim, Register, Settle
+from taskq.protocol.operating import GetStats
+from taskq.protocol.producing import Enqueue, Inspect, Wait
+from taskq.protocol.values import (
+    Ack,
+    Call,
+    Delivered,
+    ErrorInfo,
+    Fail,
+    Finished,
+    Options,
+    QueueStats,
+)
 
 
 class Hand:
@@ -31,11 +44,11 @@ class Hand:
         """An id that no other test uses."""
         return f"{self.queue}-{name}"
 
-    def names(self, messages: list[c.Delivered]) -> list[str]:
+    def names(self, messages: list[Delivered]) -> list[str]:
         """The names that stand for their ids."""
         return [message.id.removeprefix(self.id("")) for message in messages]
 
-    def connect(self, greeting: Callable[[], c.Request[Any]] | None = None) -> Connection:
+    def connect(self, greeting: Callable[[], Request[Any]] | None = None) -> Connection:
         """A connection that is closed at the end of the test."""
         connection = self.broker.connect(greeting)
         self._open.append(connection)
@@ -57,9 +70,9 @@ class Hand:
 
     def registration(
         self, consumer: str = "c", group: str = "default", tasks: list[str] | None = None
-    ) -> c.Register:
+    ) -> Register:
         """The greeting of a consumer on this queue."""
-        return c.Register(
+        return Register(
             worker=f"w-{self.queue}-{group}",
             consumer=consumer,
             group=group,
@@ -73,14 +86,14 @@ class Hand:
         """A registered connection."""
         return self.connect(lambda: self.registration(consumer, group, tasks))
 
-    def request(self, *names: str, payload: bytes = b"payload", **more: Any) -> c.Enqueue:
+    def request(self, *names: str, payload: bytes = b"payload", **more: Any) -> Enqueue:
         """An enqueue request; `more` are its fields, or options of the task."""
         fields = {key: more.pop(key) for key in ("delay", "eta_at", "expires_at") if key in more}
-        return c.Enqueue(
+        return Enqueue(
             queue=self.queue,
             task=more.pop("task", "t"),
-            options=c.Options(**more),
-            calls=[c.Call(self.id(name), payload) for name in names],
+            options=Options(**more),
+            calls=[Call(self.id(name), payload) for name in names],
             **fields,
         )
 
@@ -88,39 +101,39 @@ class Hand:
         """Enqueue messages; the ids that were known before."""
         return self.broker.call(self.request(*names, **more)).existing
 
-    def claim(self, connection: Connection, n: int = 100, wait: float = 0.0) -> list[c.Delivered]:
+    def claim(self, connection: Connection, n: int = 100, wait: float = 0.0) -> list[Delivered]:
         """What is ready, or comes within `wait` seconds."""
         return connection.call(self.claiming(n, wait)).messages
 
-    def claiming(self, n: int = 100, wait: float = 0.0) -> c.Claim:
+    def claiming(self, n: int = 100, wait: float = 0.0) -> Claim:
         """A claim on this queue."""
-        return c.Claim(queues=[self.queue], n=n, wait=wait)
+        return Claim(queues=[self.queue], n=n, wait=wait)
 
-    def ack(self, connection: Connection, message: c.Delivered, value: bytes = b"") -> list[int]:
+    def ack(self, connection: Connection, message: Delivered, value: bytes = b"") -> list[int]:
         """The receipts that were stale."""
-        return connection.call(c.Settle([c.Ack(message.receipt, message.id, value)])).rejected
+        return connection.call(Settle([Ack(message.receipt, message.id, value)])).rejected
 
-    def fail(self, connection: Connection, message: c.Delivered, **how: Any) -> list[int]:
+    def fail(self, connection: Connection, message: Delivered, **how: Any) -> list[int]:
         """The receipts that were stale."""
-        error = c.ErrorInfo("ValueError", "no", "Traceback")
-        outcome = c.Fail(message.receipt, message.id, error, **how)
-        return connection.call(c.Settle([outcome])).rejected
+        error = ErrorInfo("ValueError", "no", "Traceback")
+        outcome = Fail(message.receipt, message.id, error, **how)
+        return connection.call(Settle([outcome])).rejected
 
     def state(self, name: str) -> str:
         """Where a message stands in the first group."""
-        return self.broker.call(c.Inspect(self.id(name))).jobs[0].state
+        return self.broker.call(Inspect(self.id(name))).jobs[0].state
 
-    def end(self, name: str, wait: float = 20.0) -> c.Finished:
+    def end(self, name: str, wait: float = 20.0) -> Finished:
         """Wait for the end of a message."""
-        with_watch = c.Wait(watch=1, add=[self.id(name)], wait=wait)
+        with_watch = Wait(watch=1, add=[self.id(name)], wait=wait)
         (finished,) = self.broker.call(with_watch).finished
         return finished
 
-    def stats(self, group: str = "default") -> c.QueueStats:
+    def stats(self, group: str = "default") -> QueueStats:
         """The counters of this queue."""
         (found,) = (
             entry
-            for entry in self.broker.call(c.GetStats()).queues
+            for entry in self.broker.call(GetStats()).queues
             if (entry.queue, entry.group) == (self.queue, group)
         )
         return found

@@ -8,7 +8,11 @@ import pytest
 
 from taskq import errors
 from taskq.backends.port import Broker
-from taskq.engine import commands as c
+from taskq.protocol.base import Reply, Request
+from taskq.protocol.consuming import Claim, Extend, Report, Settle
+from taskq.protocol.operating import Control, Peek, Ping, Replay
+from taskq.protocol.producing import Cancel, Enqueue, Inspect
+from taskq.protocol.values import Ack, Options, Progress
 from tests.conformance.hand import Hand
 from tests.support import wait_until
 
@@ -16,31 +20,31 @@ from tests.support import wait_until
 @pytest.mark.parametrize(
     ("request_", "error"),
     [
-        (c.Inspect("nobody"), errors.UnknownMessage),
-        (c.Cancel(["nobody"]), errors.UnknownMessage),
-        (c.Replay(ids=["nobody"]), errors.UnknownMessage),
-        (c.Claim(["q"], 1, 0), errors.UnknownConsumer),
-        (c.Extend(10**15, 1), errors.LeaseLost),
-        (c.Report(10**15, c.Progress(1)), errors.LeaseLost),
-        (c.Control("nowhere", "pause"), errors.TaskqError),
-        (c.Peek("nowhere"), errors.TaskqError),
-        (c.Enqueue("", "t", c.Options(), []), errors.TaskqError),
-        (c.Enqueue("q", "t", c.Options(priority=9), []), errors.TaskqError),
+        (Inspect("nobody"), errors.UnknownMessage),
+        (Cancel(["nobody"]), errors.UnknownMessage),
+        (Replay(ids=["nobody"]), errors.UnknownMessage),
+        (Claim(["q"], 1, 0), errors.UnknownConsumer),
+        (Extend(10**15, 1), errors.LeaseLost),
+        (Report(10**15, Progress(1)), errors.LeaseLost),
+        (Control("nowhere", "pause"), errors.TaskqError),
+        (Peek("nowhere"), errors.TaskqError),
+        (Enqueue("", "t", Options(), []), errors.TaskqError),
+        (Enqueue("q", "t", Options(priority=9), []), errors.TaskqError),
     ],
-    ids=lambda value: type(value).__name__ if isinstance(value, c.Request) else None,
+    ids=lambda value: type(value).__name__ if isinstance(value, Request) else None,
 )
 def test_a_refusal_raises_the_error_that_it_names(
-    broker: Broker, request_: c.Request[c.Reply], error: type[Exception]
+    broker: Broker, request_: Request[Reply], error: type[Exception]
 ) -> None:
     with pytest.raises(error) as caught:
         broker.call(request_)
     assert type(caught.value) is error
     assert str(caught.value)
-    assert broker.call(c.Ping()).pid  # the conversation goes on
+    assert broker.call(Ping()).pid  # the conversation goes on
 
 
 def test_ping(broker: Broker) -> None:
-    pong = broker.call(c.Ping())
+    pong = broker.call(Ping())
     assert (pong.durability in ("fsync", "none"), pong.uptime >= 0) == (True, True)
     assert pong.version
 
@@ -58,7 +62,7 @@ def test_a_pipeline_settles_and_claims_in_one_turn(hand: Hand) -> None:
     seen = []
     while message:
         seen.append(message.id)
-        settle, claim = c.Settle([c.Ack(message.receipt, message.id, b"")]), hand.claiming(1)
+        settle, claim = Settle([Ack(message.receipt, message.id, b"")]), hand.claiming(1)
         assert worker.pipeline(settle, claim).rejected == []
         message = next(iter(worker.receive(claim).messages), None)
     assert seen == [hand.id(name) for name in "abc"]
@@ -68,7 +72,7 @@ def test_a_parked_pipeline_wakes_its_descriptor(hand: Hand) -> None:
     worker = hand.consumer()
     hand.enqueue("a")
     (message,) = hand.claim(worker)
-    settle, park = c.Settle([c.Ack(message.receipt, message.id, b"")]), hand.claiming(wait=30)
+    settle, park = Settle([Ack(message.receipt, message.id, b"")]), hand.claiming(wait=30)
     assert worker.pipeline(settle, park).rejected == []
     assert not worker.arrived(park)
     assert not select.select([worker.fileno()], [], [], 0)[0]
@@ -86,7 +90,7 @@ def test_calls_go_on_while_a_request_is_parked(hand: Hand) -> None:
     park = hand.claiming(wait=30)
     worker.send(park)
     for n in range(20):
-        assert worker.call(c.Ping()).pid
+        assert worker.call(Ping()).pid
         assert worker.call(hand.request(f"{n}", delay=1000)).existing == []
     worker.call(hand.request("now"))
     assert hand.names(worker.receive(park).messages) == ["now"]
@@ -96,7 +100,7 @@ def test_another_claim_withdraws_the_parked_one(hand: Hand) -> None:
     worker = hand.consumer()
     park = hand.claiming(wait=30)
     worker.send(park)
-    assert worker.call(c.Claim([], 0, 0.0)).messages == []
+    assert worker.call(Claim([], 0, 0.0)).messages == []
     hand.enqueue("a")
     assert hand.state("a") == "ready"
     assert not worker.arrived(park)
@@ -105,7 +109,7 @@ def test_another_claim_withdraws_the_parked_one(hand: Hand) -> None:
 def test_a_closed_connection_takes_its_parked_claim_along(hand: Hand) -> None:
     gone, there = hand.consumer("gone"), hand.consumer("there")
     gone.send(hand.claiming(wait=30))
-    gone.call(c.Ping())
+    gone.call(Ping())
     gone.close()
     park = hand.claiming(wait=30)
     there.send(park)
@@ -119,7 +123,7 @@ def test_a_closed_connection_refuses_calls(hand: Hand) -> None:
     connection.close()
     connection.close()
     with pytest.raises(errors.BrokerUnavailable):
-        connection.call(c.Ping())
+        connection.call(Ping())
 
 
 def test_a_call_that_takes_too_long_is_a_broker_timeout(hand: Hand) -> None:
@@ -138,7 +142,7 @@ def test_many_threads_at_once(hand: Hand) -> None:
     while len(seen) < 200:
         messages = hand.claim(worker, wait=20)
         assert messages
-        worker.call(c.Settle([c.Ack(m.receipt, m.id, b"") for m in messages]))
+        worker.call(Settle([Ack(m.receipt, m.id, b"") for m in messages]))
         assert not seen & {m.id for m in messages}
         seen |= {m.id for m in messages}
     for thread in threads:
@@ -152,7 +156,7 @@ def test_two_consumers_never_get_the_same_message(hand: Hand) -> None:
     def work(name: str) -> None:
         worker = hand.consumer(name)
         while messages := hand.claim(worker, 7, wait=0.3):
-            worker.call(c.Settle([c.Ack(m.receipt, m.id, b"") for m in messages]))
+            worker.call(Settle([Ack(m.receipt, m.id, b"") for m in messages]))
             seen.extend(m.id for m in messages)
 
     threads = [hand.aside(lambda n=n: work(f"c{n}")) for n in range(3)]  # type: ignore[misc]

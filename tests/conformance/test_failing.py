@@ -7,8 +7,10 @@ import time
 import pytest
 
 from taskq import errors
-from taskq.engine import commands as c
-from taskq.engine.retry import Backoff
+from taskq.protocol.backoff import Backoff
+from taskq.protocol.consuming import Extend, Heartbeat, Reap, Register, Settle
+from taskq.protocol.operating import ListDead, PurgeDead, Replay
+from taskq.protocol.values import Delivered, Release, WorkerInfo
 from tests.conformance.hand import Hand
 from tests.support import wait_until
 
@@ -24,7 +26,7 @@ def test_retries_with_backoff_then_the_dead_letters(hand: Hand) -> None:
     assert end.state == "dead"
     assert end.error is not None
     assert (end.error.kind, end.error.traceback) == ("ValueError", "Traceback")
-    reply = hand.broker.call(c.ListDead(queue=hand.queue))
+    reply = hand.broker.call(ListDead(queue=hand.queue))
     (entry,) = reply.entries
     assert (reply.total, entry.id, entry.payload, entry.reason, entry.attempts) == (
         1,
@@ -40,12 +42,12 @@ def test_dead_letters_are_replayed_and_purged(hand: Hand) -> None:
     hand.enqueue("a", "b")
     for message in hand.claim(worker):
         hand.fail(worker, message)
-    assert hand.broker.call(c.Replay(ids=[hand.id("a")])).count == 1
+    assert hand.broker.call(Replay(ids=[hand.id("a")])).count == 1
     (again,) = hand.claim(worker)
     assert (again.id, again.attempt) == (hand.id("a"), 1)
     hand.ack(worker, again, b"at last")
     assert hand.end("a").value == b"at last"
-    assert hand.broker.call(c.PurgeDead(queue=hand.queue)).count == 1
+    assert hand.broker.call(PurgeDead(queue=hand.queue)).count == 1
     assert hand.end("b").state == "unknown"
 
 
@@ -53,7 +55,7 @@ def test_a_release_costs_nothing(hand: Hand) -> None:
     worker = hand.consumer()
     hand.enqueue("a")
     (message,) = hand.claim(worker)
-    worker.call(c.Settle([c.Release(message.receipt, message.id)]))
+    worker.call(Settle([Release(message.receipt, message.id)]))
     (again,) = hand.claim(worker)
     assert again.attempt == 1
     assert again.receipt > message.receipt
@@ -63,11 +65,11 @@ def test_a_stale_receipt_is_rejected(hand: Hand) -> None:
     worker = hand.consumer()
     hand.enqueue("a")
     (stale,) = hand.claim(worker)
-    worker.call(c.Settle([c.Release(stale.receipt, stale.id)]))
+    worker.call(Settle([Release(stale.receipt, stale.id)]))
     (message,) = hand.claim(worker)
     assert hand.ack(worker, stale, b"wrong") == [stale.receipt]
     with pytest.raises(errors.LeaseLost):
-        worker.call(c.Extend(receipt=stale.receipt, seconds=10))
+        worker.call(Extend(receipt=stale.receipt, seconds=10))
     assert hand.ack(worker, message, b"right") == []
     assert hand.ack(worker, message, b"right") == []  # the first reply may have been lost
     assert hand.end("a").value == b"right"
@@ -89,7 +91,7 @@ def test_heartbeats_keep_a_lease(hand: Hand) -> None:
     hand.enqueue("a", lease=0.5)
     (message,) = hand.claim(worker)
     end = time.monotonic() + 1.2
-    beat = c.Heartbeat(worker=f"w-{hand.queue}-default", info=c.WorkerInfo(pid=7), wait=0.1)
+    beat = Heartbeat(worker=f"w-{hand.queue}-default", info=WorkerInfo(pid=7), wait=0.1)
     while time.monotonic() < end:
         assert launcher.call(beat).renew_in <= 0.5 / 3
     assert hand.ack(worker, message) == []
@@ -99,7 +101,7 @@ def test_a_dead_child_is_reaped(hand: Hand) -> None:
     worker = hand.consumer()
     hand.enqueue("running", "unstarted", max_deliveries=1)
     running, _ = hand.claim(worker)
-    reap = c.Reap(f"w-{hand.queue}-default", "c", [running.receipt], "killed by signal 9")
+    reap = Reap(f"w-{hand.queue}-default", "c", [running.receipt], "killed by signal 9")
     assert hand.broker.call(reap).count == 2
     assert (hand.state("running"), hand.state("unstarted")) == ("dead", "ready")
     end = hand.end("running")
@@ -111,8 +113,8 @@ def test_a_worker_that_vanishes_loses_its_messages_after_a_grace(hand: Hand) -> 
     worker = hand.connect(hand.registration)
     hand.enqueue("a", lease=1000)
     (message,) = hand.claim(worker)
-    other = hand.connect(lambda: c.Register("other", "c", "default", [hand.queue]))
-    claimed: list[c.Delivered] = []
+    other = hand.connect(lambda: Register("other", "c", "default", [hand.queue]))
+    claimed: list[Delivered] = []
     park = hand.claiming(wait=15)
     other.send(park)
     hand.aside(lambda: claimed.extend(other.receive(park).messages))

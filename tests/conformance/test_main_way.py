@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 from itertools import pairwise
 
-from taskq.engine import commands as c
+from taskq.protocol.consuming import Settle
+from taskq.protocol.producing import Wait
+from taskq.protocol.values import Ack
 from tests.conformance.hand import Hand
 
 
@@ -47,7 +49,7 @@ def test_ten_thousand_in_one_request(hand: Hand) -> None:
     seen: list[str] = []
     while messages := hand.claim(worker, 1000):
         seen += hand.names(messages)
-        worker.call(c.Settle([c.Ack(m.receipt, m.id, b"r") for m in messages]))
+        worker.call(Settle([Ack(m.receipt, m.id, b"r") for m in messages]))
     assert seen == all_names
     assert hand.stats().succeeded == 10_000
 
@@ -70,7 +72,7 @@ def test_many_big_results_come_over_several_answers(hand: Hand) -> None:
     seen: list[str] = []
     add = [hand.id(name) for name in "abcdef"]
     while len(seen) < 6:
-        reply = hand.broker.call(c.Wait(watch=1, add=add, wait=20))
+        reply = hand.broker.call(Wait(watch=1, add=add, wait=20))
         add = []
         seen += [end.id for end in reply.finished if len(end.value or b"") == 3 * 2**20]
         assert reply.pending == 6 - len(seen)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from taskq.engine import commands as c
+from taskq.protocol.consuming import Heartbeat, Leave, Report, Settle
+from taskq.protocol.operating import Control, GetStats, Peek
+from taskq.protocol.producing import Cancel, Inspect
+from taskq.protocol.values import Abandon, Progress, WorkerInfo
 from tests.conformance.hand import Hand
 from tests.support import wait_until
 
@@ -12,17 +15,17 @@ def test_cancel_what_waits_and_ask_what_runs(hand: Hand) -> None:
     hand.enqueue("running")
     (message,) = hand.claim(worker)
     hand.enqueue("waiting")
-    beat = c.Heartbeat(worker=f"w-{hand.queue}-default", info=c.WorkerInfo(), wait=30)
+    beat = Heartbeat(worker=f"w-{hand.queue}-default", info=WorkerInfo(), wait=30)
     launcher.send(beat)
-    reply = hand.broker.call(c.Cancel([hand.id("running"), hand.id("waiting")]))
+    reply = hand.broker.call(Cancel([hand.id("running"), hand.id("waiting")]))
     assert (reply.cancelled, reply.asked) == ([hand.id("waiting")], [hand.id("running")])
     assert launcher.receive(beat).cancel == [message.receipt]
-    worker.call(c.Settle([c.Abandon(message.receipt, message.id)]))
+    worker.call(Settle([Abandon(message.receipt, message.id)]))
     assert (hand.end("running").state, hand.end("waiting").state) == ("cancelled", "cancelled")
 
 
 def test_expiry(hand: Hand) -> None:
-    now = hand.broker.call(c.GetStats()).broker.now
+    now = hand.broker.call(GetStats()).broker.now
     hand.enqueue("a", expires_at=now + 0.05)
     assert hand.end("a").state == "expired"
     assert hand.claim(hand.consumer()) == []
@@ -46,19 +49,19 @@ def test_results_outlive_their_ttl_by_nothing(hand: Hand) -> None:
 def test_pause_resume_purge_and_peek(hand: Hand) -> None:
     worker = hand.consumer()
     hand.enqueue("a", "b")
-    hand.broker.call(c.Control(queue=hand.queue, action="pause"))
+    hand.broker.call(Control(queue=hand.queue, action="pause"))
     assert hand.claim(worker) == []
     assert hand.stats().paused
-    peeked = hand.broker.call(c.Peek(queue=hand.queue)).messages
+    peeked = hand.broker.call(Peek(queue=hand.queue)).messages
     assert [(preview.id, preview.size) for preview in peeked] == [
         (hand.id("a"), 7),
         (hand.id("b"), 7),
     ]
     parked = hand.claiming(n=1, wait=30)
     worker.send(parked)
-    hand.broker.call(c.Control(queue=hand.queue, action="resume"))
+    hand.broker.call(Control(queue=hand.queue, action="resume"))
     assert hand.names(worker.receive(parked).messages) == ["a"]
-    assert hand.broker.call(c.Control(queue=hand.queue, action="purge")).count == 1
+    assert hand.broker.call(Control(queue=hand.queue, action="purge")).count == 1
     assert hand.end("b").state == "unknown"
 
 
@@ -78,16 +81,16 @@ def test_stats_and_inspect(hand: Hand) -> None:
     hand.enqueue("a", "b", priority=1)
     hand.enqueue("later", delay=1000)
     (message,) = hand.claim(worker, 1)
-    worker.call(c.Report(message.receipt, c.Progress(1, 2, "half")))
+    worker.call(Report(message.receipt, Progress(1, 2, "half")))
     stats = hand.stats()
     assert (stats.ready, stats.scheduled, stats.leased, stats.consumers) == (1, 1, 1, 1)
     assert stats.bytes == 3 * len(b"payload")
-    (job,) = hand.broker.call(c.Inspect(hand.id("a"))).jobs
+    (job,) = hand.broker.call(Inspect(hand.id("a"))).jobs
     assert (job.state, job.priority, job.attempts) == ("leased", 1, 1)
     assert job.worker == f"w-{hand.queue}-default"
     assert job.progress is not None
     assert job.progress.note == "half"
-    workers = {entry.name: entry for entry in hand.broker.call(c.GetStats()).workers}
+    workers = {entry.name: entry for entry in hand.broker.call(GetStats()).workers}
     assert workers[f"w-{hand.queue}-default"].leased == 1
 
 
@@ -95,5 +98,5 @@ def test_leave_returns_everything(hand: Hand) -> None:
     worker = hand.consumer()
     hand.enqueue("a")
     hand.claim(worker)
-    assert hand.broker.call(c.Leave(f"w-{hand.queue}-default")).count == 1
+    assert hand.broker.call(Leave(f"w-{hand.queue}-default")).count == 1
     assert hand.state("a") == "ready"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from taskq.engine import commands as c
+from taskq.protocol.operating import GetStats
+from taskq.protocol.producing import Unwatch, Wait
 from tests.conformance.hand import Hand
 
 
@@ -24,10 +25,10 @@ def test_a_parked_claim_gets_what_falls_due(hand: Hand) -> None:
 
 
 def test_an_eta_is_never_early(hand: Hand) -> None:
-    eta = hand.broker.call(c.GetStats()).broker.now + 0.1
+    eta = hand.broker.call(GetStats()).broker.now + 0.1
     hand.enqueue("a", eta_at=eta)
     assert hand.names(hand.claim(hand.consumer(), wait=20)) == ["a"]
-    assert hand.broker.call(c.GetStats()).broker.now >= eta
+    assert hand.broker.call(GetStats()).broker.now >= eta
 
 
 def test_a_claim_that_finds_nothing_says_so_in_time(hand: Hand) -> None:
@@ -50,7 +51,7 @@ def test_a_wait_is_answered_by_a_worker_in_another_thread(hand: Hand) -> None:
     add = [hand.id("a"), hand.id("b")]
     seen: dict[str, bytes | None] = {}
     while len(seen) < 2:
-        reply = hand.broker.call(c.Wait(watch=1, add=add, wait=20))
+        reply = hand.broker.call(Wait(watch=1, add=add, wait=20))
         seen |= {end.id: end.value for end in reply.finished}
         add = []
     assert seen == {id: id.encode() for id in (hand.id("a"), hand.id("b"))}
@@ -58,9 +59,9 @@ def test_a_wait_is_answered_by_a_worker_in_another_thread(hand: Hand) -> None:
 
 def test_a_wait_that_runs_out_tells_of_the_unconsumed_queue(hand: Hand) -> None:
     hand.enqueue("a")
-    reply = hand.broker.call(c.Wait(watch=1, add=[hand.id("a")], wait=0.05))
+    reply = hand.broker.call(Wait(watch=1, add=[hand.id("a")], wait=0.05))
     assert (reply.finished, reply.pending, reply.unconsumed) == ([], 1, [hand.queue])
-    hand.broker.call(c.Unwatch(watch=1))
+    hand.broker.call(Unwatch(watch=1))
 
 
 def test_a_wait_for_an_unknown_id(hand: Hand) -> None:

@@ -16,8 +16,9 @@ from types import TracebackType
 
 from taskq import TaskQueue
 from taskq.codec.ref import CallRef
-from taskq.engine.commands import Ping, Wait
 from taskq.errors import TaskqError
+from taskq.protocol.operating import Ping
+from taskq.protocol.producing import Wait
 from tests.broker_process import ROOT, BrokerProcess
 from tests.crash.chaos_app import BULK, LEASE
 from tests.crash.history import VARIABLE, Ending, History, read

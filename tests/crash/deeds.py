@@ -6,16 +6,20 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from taskq.backends.channel import Channel
-from taskq.engine import commands as c
 from taskq.engine.engine import Engine
 from taskq.errors import UnknownMessage
 from taskq.journal import open_journal
+from taskq.protocol.base import Request
+from taskq.protocol.consuming import Claim, Register, Settle
+from taskq.protocol.operating import GetStats, Peek
+from taskq.protocol.producing import Enqueue, Inspect, Unwatch, Wait
+from taskq.protocol.values import Ack, Call, ErrorInfo, Fail, Options
 
 
 class Deed(Protocol):
     """One request, made anew for each round under names of its own."""
 
-    def prepare(self, channel: Channel, number: int) -> c.Request[Any]:
+    def prepare(self, channel: Channel, number: int) -> Request[Any]:
         """Bring about what the request needs, and return it."""
         ...
 
@@ -36,7 +40,7 @@ class EnqueueDeed:
     def __init__(self, count: int = 1, size: int = 10, new_queue: bool = True) -> None:
         self._count, self._size, self._new_queue = count, size, new_queue
 
-    def prepare(self, channel: Channel, number: int) -> c.Enqueue:
+    def prepare(self, channel: Channel, number: int) -> Enqueue:
         if not self._new_queue:
             channel.call(enqueue("q", f"before {number}"))
         return self._request(number)
@@ -48,10 +52,10 @@ class EnqueueDeed:
         assert there in ([], ids), "a part of a request"
         assert there or not answered, "acknowledged and lost"
         assert channel.call(request).existing == there
-        waiting = channel.call(c.Peek(request.queue, limit=100_000)).messages
+        waiting = channel.call(Peek(request.queue, limit=100_000)).messages
         assert sorted(each.id for each in waiting if each.id in ids) == sorted(ids)
 
-    def _request(self, number: int) -> c.Enqueue:
+    def _request(self, number: int) -> Enqueue:
         ids = [f"{number}-{index}" for index in range(self._count)]
         return enqueue(f"q{number}" if self._new_queue else "q", *ids, size=self._size)
 
@@ -62,11 +66,11 @@ class SettleDeed:
     def __init__(self) -> None:
         self._receipts: list[int] = []
 
-    def prepare(self, channel: Channel, number: int) -> c.Settle:
+    def prepare(self, channel: Channel, number: int) -> Settle:
         ids = self._ids(number)
         channel.call(enqueue(f"q{number}", *ids))
         channel.call(self._registration(number))
-        claimed = channel.call(c.Claim([f"q{number}"], 3, 0)).messages
+        claimed = channel.call(Claim([f"q{number}"], 3, 0)).messages
         assert [message.id for message in claimed] == ids
         self._receipts = [message.receipt for message in claimed]
         return self._request(number)
@@ -81,22 +85,22 @@ class SettleDeed:
         assert channel.call(self._request(number)).rejected == []
         assert [states(channel, id) for id in ids] == ends
         self._check_results(channel, ids, finished=True)
-        stats = channel.call(c.GetStats()).queues
+        stats = channel.call(GetStats()).queues
         (group,) = (each for each in stats if each.queue == f"q{number}")
         assert (group.succeeded, group.dead, group.failed, group.leased) == (1, 1, 2, 0)
 
     def _check_results(self, channel: Channel, ids: list[str], finished: bool) -> None:
         """A result exists exactly where the message has finished."""
-        waited = channel.call(c.Wait(watch=1, add=ids, wait=0))
+        waited = channel.call(Wait(watch=1, add=ids, wait=0))
         values = {each.id: each.value for each in waited.finished}
         assert values == ({ids[0]: b"42", ids[2]: None} if finished else {})
-        channel.call(c.Unwatch(watch=1))
+        channel.call(Unwatch(watch=1))
 
     def _ids(self, number: int) -> list[str]:
         return [f"{number}-ack", f"{number}-retry", f"{number}-bury"]
 
-    def _registration(self, number: int) -> c.Register:
-        return c.Register(
+    def _registration(self, number: int) -> Register:
+        return Register(
             worker=f"w{number}",
             consumer="c",
             group="default",
@@ -104,22 +108,22 @@ class SettleDeed:
             holding=self._receipts,
         )
 
-    def _request(self, number: int) -> c.Settle:
+    def _request(self, number: int) -> Settle:
         ack, retry, bury = zip(self._receipts, self._ids(number), strict=True)
-        error = c.ErrorInfo("builtins.ValueError", "no")
-        return c.Settle(
+        error = ErrorInfo("builtins.ValueError", "no")
+        return Settle(
             [
-                c.Ack(*ack, value=b"42"),
-                c.Fail(*retry, error=error, delay=3600),
-                c.Fail(*bury, error=error, final=True),
+                Ack(*ack, value=b"42"),
+                Fail(*retry, error=error, delay=3600),
+                Fail(*bury, error=error, final=True),
             ]
         )
 
 
-def enqueue(queue: str, *ids: str, size: int = 10, delay: float = 0.0, **options: Any) -> c.Enqueue:
+def enqueue(queue: str, *ids: str, size: int = 10, delay: float = 0.0, **options: Any) -> Enqueue:
     """Messages with one retry each."""
-    calls = [c.Call(id, b"p" * size) for id in ids]
-    return c.Enqueue(queue, "task", c.Options(retries=1, **options), calls, delay=delay)
+    calls = [Call(id, b"p" * size) for id in ids]
+    return Enqueue(queue, "task", Options(retries=1, **options), calls, delay=delay)
 
 
 def load(directory: Path, durability: str = "fsync") -> Engine:
@@ -136,6 +140,6 @@ def load(directory: Path, durability: str = "fsync") -> Engine:
 def states(channel: Channel, id: str) -> list[str]:
     """The state of a message in each group; empty where it is not known."""
     try:
-        return [job.state for job in channel.call(c.Inspect(id)).jobs]
+        return [job.state for job in channel.call(Inspect(id)).jobs]
     except UnknownMessage:
         return []

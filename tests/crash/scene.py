@@ -12,7 +12,7 @@ from collections import Counter
 from pathlib import Path
 
 from taskq import TaskQueue
-from taskq.engine.commands import Ping
+from taskq.protocol.operating import Ping
 from tests.crash import app
 from tests.support import wait_until
 

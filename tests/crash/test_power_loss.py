@@ -20,8 +20,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from taskq.engine import commands as c
 from taskq.engine.engine import Engine
+from taskq.protocol.consuming import Claim, Register, Settle
+from taskq.protocol.values import Ack, Delivered, ErrorInfo, Fail, Outcome
 from tests.crash.deeds import enqueue, load, states
 from tests.crash.disk import TRACING, Disk, Event, part, put, read_trace
 from tests.crash.victim import Victim, needs_strace
@@ -59,7 +60,7 @@ def record(base: Path, durability: str) -> Recording:
     try:
         victim.start(*TRACING, "-o", str(victim.trace))
         channel = victim.connect()
-        channel.call(c.Register(worker="w", consumer="c", group="default", queues=["q"]))
+        channel.call(Register(worker="w", consumer="c", group="default", queues=["q"]))
         for number in range(ROUNDS):
             ids = [f"{number}-{name}" for name in ENDS]
             for request in (
@@ -68,8 +69,8 @@ def record(base: Path, durability: str) -> Recording:
             ):
                 channel.call(request)
                 asked[request.rid] = {call.id: "there" for call in request.calls}
-            claimed = channel.call(c.Claim(["q"], 3, 0)).messages
-            settle = c.Settle([outcome(message) for message in claimed])
+            claimed = channel.call(Claim(["q"], 3, 0)).messages
+            settle = Settle([outcome(message) for message in claimed])
             channel.call(settle)
             asked[settle.rid] = dict(zip(ids, ENDS, strict=True))
         os.kill(int((victim.directory / "lock").read_text()), signal.SIGTERM)
@@ -79,15 +80,15 @@ def record(base: Path, durability: str) -> Recording:
         victim.close()
 
 
-def outcome(message: c.Delivered) -> c.Outcome:
-    error = c.ErrorInfo("builtins.ValueError", "no")
+def outcome(message: Delivered) -> Outcome:
+    error = ErrorInfo("builtins.ValueError", "no")
     match message.id.partition("-")[2]:
         case "succeeded":
-            return c.Ack(message.receipt, message.id, b"result")
+            return Ack(message.receipt, message.id, b"result")
         case "scheduled":
-            return c.Fail(message.receipt, message.id, error, delay=3600)
+            return Fail(message.receipt, message.id, error, delay=3600)
         case _:
-            return c.Fail(message.receipt, message.id, error, final=True)
+            return Fail(message.receipt, message.id, error, final=True)
 
 
 def answered(event: Event) -> int | None:

@@ -19,10 +19,13 @@ import pytest
 
 from taskq.backends import embedded
 from taskq.backends.embedded import EmbeddedBroker
-from taskq.broker.directory import starting
-from taskq.cli.processes import is_alive
-from taskq.engine import commands as c
+from taskq.cli.support.processes import is_alive
 from taskq.errors import BrokerTimeout, BrokerUnavailable
+from taskq.protocol.consuming import Claim, Reap, Register, Settle
+from taskq.protocol.operating import GetStats, Ping
+from taskq.protocol.producing import Inspect, Wait
+from taskq.protocol.values import Ack
+from taskq.transport.directory import starting
 from tests.crash.deeds import enqueue
 from tests.crash.victim import ROOT, Victim
 from tests.support import LONG, long_only, wait_until
@@ -51,14 +54,14 @@ def test_14_counts_survive_a_crash_loop_and_the_journal_stays_bounded(victim: Vi
     for number in range(CRASHES):
         ids = [f"{number}-{index}" for index in range(40)]
         channel.call(enqueue("q", *ids, size=5000, result_ttl=0))
-        channel.call(c.Register(worker="w", consumer="c", group="default", queues=["q"]))
-        claimed = channel.call(c.Claim(["q"], 40, 0)).messages
-        channel.call(c.Settle([c.Ack(each.receipt, each.id, b"r") for each in claimed]))
+        channel.call(Register(worker="w", consumer="c", group="default", queues=["q"]))
+        claimed = channel.call(Claim(["q"], 40, 0)).messages
+        channel.call(Settle([Ack(each.receipt, each.id, b"r") for each in claimed]))
         victim.kill()
         sizes.append(sum(file.stat().st_size for file in victim.directory.glob("journal.*")))
         victim.start()
         channel = victim.connect()
-        stats = channel.call(c.GetStats())
+        stats = channel.call(GetStats())
         assert stats.broker.acknowledged == 3 + 40 * (number + 1)
         groups = {each.queue: each for each in stats.queues}
         assert groups["q"].succeeded == 40 * (number + 1)
@@ -72,16 +75,16 @@ def test_14_deliveries_are_counted_through_a_crash_loop(victim: Victim) -> None:
     channel = victim.connect()
     channel.call(enqueue("q", "poison", max_deliveries=6))
     for number in range(1, 7):
-        registration = c.Register(worker="w", consumer="c", group="default", queues=["q"])
+        registration = Register(worker="w", consumer="c", group="default", queues=["q"])
         channel.call(registration)
-        (claimed,) = channel.call(c.Claim(["q"], 1, 0)).messages
+        (claimed,) = channel.call(Claim(["q"], 1, 0)).messages
         victim.kill()
         victim.start()
         channel = victim.connect()
         registration.holding = [claimed.receipt]  # the worker lived on, and is about to die
         channel.call(registration)
-        channel.call(c.Reap("w", "c", running=[claimed.receipt], reason="killed"))
-        (job,) = channel.call(c.Inspect("poison")).jobs
+        channel.call(Reap("w", "c", running=[claimed.receipt], reason="killed"))
+        (job,) = channel.call(Inspect("poison")).jobs
         assert job.deliveries == number
     assert job.state == "dead"
 
@@ -133,7 +136,7 @@ def test_15_a_client_waits_for_a_broker_that_is_starting(halted: Victim) -> None
 
     def ask() -> None:
         broker = EmbeddedBroker(halted.directory)
-        answers.append(broker.call(c.Ping()).pid)
+        answers.append(broker.call(Ping()).pid)
         broker.close()
 
     client = threading.Thread(target=ask)
@@ -158,7 +161,7 @@ def test_15_a_million_messages_at_the_start(short_dir: Path) -> None:
             began = time.monotonic()
             victim.start()
             seconds[count] = time.monotonic() - began
-            assert victim.connect().call(c.GetStats()).broker.messages == count
+            assert victim.connect().call(GetStats()).broker.messages == count
         finally:
             victim.close()
     print(seconds)
@@ -171,10 +174,12 @@ PROGRAM = """
 import signal, sys
 from pathlib import Path
 from taskq.backends.embedded import EmbeddedBroker
-from taskq.engine import commands as c
+from taskq.protocol.operating import Ping
+from taskq.protocol.producing import Enqueue
+from taskq.protocol.values import Call, Options
 broker = EmbeddedBroker(Path(sys.argv[1]), idle_exit=0.5)
-broker.call(c.Enqueue("q", "task", c.Options(), [c.Call("a", b"")]))
-print(broker.call(c.Ping()).pid, flush=True)
+broker.call(Enqueue("q", "task", Options(), [Call("a", b"")]))
+print(broker.call(Ping()).pid, flush=True)
 signal.pause()
 """
 
@@ -190,18 +195,18 @@ def test_10_the_broker_of_a_killed_program_leaves_when_nobody_needs_it(short_dir
     assert program.stdout is not None
     pid = int(program.stdout.readline())
     other = EmbeddedBroker(directory, autostart=False)
-    assert other.call(c.Ping()).pid == pid
+    assert other.call(Ping()).pid == pid
     os.killpg(program.pid, signal.SIGKILL)
     program.communicate()
-    assert other.call(c.Ping()).pid == pid  # it is not that program's alone
+    assert other.call(Ping()).pid == pid  # it is not that program's alone
     assert is_alive(pid)
     other.close()
     wait_until(lambda: not is_alive(pid))
     with pytest.raises(BrokerUnavailable):
         other.connect(patience=0)
     again = EmbeddedBroker(directory, idle_exit=0.1)
-    assert [each.ready for each in again.call(c.GetStats()).queues] == [1]
-    pid = again.call(c.Ping()).pid
+    assert [each.ready for each in again.call(GetStats()).queues] == [1]
+    pid = again.call(Ping()).pid
     again.close()
     wait_until(lambda: not is_alive(pid))
 
@@ -234,10 +239,10 @@ def test_36_ten_thousand_waiters_raise_when_the_broker_is_gone(victim: Victim) -
 
     def wait_for_it() -> None:
         channel = EmbeddedBroker(victim.directory, autostart=False).connect(patience=0.5)
-        waits = [c.Wait(watch=n, add=["never"], wait=3600) for n in range(100)]
+        waits = [Wait(watch=n, add=["never"], wait=3600) for n in range(100)]
         for wait in waits:
             channel.send(wait)
-        channel.call(c.Ping())  # so they have all arrived
+        channel.call(Ping())  # so they have all arrived
         parked.wait()
         for wait in waits:
             try:

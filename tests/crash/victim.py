@@ -14,8 +14,9 @@ import pytest
 
 from taskq.backends.channel import Channel
 from taskq.backends.embedded import EmbeddedBroker
-from taskq.engine.commands import Ping, Request
 from taskq.errors import BrokerUnavailable
+from taskq.protocol.base import Request
+from taskq.protocol.operating import Ping
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT = 30.0

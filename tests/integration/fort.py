@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from taskq.broker.server import connect
-from taskq.broker.wire import MAX_REPLY, FrameReader, decode_reply, encode
-from taskq.engine.commands import AnyReply, Ping, Pong, Request
+from taskq.protocol.base import Request
+from taskq.protocol.frames import MAX_REPLY, AnyReply, FrameReader, decode_reply, encode
+from taskq.protocol.operating import Ping, Pong
 from tests.support import short_directory
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -1,6 +1,6 @@
 """Requests as only a hostile or broken client makes them: of the right shape, or nearly so.
 
-The strategies follow the types of `taskq.engine.commands`: each field gets a value of its type that
+The strategies follow the types of `taskq.protocol`: each field gets a value of its type that
 nobody would send. What comes out is MessagePack, without a header.
 """
 
@@ -12,8 +12,8 @@ import msgspec
 from hypothesis import strategies as st
 from msgspec import inspect
 
-from taskq.engine import commands
-from taskq.engine.retry import Backoff
+from taskq.protocol.backoff import Backoff
+from taskq.protocol.frames import AnyRequest
 
 FLOATS = [0.0, 0.001, 1.0, 60.0, -1.0, 1e-300, 1e300, float("inf"), float("-inf"), float("nan")]
 INTEGERS = [0, 1, 2, 3, -1, 2**31, 2**53, 2**63 - 1, -(2**63), 2**64 - 1]
@@ -60,7 +60,7 @@ def _of_struct(found: inspect.StructType) -> st.SearchStrategy[list[Any]]:
     return st.tuples(*head, *(_of_type(field.type) for field in found.fields)).map(list)
 
 
-_FOUND = inspect.multi_type_info(get_args(commands.AnyRequest))
+_FOUND = inspect.multi_type_info(get_args(AnyRequest))
 _parts = st.one_of([_of_struct(each) for each in _FOUND if isinstance(each, inspect.StructType)])
 
 well_typed: st.SearchStrategy[bytes] = _parts.map(msgspec.msgpack.encode)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from taskq.engine.commands import Ping
+from taskq.protocol.operating import Ping
 from tests.integration import worker_app as app
 from tests.support import wait_until
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from taskq.cli.processes import is_alive
+from taskq.cli.support.processes import is_alive
 from tests.support import short_directory, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from taskq.cli.benchmark.figures import KINDS
-from taskq.cli.processes import is_alive
+from taskq.cli.support.processes import is_alive
 from tests.integration.terminal import Terminal, open_terminal
 from tests.support import wait_until
 

@@ -20,17 +20,6 @@ import pytest
 from taskq.backends import connect
 from taskq.backends.embedded import EmbeddedBroker
 from taskq.broker.manager import BrokerManager, Settings
-from taskq.engine.commands import (
-    Call,
-    Claim,
-    Enqueue,
-    GetStats,
-    Options,
-    Ping,
-    Pong,
-    Register,
-    Wait,
-)
 from taskq.errors import (
     AuthenticationFailed,
     BrokerRunning,
@@ -38,6 +27,10 @@ from taskq.errors import (
     BrokerUnavailable,
     TaskqError,
 )
+from taskq.protocol.consuming import Claim, Register
+from taskq.protocol.operating import GetStats, Ping, Pong
+from taskq.protocol.producing import Enqueue, Wait
+from taskq.protocol.values import Call, Options
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from taskq import ResultHandle, Task, TaskQueue, errors
-from taskq.engine.commands import Ping
+from taskq.protocol.operating import Ping
 from tests.integration.mounts import mounted_disk
 from tests.support import wait_until
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from taskq.backends.embedded import EmbeddedBroker
-from taskq.cli.processes import is_alive
-from taskq.engine.commands import Ping
+from taskq.cli.support.processes import is_alive
+from taskq.protocol.operating import Ping
 from tests.integration.mounts import mounted_disk
 from tests.integration.terminal import Terminal, open_terminal
 from tests.support import wait_until

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from taskq.engine.commands import Ping
+from taskq.protocol.operating import Ping
 from tests.crash.scene import ROOT, is_alive
 from tests.integration import fairness_app as app
 from tests.support import wait_until

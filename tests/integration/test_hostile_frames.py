@@ -18,9 +18,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from taskq.broker import handshake
-from taskq.broker.wire import MAX_FRAME, frame
-from taskq.engine.commands import Failed
+from taskq.protocol.base import Failed
+from taskq.protocol.frames import MAX_FRAME, frame
+from taskq.transport import handshake
 from tests.integration.fort import ROOT, Fort, Insider, besieged, last_words
 from tests.integration.nasty import ill_typed, mangled, well_typed
 from tests.support import wait_until

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from taskq.engine.commands import Ping
+from taskq.protocol.operating import Ping
 from tests.crash.scene import children_of, is_alive
 from tests.integration import worker_app as app
 from tests.support import wait_until

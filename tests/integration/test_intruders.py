@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from taskq.broker import handshake
 from taskq.broker.server import connect
-from taskq.broker.wire import FrameReader, encode, frame
-from taskq.engine.commands import GetStats, Ping, Pong
 from taskq.errors import AuthenticationFailed, ProtocolError, TaskqError
+from taskq.protocol.frames import FrameReader, encode, frame
+from taskq.protocol.operating import GetStats, Ping, Pong
+from taskq.transport import handshake
 from tests.integration.fort import ROOT, Fort, besieged, free_port, is_over, last_words
 from tests.support import short_directory, wait_until
 

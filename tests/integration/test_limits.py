@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from taskq.engine.commands import GetStats, Stats
+from taskq.protocol.operating import GetStats, Stats
 from tests.integration.terminal import Terminal, open_terminal
 from tests.support import wait_until
 

@@ -14,8 +14,10 @@ import pytest
 from taskq import backends
 from taskq.backends.port import Connection
 from taskq.client import waiting
-from taskq.engine.commands import Call, Enqueue, GetStats, Inspect, Options, Ping
 from taskq.errors import BrokerTimeout
+from taskq.protocol.operating import GetStats, Ping
+from taskq.protocol.producing import Enqueue, Inspect
+from taskq.protocol.values import Call, Options
 from tests.broker_process import BrokerProcess
 from tests.integration import worker_app as app
 from tests.integration.pool import PATIENCE, Place
@@ -166,7 +168,7 @@ def test_35_a_reset_at_any_byte_gives_every_call_its_own_reply(
     monkeypatch: pytest.MonkeyPatch,
     direction: str,
 ) -> None:
-    monkeypatch.setattr("taskq.backends.redial.FIRST_DELAY", 0.001)
+    monkeypatch.setattr("taskq.backends.reconnect.FIRST_DELAY", 0.001)
     sent = 0
 
     def converse() -> None:

@@ -10,7 +10,7 @@ import os
 import time
 from pathlib import Path
 
-from taskq.engine.commands import Ping
+from taskq.protocol.operating import Ping
 from tests.integration import worker_app as app
 from tests.integration.gauges import Usage, children_of, usage_of
 from tests.integration.pool import PATIENCE, Place, on_linux

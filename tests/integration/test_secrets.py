@@ -14,10 +14,10 @@ from pathlib import Path
 import pytest
 
 from taskq import TaskQueue
-from taskq.broker.directory import BrokerDirectory
-from taskq.broker.keys import payload_key
 from taskq.broker.manager import BrokerManager, Settings
 from taskq.errors import AuthenticationFailed
+from taskq.transport.directory import BrokerDirectory
+from taskq.transport.keys import payload_key
 from tests.integration.fort import ROOT
 from tests.integration.terminal import Terminal, open_terminal
 from tests.support import short_directory

@@ -18,11 +18,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from taskq.broker.keys import payload_key
 from taskq.codec.envelope import HEAD, Codec
-from taskq.engine.commands import Call, Enqueue, Options, Ping
 from taskq.errors import TamperedPayload
 from taskq.journal.sqlite import FILE
+from taskq.protocol.operating import Ping
+from taskq.protocol.producing import Enqueue
+from taskq.protocol.values import Call, Options
+from taskq.transport.keys import payload_key
 from tests.crash.scene import is_alive
 from tests.integration import worker_app as app
 from tests.integration.gauges import usage_of

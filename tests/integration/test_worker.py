@@ -11,8 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from taskq.engine.commands import Call, Enqueue, Options, Ping
 from taskq.errors import TaskCancelled, TaskTimeout, WorkerLost
+from taskq.protocol.operating import Ping
+from taskq.protocol.producing import Enqueue
+from taskq.protocol.values import Call, Options
 from tests.integration import worker_app as app
 from tests.integration.pool import APP, PATIENCE, ROOT, Place, is_alive, on_linux
 from tests.support import wait_until

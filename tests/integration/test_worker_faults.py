@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from taskq import ResultHandle
-from taskq.engine.commands import Call, Enqueue, Options
 from taskq.errors import PayloadTooLarge, SerializationError, TaskFailed, WorkerLost
+from taskq.protocol.producing import Enqueue
+from taskq.protocol.values import Call, Options
 from tests.integration import worker_app as app
 from tests.integration.pool import PATIENCE, ROOT, Place
 from tests.support import wait_until

@@ -5,8 +5,10 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
-from taskq.engine import commands as c
 from taskq.engine.capacity import Capacity
+from taskq.protocol.consuming import Claim, Leave, Reap
+from taskq.protocol.producing import Enqueue
+from taskq.protocol.values import Call, ErrorInfo, Fail, Options
 from tests.property.stage import (
     WAITER,
     WORKERS,
@@ -25,7 +27,7 @@ class Failing(Stage):
         actor = self.pick_actor(pick)
         assert actor is not None
         running = sorted(actor.hand)[:: 1 + every % 3]
-        request = c.Reap(
+        request = Reap(
             worker=actor.worker,
             consumer=actor.consumer,
             running=running,
@@ -44,7 +46,7 @@ class Failing(Stage):
     def _time_out(self, actor: Actor, receipt: int) -> None:
         lease = self.ledger.leases.get(receipt)
         if lease is not None and lease.consumer.name == actor.consumer:
-            failure = c.Fail(receipt, lease.message.id, c.ErrorInfo("TaskTimeout", ""))
+            failure = Fail(receipt, lease.message.id, ErrorInfo("TaskTimeout", ""))
             self.model.settled(failure, lease.group.name, self.bench.now)
 
     @rule(
@@ -66,7 +68,7 @@ class Failing(Stage):
 
     def leave(self, worker: str) -> None:
         self.hand_back(worker, None, [])
-        self.bench.call(c.Leave(worker=worker), WAITER)
+        self.bench.call(Leave(worker=worker), WAITER)
         for actor in self.actors:
             if actor.worker == worker:
                 actor.registered, actor.parked = False, 0
@@ -99,11 +101,11 @@ class Failing(Stage):
         """
         self.collect()
         actor = self.pick_actor(pick, registered=True)
-        enqueue = c.Enqueue("q", "known", c.Options(), [c.Call(f"m{pick % 70}", b"in flight")])
+        enqueue = Enqueue("q", "known", Options(), [Call(f"m{pick % 70}", b"in flight")])
         enqueued = self.try_to_enqueue(enqueue)
         claimed = 0
         if actor is not None:
-            claim = c.Claim(queues=list(actor.queues), n=2, wait=0)
+            claim = Claim(queues=list(actor.queues), n=2, wait=0)
             claimed = self.bench.apply(claim, actor.session)
         if committed:
             if enqueued is not None:

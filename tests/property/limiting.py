@@ -10,7 +10,10 @@ from typing import NamedTuple
 from hypothesis import strategies as st
 from hypothesis.stateful import invariant, precondition, rule
 
-from taskq.engine import commands as c
+from taskq.protocol.base import Failed
+from taskq.protocol.operating import Limit
+from taskq.protocol.producing import Enqueue, Enqueued
+from taskq.protocol.values import Call, Options
 from tests.property.room import check_nobody_waits_in_vain, fits_broker, fits_queue, must_refuse
 from tests.property.stage import QUEUES, TASKS, Stage, picks, task_options
 
@@ -21,7 +24,7 @@ PRODUCERS = 700  # sessions of producers that wait, from here on
 class Part(NamedTuple):
     """One call that was taken; `known` has its id if that was known."""
 
-    request: c.Enqueue
+    request: Enqueue
     known: list[str]
 
 
@@ -31,7 +34,7 @@ class Waiting:
 
     rid: int
     session: int
-    request: c.Enqueue
+    request: Enqueue
     deadline: float
     taken: int = 0
     existing: int = 0
@@ -46,7 +49,7 @@ class Waiting:
             # of two calls with one id in a request, the first may be new
             again = known[:1] == [call.id] and ids[position:].count(call.id) == known.count(call.id)
             yield Part(
-                c.Enqueue(request.queue, request.task, request.options, [call]),
+                Enqueue(request.queue, request.task, request.options, [call]),
                 [known.pop(0)] if again else [],
             )
         assert not known, f"9: {known} were said to be known"
@@ -63,7 +66,7 @@ class Limiting(Stage):
     )
     def limit(self, queue: str, messages: int | None, size: int | None) -> None:
         old = self.ledger.queue(queue).capacity if queue in self.ledger.queues else (0, 0)
-        self.bench.apply(c.Limit(queue, messages, size))
+        self.bench.apply(Limit(queue, messages, size))
         new = self.ledger.queues[queue].capacity
         asked = [
             now if now is not None else was for now, was in zip((messages, size), old, strict=True)
@@ -86,14 +89,14 @@ class Limiting(Stage):
         names: list[int],
         queue: str,
         task: str,
-        options: c.Options,
+        options: Options,
         payload: bytes,
         wait: float,
         same: bool,
     ) -> None:
         """`same`: the producer asks on a connection on which it waits already."""
-        calls = [c.Call(f"m{name}", payload) for name in names]
-        request = c.Enqueue(queue, task, options, calls, wait=wait)
+        calls = [Call(f"m{name}", payload) for name in names]
+        request = Enqueue(queue, task, options, calls, wait=wait)
         self.sessions += not same
         session = PRODUCERS + self.sessions
         self.offers.append(Waiting(0, session, request, self.bench.now + wait))
@@ -116,7 +119,7 @@ class Limiting(Stage):
         queue: str,
         most: tuple[int, int] | None,
         wait: float,
-        options: c.Options,
+        options: Options,
     ) -> None:
         """The way to what is rare by chance: large calls that wait, and small ones behind them."""
         if most is not None:
@@ -132,17 +135,17 @@ class Limiting(Stage):
         self.offers = [each for each in self.offers if each.session != session]
         self.bench.disconnect(session)
 
-    def try_to_enqueue(self, request: c.Enqueue) -> c.Enqueued | None:
+    def try_to_enqueue(self, request: Enqueue) -> Enqueued | None:
         """Without patience: the reply, or `None` for `QueueFull`, which is given when it must be."""
         full = must_refuse(self.bench.engine, request)
         rid = self.bench.apply(request)
         self.bench.deliver()
         reply = self.bench.answer(rid)
         if full:
-            assert isinstance(reply, c.Failed), "53: accepted above a limit"
+            assert isinstance(reply, Failed), "53: accepted above a limit"
             assert reply.error == "QueueFull", reply
             return None
-        assert isinstance(reply, c.Enqueued), reply
+        assert isinstance(reply, Enqueued), reply
         return reply
 
     def learn(self) -> None:
@@ -159,7 +162,7 @@ class Limiting(Stage):
             reply = self.bench.answer(waiting.rid)
             if reply is None:
                 taken, existing = live[waiting.rid]
-            elif isinstance(reply, c.Failed):
+            elif isinstance(reply, Failed):
                 assert reply.error == "QueueFull", reply
                 taken, existing = 0, []
             else:
@@ -181,7 +184,7 @@ class Limiting(Stage):
         while waiting := [queue for queue in parts.values() if queue]:
             ripe = (q for q in waiting if all(map(self._is_known, q[0].known)))
             part = next(ripe, waiting[0]).popleft()
-            self.model.enqueued(part.request, c.Enqueued(part.known), self.bench.now, engine)
+            self.model.enqueued(part.request, Enqueued(part.known), self.bench.now, engine)
             if not part.known:
                 name = part.request.queue
                 assert fits_queue(engine, name, 0, 0), "53: above the limit of the queue"

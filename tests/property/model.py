@@ -8,10 +8,11 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from taskq.engine import commands as c
 from taskq.engine.engine import Engine
 from taskq.engine.results import REMEMBERED
 from taskq.engine.states import State
+from taskq.protocol.producing import Enqueue, Enqueued
+from taskq.protocol.values import Abandon, Ack, Delivered, Options, Outcome, Release
 from tests.property.books import ABSORBING, check_groups, check_leases, check_nobody_is_forgotten
 
 
@@ -45,7 +46,7 @@ class Accepted:
     queue: str
     task: str
     payload: bytes
-    options: c.Options
+    options: Options
     due_at: float
     expires_at: float | None
     delayed: bool
@@ -65,7 +66,7 @@ class Model:
 
     # --- what is told to users --------------------------------------------------------------
 
-    def enqueued(self, request: c.Enqueue, reply: c.Enqueued, now: float, engine: Engine) -> None:
+    def enqueued(self, request: Enqueue, reply: Enqueued, now: float, engine: Engine) -> None:
         """9: an id is one message; whether it was known is told rightly."""
         existing = list(reply.existing)
         for call in request.calls:
@@ -108,7 +109,7 @@ class Model:
                 message.copies[name] = Copy(self._positions, message.due_at)
                 self.accepted[queue, name] += 1
 
-    def delivered(self, messages: list[c.Delivered], group: str, now: float) -> None:
+    def delivered(self, messages: list[Delivered], group: str, now: float) -> None:
         """3, 5, 6, 7, 9, 11: what holds for each delivery."""
         self._check_order(messages, group)
         for told in messages:
@@ -133,7 +134,7 @@ class Model:
             attempt = copy.deliveries - copy.handed_back
             assert told.attempt == attempt, f"5: attempt {told.attempt}, not {attempt}"
 
-    def _check_order(self, messages: list[c.Delivered], group: str) -> None:
+    def _check_order(self, messages: list[Delivered], group: str) -> None:
         """11: in one claim, what is due first comes first, then what was accepted first."""
         last: dict[tuple[str, int], tuple[float, int]] = {}
         lowest: dict[str, int] = {}
@@ -152,15 +153,15 @@ class Model:
         """A delivery that has ended without cost."""
         self.messages[id].copies[group].handed_back += 1
 
-    def settled(self, outcome: c.Outcome, group: str, now: float) -> set[State]:
+    def settled(self, outcome: Outcome, group: str, now: float) -> set[State]:
         """Where an outcome that came in time leads to."""
         message = self.messages[outcome.id]
         copy = message.copies[group]
-        if isinstance(outcome, c.Ack):
+        if isinstance(outcome, Ack):
             return {State.SUCCEEDED}
-        if isinstance(outcome, c.Abandon) or copy.asked:
+        if isinstance(outcome, Abandon) or copy.asked:
             return {State.CANCELLED}
-        if isinstance(outcome, c.Release):
+        if isinstance(outcome, Release):
             copy.handed_back += 1
             late = message.expires_at is not None and now >= message.expires_at
             unstarted = copy.deliveries == copy.handed_back
@@ -182,7 +183,7 @@ class Model:
         copy.replayed = True
         copy.asked = False
 
-    def lost_on_the_way(self, messages: list[c.Delivered], group: str) -> None:
+    def lost_on_the_way(self, messages: list[Delivered], group: str) -> None:
         """Deliveries that were committed and never told."""
         for told in messages:
             self.last_receipt = max(self.last_receipt, told.receipt)

@@ -8,8 +8,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from taskq import errors
-from taskq.engine import commands as c
 from taskq.engine.states import WAITING, State
+from taskq.protocol.base import Failed
+from taskq.protocol.consuming import Extend
+from taskq.protocol.operating import Control, GetStats, ListDead, PurgeDead, Replay
+from taskq.protocol.producing import Inspect
 from tests.property.stage import (
     GROUPS,
     QUEUES,
@@ -54,7 +57,7 @@ class Operating(Stage):
         if self.ledger.leases:
             receipts = sorted(self.ledger.leases)
             receipt = receipts[pick % len(receipts)]
-            self.bench.call(c.Extend(receipt=receipt, seconds=wanted), WAITER)
+            self.bench.call(Extend(receipt=receipt, seconds=wanted), WAITER)
             self._secure(receipt, wanted)
             self.pass_time(wanted / 2 if pick % 2 else 0.0)
 
@@ -77,7 +80,7 @@ class Operating(Stage):
             and entry.state in WAITING
         ]
         try:
-            reply = self.bench.call(c.Control(queue=queue, group=group, action=action))
+            reply = self.bench.call(Control(queue=queue, group=group, action=action))
         except errors.TaskqError:
             known = self.ledger.queues.get(queue)
             assert known is None or group not in known.groups
@@ -116,10 +119,10 @@ class Operating(Stage):
             if entry.group is found and entry.state not in finals
         ]
         others = snapshot(self.bench.engine)["groups"]
-        rid = self.bench.apply(c.Control(queue=queue, group=group, action="drop"))
+        rid = self.bench.apply(Control(queue=queue, group=group, action="drop"))
         if found is None or busy or group == "default":
             self.bench.tick()
-            assert isinstance(self.bench.answer(rid), c.Failed), "a group went that may not"
+            assert isinstance(self.bench.answer(rid), Failed), "a group went that may not"
             return
         now = snapshot(self.bench.engine)["groups"]
         assert now == {key: each for key, each in others.items() if key != (queue, group)}, (
@@ -143,7 +146,7 @@ class Operating(Stage):
         ]
         ids = sorted({dead[pick % len(dead)][0] for pick in picked}) if dead else []
         chosen = [(id, group) for id, group in dead if not ids or id in ids]
-        request: Any = c.PurgeDead(ids=ids) if throw_away else c.Replay(ids=ids, rate=rate)
+        request: Any = PurgeDead(ids=ids) if throw_away else Replay(ids=ids, rate=rate)
         rid = self.bench.apply(request)
         for id, group in chosen:
             if throw_away:
@@ -155,8 +158,8 @@ class Operating(Stage):
         assert self.bench.answer(rid).count == len(chosen)
 
     def look(self, pick: int) -> None:
-        self.bench.call(c.GetStats())
-        entries = self.bench.call(c.ListDead()).entries
+        self.bench.call(GetStats())
+        entries = self.bench.call(ListDead()).entries
         assert [e.last_failed_at for e in entries if e.group == "default" and e.queue == "q"] == (
             sorted(e.last_failed_at for e in entries if e.group == "default" and e.queue == "q")
         )
@@ -164,4 +167,4 @@ class Operating(Stage):
         result = None if id is None else self.ledger.results.get(id)
         told = result is not None and not result.has_expired(self.bench.now)
         if id is not None and (id in self.ledger.messages or told):
-            assert self.bench.call(c.Inspect(id=id)).jobs
+            assert self.bench.call(Inspect(id=id)).jobs

@@ -6,8 +6,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import rule
 
 from taskq import errors
-from taskq.engine import commands as c
 from taskq.engine.states import WAITING, State
+from taskq.protocol.producing import Cancel, Enqueue, Wait
+from taskq.protocol.values import Call, Finished, Options
 from tests.property.stage import (
     QUEUES,
     TASKS,
@@ -36,18 +37,18 @@ class Producing(Stage):
         names: list[int],
         queue: str,
         task: str,
-        options: c.Options,
+        options: Options,
         payload: bytes,
         delay: float,
         eta_in: float | None,
         expires_in: float | None,
     ) -> None:
         now = self.bench.now
-        request = c.Enqueue(
+        request = Enqueue(
             queue=queue,
             task=task,
             options=options,
-            calls=[c.Call(f"m{name}", payload) for name in names],
+            calls=[Call(f"m{name}", payload) for name in names],
             delay=delay,
             eta_at=None if eta_in is None else now + eta_in,
             expires_at=None if expires_in is None else now + expires_in,
@@ -64,7 +65,7 @@ class Producing(Stage):
         task=st.sampled_from(TASKS),
         options=task_options,
     )
-    def enqueue_plainly(self, names: list[int], queue: str, task: str, options: c.Options) -> None:
+    def enqueue_plainly(self, names: list[int], queue: str, task: str, options: Options) -> None:
         self.enqueue(names, queue, task, options, b"payload", 0.0, None, None)
 
     @rule(pick=picks, terminate=st.booleans())
@@ -74,7 +75,7 @@ class Producing(Stage):
             return
         waiting = self.states(id)
         try:
-            reply = self.bench.call(c.Cancel(ids=[id], terminate=terminate))
+            reply = self.bench.call(Cancel(ids=[id], terminate=terminate))
         except errors.UnknownMessage:
             assert id not in self.ledger.messages
             assert id not in self.ledger.results
@@ -90,7 +91,7 @@ class Producing(Stage):
     @rule(picked=st.lists(picks, min_size=1, max_size=4), wait=st.sampled_from([0.0, 5.0, 60.0]))
     def wait_for(self, picked: list[int], wait: float) -> None:
         add = {id for id in map(self.pick_id, picked) if id is not None}
-        rid = self.bench.apply(c.Wait(watch=1, add=sorted(add), wait=wait), WAITER)
+        rid = self.bench.apply(Wait(watch=1, add=sorted(add), wait=wait), WAITER)
         self.watched |= add
         self.heard -= add
         self.bench.tick()
@@ -103,7 +104,7 @@ class Producing(Stage):
             self.heard.add(end.id)
             self._check_end(end)
 
-    def _check_end(self, end: c.Finished) -> None:
+    def _check_end(self, end: Finished) -> None:
         message = self.ledger.messages.get(end.id)
         result = self.ledger.results.get(end.id)
         if result is not None:

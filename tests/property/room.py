@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
-from taskq.engine import commands as c
 from taskq.engine.engine import Engine
-from taskq.engine.enqueue import Offer
+from taskq.engine.enqueue import ParkedEnqueue
 from taskq.engine.group import Queue
 from taskq.engine.states import WAITING, State
+from taskq.protocol.producing import Enqueue
 
 UNFINISHED = WAITING | {State.LEASED}
 
@@ -43,7 +43,7 @@ def fits_broker(engine: Engine, count: int, size: int) -> bool:
     )
 
 
-def must_refuse(engine: Engine, request: c.Enqueue) -> bool:
+def must_refuse(engine: Engine, request: Enqueue) -> bool:
     """Whether that request, which does not wait, has to get `QueueFull`."""
     ledger = engine.ledger
     new = {
@@ -64,17 +64,17 @@ def _limited(engine: Engine) -> Iterator[Queue]:
     yield from (queue for queue in engine.ledger.queues.values() if any(queue.capacity))
 
 
-def _in_the_way(engine: Engine, offer: Offer, queue: str) -> bool:
+def _in_the_way(engine: Engine, offer: ParkedEnqueue, queue: str) -> bool:
     return offer.queue.name == queue or fits_queue(engine, offer.queue.name, 1, next_size(offer))
 
 
-def heads(engine: Engine) -> list[Offer]:
+def heads(engine: Engine) -> list[ParkedEnqueue]:
     """The first offer of each queue, in the order in which they came."""
     first = [next(iter(queue.offers)) for queue in engine.ledger.queues.values() if queue.offers]
     return sorted(first, key=lambda offer: offer.number)
 
 
-def next_size(offer: Offer) -> int:
+def next_size(offer: ParkedEnqueue) -> int:
     """Bytes of the call that waits first."""
     return len(offer.request.calls[offer.taken].payload)
 

@@ -9,10 +9,22 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant
 
-from taskq.engine import commands as c
-from taskq.engine.retry import Backoff
 from taskq.engine.states import WAITING, State
 from taskq.journal.sqlite import SqliteJournal
+from taskq.protocol.backoff import Backoff
+from taskq.protocol.consuming import Claim, Register
+from taskq.protocol.operating import Control
+from taskq.protocol.producing import Enqueue, Enqueued
+from taskq.protocol.values import (
+    Abandon,
+    Ack,
+    Delivered,
+    ErrorInfo,
+    Fail,
+    Options,
+    Outcome,
+    Release,
+)
 from tests.property.model import Model
 from tests.unit.engine.bench import Bench
 from tests.unit.engine.snapshot import snapshot
@@ -28,7 +40,7 @@ kinds = st.sampled_from(
     ["ack", "ack", "fail", "fail", "final", "later", "release", "unknown", "abandon"]
 )
 task_options = st.builds(
-    c.Options,
+    Options,
     priority=st.integers(0, 3),
     retries=st.integers(0, 2),
     backoff=st.sampled_from([Backoff(base=0), Backoff(base=1), Backoff(steps=(2.0, 5.0))]),
@@ -53,7 +65,7 @@ class Actor:
     session: int
     registered: bool = False
     parked: int = 0
-    hand: dict[int, c.Delivered] = field(default_factory=dict)
+    hand: dict[int, Delivered] = field(default_factory=dict)
 
 
 class Stage(RuleBasedStateMachine):
@@ -74,7 +86,7 @@ class Stage(RuleBasedStateMachine):
         ]
         self.secured: dict[int, float] = {}  # receipts, and until when they are promised
         self.settled: set[int] = set()  # receipts
-        self.told: list[tuple[c.Delivered, str]] = []
+        self.told: list[tuple[Delivered, str]] = []
         self.watched: set[str] = set()
         self.heard: set[str] = set()
         self.offers: list[Any] = []  # see limiting.Waiting
@@ -126,7 +138,7 @@ class Stage(RuleBasedStateMachine):
             actor.parked = 0
             self.hand_over(actor, messages)
 
-    def hand_over(self, actor: Actor, messages: list[c.Delivered]) -> None:
+    def hand_over(self, actor: Actor, messages: list[Delivered]) -> None:
         self.learn()
         queues = self.ledger.queues
         for each in {message.queue for message in messages}:
@@ -150,8 +162,8 @@ class Stage(RuleBasedStateMachine):
         self.bench.after(by)
         assert safe <= set(self.ledger.leases), "3: a lease has ended before its time"
 
-    def registration(self, actor: Actor, holding: list[int]) -> c.Register:
-        return c.Register(
+    def registration(self, actor: Actor, holding: list[int]) -> Register:
+        return Register(
             worker=actor.worker,
             consumer=actor.consumer,
             group=actor.group,
@@ -188,7 +200,7 @@ class Stage(RuleBasedStateMachine):
         actor.registered = False
         actor.parked = 0
 
-    def try_to_enqueue(self, request: c.Enqueue) -> c.Enqueued | None:
+    def try_to_enqueue(self, request: Enqueue) -> Enqueued | None:
         """See `Limiting.try_to_enqueue`; to be called before the tick.
 
         Parked claims are served in the tick: the model must know the messages by then.
@@ -223,7 +235,7 @@ class Stage(RuleBasedStateMachine):
     def _let_everything_end(self) -> None:
         """13: the faults stop, the clock goes on, and nothing waits for ever."""
         for queue in list(self.ledger.queues):
-            self.bench.call(c.Control(queue=queue, action="resume"))
+            self.bench.call(Control(queue=queue, action="resume"))
         groups = {
             (queue.name, group.name)
             for queue in self.ledger.queues.values()
@@ -240,9 +252,9 @@ class Stage(RuleBasedStateMachine):
             for actor in last:
                 self.enroll(actor, [])
                 while messages := self.bench.call(
-                    c.Claim(queues=actor.queues, n=100, wait=0), actor.session
+                    Claim(queues=actor.queues, n=100, wait=0), actor.session
                 ).messages:
-                    acks = [c.Ack(m.receipt, m.id, b"") for m in messages if not m.early]
+                    acks = [Ack(m.receipt, m.id, b"") for m in messages if not m.early]
                     assert self.bench.settle(*acks) == []
             open_ = [s for id in self.ledger.messages for s in self.states(id)]
             if all(state is State.DEAD or state not in WAITING | {State.LEASED} for state in open_):
@@ -251,16 +263,16 @@ class Stage(RuleBasedStateMachine):
         raise AssertionError("13: something waits for ever")
 
 
-def outcome_of(kind: str, message: c.Delivered) -> c.Outcome:
+def outcome_of(kind: str, message: Delivered) -> Outcome:
     receipt, id = message.receipt, message.id
-    error = c.ErrorInfo("ValueError", "no")
-    outcomes: dict[str, c.Outcome] = {
-        "ack": c.Ack(receipt, id, b"value"),
-        "fail": c.Fail(receipt, id, error),
-        "final": c.Fail(receipt, id, error, final=True),
-        "later": c.Fail(receipt, id, error, delay=7.0),
-        "release": c.Release(receipt, id),
-        "unknown": c.Release(receipt, id, unknown=True),
-        "abandon": c.Abandon(receipt, id),
+    error = ErrorInfo("ValueError", "no")
+    outcomes: dict[str, Outcome] = {
+        "ack": Ack(receipt, id, b"value"),
+        "fail": Fail(receipt, id, error),
+        "final": Fail(receipt, id, error, final=True),
+        "later": Fail(receipt, id, error, delay=7.0),
+        "release": Release(receipt, id),
+        "unknown": Release(receipt, id, unknown=True),
+        "abandon": Abandon(receipt, id),
     }
     return outcomes[kind]

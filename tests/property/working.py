@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import initialize, precondition, rule
 
 from taskq import errors
-from taskq.engine import commands as c
+from taskq.protocol.consuming import Claim, Extend, Settle
+from taskq.protocol.values import Abandon, Outcome
 from tests.property.model import ABSORBING
 from tests.property.stage import (
     GROUPS,
@@ -51,14 +52,14 @@ class Working(Stage):
     def claim(self, pick: int, n: int) -> None:
         actor = self.at_work(pick)
         actor.parked = 0
-        reply = self.bench.call(c.Claim(queues=list(actor.queues), n=n, wait=0), actor.session)
+        reply = self.bench.call(Claim(queues=list(actor.queues), n=n, wait=0), actor.session)
         assert len(reply.messages) <= n
         self.hand_over(actor, reply.messages)
 
     @rule(pick=picks, n=st.integers(1, 5))
     def park_a_claim(self, pick: int, n: int) -> None:
         actor = self.at_work(pick)
-        request = c.Claim(queues=list(actor.queues), n=n, wait=30)
+        request = Claim(queues=list(actor.queues), n=n, wait=30)
         actor.parked = self.bench.apply(request, actor.session)
         self.bench.tick()
 
@@ -87,7 +88,7 @@ class Working(Stage):
             if o.receipt in live
         }
         others = self._copies_of_other_groups(actor.group)
-        reply = self.bench.call(c.Settle(outcomes=outcomes), WAITER)
+        reply = self.bench.call(Settle(outcomes=outcomes), WAITER)
         assert not live & set(reply.rejected), "an outcome in time was refused"
         self.settled |= live
         if not self.someone_waits():
@@ -101,18 +102,18 @@ class Working(Stage):
             actor.hand.pop(outcome.receipt, None)
         if twice and outcomes and not self.someone_waits():
             before = snapshot(self.bench.engine)
-            again = self.bench.call(c.Settle(outcomes=outcomes), WAITER)
+            again = self.bench.call(Settle(outcomes=outcomes), WAITER)
             assert snapshot(self.bench.engine) == before, "4: the same outcome again"
             assert not (set(again.rejected) & live - self._seconds_of_groups(outcomes))
 
-    def _seconds_of_groups(self, outcomes: list[c.Outcome]) -> set[int]:
+    def _seconds_of_groups(self, outcomes: list[Outcome]) -> set[int]:
         """Receipts whose message is gone with another group's end: nothing is left to compare."""
         return {o.receipt for o in outcomes if o.id not in self.ledger.messages}
 
-    def _possible(self, outcome: c.Outcome) -> bool:
+    def _possible(self, outcome: Outcome) -> bool:
         """An early one is over already; abandoning is for what was cancelled."""
         delivery = self.ledger.leases.get(outcome.receipt)
-        return delivery is None or not isinstance(outcome, c.Abandon) or delivery.cancelling > 0
+        return delivery is None or not isinstance(outcome, Abandon) or delivery.cancelling > 0
 
     def _copies_of_other_groups(self, name: str) -> dict[tuple[str, str], Any]:
         return {
@@ -129,11 +130,11 @@ class Working(Stage):
             return
         message = stale[pick % len(stale)]
         before = snapshot(self.bench.engine)
-        reply = self.bench.call(c.Settle(outcomes=[outcome_of(kind, message)]), WAITER)
+        reply = self.bench.call(Settle(outcomes=[outcome_of(kind, message)]), WAITER)
         if message.receipt not in self.settled and not message.early:
             assert reply.rejected == [message.receipt], (
                 "4: a lost lease was taken for a settled one"
             )
         with pytest.raises(errors.LeaseLost):
-            self.bench.call(c.Extend(receipt=message.receipt, seconds=100), WAITER)
+            self.bench.call(Extend(receipt=message.receipt, seconds=100), WAITER)
         assert snapshot(self.bench.engine) == before, "4: a stale receipt changed something"

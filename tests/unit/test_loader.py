@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from taskq import loader
+from taskq import importing
 from taskq.loader import AppImportError, load_app
 
 PROGRAM = """
@@ -48,7 +48,7 @@ def test_calls_at_the_import_are_not_enqueued(here: Path) -> None:
     assert app.name == "loaded"
     assert list(app.tasks) == ["calls_app.one"]
     assert len(sys.modules["calls_app"].many) == 3
-    assert not loader.is_importing()
+    assert not importing.is_importing()
 
 
 @pytest.mark.parametrize(
@@ -139,4 +139,4 @@ def test_the_users_own_error_comes_with_his_traceback(here: Path, line: str) -> 
     assert 'broken_app.py", line 2' in caught.value.user_traceback
     assert "loader.py" not in caught.value.user_traceback
     assert "broken_app" not in sys.modules
-    assert not loader.is_importing()
+    assert not importing.is_importing()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from taskq.cli.output import Row, table
+from taskq.cli.support.output import Row, table
 
 Figures = Mapping[str, float | None]
 

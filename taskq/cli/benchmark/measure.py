@@ -14,8 +14,8 @@ from pathlib import Path
 
 from taskq.backends.embedded import EmbeddedBroker
 from taskq.cli.benchmark.tasks import noop, queue
-from taskq.cli.processes import put_off, stop
-from taskq.engine.commands import Ping
+from taskq.cli.support.processes import put_off, stop
+from taskq.protocol.operating import Ping
 
 LIMIT = 300.0  # seconds for one drain
 LOOK = 0.002  # seconds between two looks at the broker's counters

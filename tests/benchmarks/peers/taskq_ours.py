@@ -11,7 +11,7 @@ from time import sleep, time
 from typing import Any
 
 from taskq import Backoff, TaskQueue
-from taskq.engine.commands import Ping
+from taskq.protocol.operating import Ping
 from tests.benchmarks.marks import mark
 from tests.benchmarks.peers.base import COLUMN, ROOT, Contestant, store
 from tests.benchmarks.stamps import stamp

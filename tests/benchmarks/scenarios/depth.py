@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 
-from taskq.engine.commands import Ack, Claim, Register, Settle
+from taskq.protocol.consuming import Claim, Register, Settle
+from taskq.protocol.values import Ack
 from tests.benchmarks.marks import Marks
 from tests.benchmarks.peers.taskq_ours import Ours, noop, queue
 from tests.benchmarks.processes import resident

@@ -10,23 +10,6 @@ from typing import Any
 import pytest
 
 from taskq.backends.channel import Channel
-from taskq.broker import wire
-from taskq.engine.commands import (
-    Claim,
-    Claimed,
-    Done,
-    Failed,
-    Heartbeat,
-    Ping,
-    Pong,
-    Register,
-    Reply,
-    Request,
-    Settle,
-    Settled,
-    Unwatch,
-    WorkerInfo,
-)
 from taskq.errors import (
     AuthenticationFailed,
     BrokerTimeout,
@@ -35,6 +18,12 @@ from taskq.errors import (
     PayloadTooLarge,
     ProtocolError,
 )
+from taskq.protocol import frames as wire
+from taskq.protocol.base import Done, Failed, Reply, Request
+from taskq.protocol.consuming import Claim, Claimed, Heartbeat, Register, Settle, Settled
+from taskq.protocol.operating import Ping, Pong
+from taskq.protocol.producing import Unwatch
+from taskq.protocol.values import WorkerInfo
 
 GREETING = Register(worker="w", consumer="c", group="default", queues=["q"])
 
@@ -254,7 +243,7 @@ def test_a_broker_that_is_gone_is_a_typed_error(
 def test_a_refused_key_is_not_tried_for_ever(
     script: Script, channel: Callable[..., Channel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskq.backends.redial.FIRST_DELAY", 0.0)
+    monkeypatch.setattr("taskq.backends.reconnect.FIRST_DELAY", 0.0)
     for _ in range(3):
         script.refusal(AuthenticationFailed("the broker refused our key"))
     script.connection()

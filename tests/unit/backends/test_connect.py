@@ -9,7 +9,7 @@ import pytest
 from taskq.backends import connect
 from taskq.backends.embedded import EmbeddedBroker, SocketBroker, TcpBroker, UnixBroker
 from taskq.backends.memory import MemoryBroker
-from taskq.backends.redial import reconnect_budget
+from taskq.backends.reconnect import reconnect_budget
 from taskq.errors import AuthenticationFailed, BrokerUnavailable
 
 

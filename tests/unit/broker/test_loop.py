@@ -13,33 +13,21 @@ from typing import Any
 
 import pytest
 
-from taskq.broker import address, wire
 from taskq.broker.acceptor import Acceptor
-from taskq.broker.handshake import ClientHandshake
 from taskq.broker.host import Host
 from taskq.broker.loop import Limits, Loop
 from taskq.engine.changes import Changes
-from taskq.engine.commands import (
-    Call,
-    Claim,
-    Claimed,
-    Done,
-    Enqueue,
-    Enqueued,
-    Failed,
-    Options,
-    Peek,
-    Ping,
-    Pong,
-    Register,
-    Reply,
-    Request,
-    Wait,
-    Waited,
-)
 from taskq.engine.engine import Engine
 from taskq.errors import JournalError
 from taskq.journal.none import NoJournal
+from taskq.protocol import frames as wire
+from taskq.protocol.base import Done, Failed, Reply, Request
+from taskq.protocol.consuming import Claim, Claimed, Register
+from taskq.protocol.operating import Peek, Ping, Pong
+from taskq.protocol.producing import Enqueue, Enqueued, Wait, Waited
+from taskq.protocol.values import Call, Options
+from taskq.transport import address
+from taskq.transport.handshake import ClientHandshake
 
 KEY = b"k" * 64
 
@@ -506,7 +494,7 @@ def test_stop_ends_the_sleep(bench: Bench) -> None:
 def test_78_a_peer_of_another_user_is_refused(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskq.broker.peercred.peer_uid", lambda sock: 12345)
+    monkeypatch.setattr("taskq.transport.peercred.peer_uid", lambda sock: 12345)
     client = bench.stranger()
     bench.ticks()
     assert client.hung_up

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from taskq.cli.bench import Progress
 from taskq.cli.benchmark import figures
 from taskq.cli.benchmark.measure import Scale
+from taskq.cli.commands.bench import Progress
 
 FOUND: dict[str, figures.Figures] = {
     "fsync": {"enqueue": 1234.4, "drain": 50_000.0, "memory": None},

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from taskq.cli.call import find, parse
-from taskq.cli.failure import USAGE, CliError
+from taskq.cli.commands.call import find, parse
+from taskq.cli.support.failure import USAGE, CliError
 from taskq.loader import AppImportError
 
 APP = """

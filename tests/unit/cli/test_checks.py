@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from taskq.cli import checks
-from taskq.cli.target import of_directory
-from taskq.engine.commands import BrokerStats, Pong, QueueStats, Stats, WorkerInfo, WorkerStats
+from taskq.cli.support import checks
+from taskq.cli.support.target import of_directory
+from taskq.protocol.operating import Pong, Stats
+from taskq.protocol.values import BrokerStats, QueueStats, WorkerInfo, WorkerStats
 from taskq.version import __version__
 
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from taskq.cli.demo.diary import Entry, account, read
-from taskq.cli.demo.mail import MailSink
-from taskq.cli.demo.story import Story, stdlib_files
-from taskq.cli.demo.verdict import Verdict
 from taskq.cli.main import cli
+from taskq.demo.diary import Entry, account, read
+from taskq.demo.mail import MailSink
+from taskq.demo.story import Story, stdlib_files
+from taskq.demo.verdict import Verdict
 
 
 def entries(text: str) -> list[Entry]:

@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 
 from taskq import errors
 from taskq.cli import main
-from taskq.cli.failure import CRASH, RUNNING, UNHEALTHY, UNREACHABLE, USAGE
 from taskq.cli.main import COMMANDS, cli
+from taskq.cli.support.failure import CRASH, RUNNING, UNHEALTHY, UNREACHABLE, USAGE
 from taskq.loader import AppImportError
 from taskq.version import __version__
 
@@ -53,7 +53,8 @@ def test_help_imports_no_command_and_no_engine() -> None:
     code = (
         "import sys; from taskq.cli.main import cli\n"
         "cli.main(['--help'], standalone_mode=False)\n"
-        "print([name for name in sys.modules if name in ('asyncio', 'sqlite3', 'taskq.cli.status',"
+        "print([name for name in sys.modules if name in ('asyncio', 'sqlite3',"
+        " 'taskq.cli.commands.status',"
         " 'cloudpickle', 'taskq.backends.embedded')], file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

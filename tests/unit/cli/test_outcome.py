@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from taskq.cli.failure import CliError
-from taskq.cli.outcome import failure, print_outcome
-from taskq.cli.shared import Shared
+from taskq.cli.support.failure import CliError
+from taskq.cli.support.outcome import failure, print_outcome
+from taskq.cli.support.shared import Shared
 from taskq.client.handle import ResultHandle
 from taskq.client.waiting import UnconsumedWarning
 from taskq.codec.errors import RemoteTraceback

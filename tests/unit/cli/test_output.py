@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from taskq.cli.output import duration, emit_json, one_line, plain, plural, size, table
-from taskq.engine.commands import ErrorInfo, Progress
+from taskq.cli.support.output import duration, emit_json, one_line, plain, plural, size, table
+from taskq.protocol.values import ErrorInfo, Progress
 
 
 def test_columns_are_aligned_and_numbers_stand_to_the_right() -> None:

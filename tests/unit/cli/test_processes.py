@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from taskq.cli.processes import is_alive, put_off, state_of
+from taskq.cli.support.processes import is_alive, put_off, state_of
 
 
 def test_ourselves() -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from taskq.cli import target
-from taskq.cli.failure import UNREACHABLE, USAGE, CliError
+from taskq.cli.support import target
+from taskq.cli.support.failure import UNREACHABLE, USAGE, CliError
 
 
 @pytest.fixture(autouse=True)

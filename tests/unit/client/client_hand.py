@@ -6,7 +6,8 @@ import itertools
 
 from taskq import TaskQueue
 from taskq.codec.ref import CallRef
-from taskq.engine.commands import Ack, Claim, Fail, Outcome, Register, Settle
+from taskq.protocol.consuming import Claim, Register, Settle
+from taskq.protocol.values import Ack, Fail, Outcome
 
 _numbers = itertools.count(1)
 

@@ -17,7 +17,9 @@ from taskq.backends.port import Connection
 from taskq.client import waiting
 from taskq.client.handle import _resolver
 from taskq.client.waiting import UnconsumedWarning, Watch, warn_of_standstill
-from taskq.engine.commands import Claim, Finished, Register, Wait, Waited
+from taskq.protocol.consuming import Claim, Register
+from taskq.protocol.producing import Wait, Waited
+from taskq.protocol.values import Finished
 
 numbers = itertools.count()
 

@@ -11,7 +11,7 @@ import pytest
 from client_hand import work
 
 from taskq import ResultHandle, TaskQueue, current, errors
-from taskq.engine.commands import GetStats
+from taskq.protocol.operating import GetStats
 
 queue = TaskQueue("unit-task", broker="memory:")
 

@@ -252,7 +252,7 @@ def test_58_what_cannot_be_rebuilt_arrives_as_text(error: BaseException, text: s
 
 
 def test_an_error_that_the_broker_made() -> None:
-    from taskq.engine.commands import ErrorInfo
+    from taskq.protocol.values import ErrorInfo
 
     error = codec.decode_error(REF, ErrorInfo("WorkerLost", "killed by SIGKILL"))
     assert type(error) is errors.WorkerLost

@@ -10,8 +10,8 @@ import pytest
 
 import taskq
 from taskq import errors
+from taskq.cli.commands.worker import command as worker_command
 from taskq.cli.main import COMMANDS
-from taskq.cli.worker import command as worker_command
 from taskq.options.task_options import Overrides, TaskKeywords
 from tests.unit.docs.pages import PAGES, ROOT, anchors, blocks, links, name_of, prose
 

@@ -9,7 +9,9 @@ from typing import get_args
 
 import pytest
 
-from taskq.engine import commands, states
+from taskq.engine import states
+from taskq.protocol.consuming import Claim
+from taskq.protocol.frames import AnyRequest
 
 DOCS = Path(__file__).resolve().parents[3] / "docs"
 
@@ -44,7 +46,7 @@ def test_state_machine_has_every_step_once(generate: ModuleType) -> None:
 
 def test_protocol_has_every_request_with_its_reply(generate: ModuleType) -> None:
     section = generate.vocabulary()
-    for request in get_args(commands.AnyRequest):
+    for request in get_args(AnyRequest):
         assert f"#### {request.__name__}\n" in section
     assert "| [`Enqueue`](#enqueue) | [`Enqueued`](#enqueued) |" in section
     assert "| [`Extend`](#extend) | [`Done`](#done) | `LeaseLost` |" in section
@@ -53,6 +55,6 @@ def test_protocol_has_every_request_with_its_reply(generate: ModuleType) -> None
 def test_the_order_of_fields_is_that_of_the_wire(generate: ModuleType) -> None:
     import msgspec
 
-    claim = commands.Claim(queues=["q"], n=1, wait=2.0, rid=7)
+    claim = Claim(queues=["q"], n=1, wait=2.0, rid=7)
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(claim)) == ["Claim", ["q"], 1, 2.0, 7]
     assert 'array: `["Claim", queues, n, wait, rid]`' in generate.vocabulary()

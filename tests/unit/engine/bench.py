@@ -6,10 +6,27 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from taskq import errors
-from taskq.engine import commands as c
 from taskq.engine.capacity import UNBOUNDED
 from taskq.engine.engine import Engine
 from taskq.journal.sqlite import SqliteJournal
+from taskq.protocol.base import Failed, R, Reply, Request
+from taskq.protocol.consuming import Claim, Heartbeat, HeartbeatReply, Reap, Register, Settle
+from taskq.protocol.operating import GetStats
+from taskq.protocol.producing import Enqueue, Inspect, Wait
+from taskq.protocol.values import (
+    Ack,
+    Call,
+    Delivered,
+    ErrorInfo,
+    Fail,
+    Finished,
+    JobInfo,
+    Options,
+    Outcome,
+    QueueStats,
+    Release,
+    WorkerInfo,
+)
 
 MOMENT = 2.0**-10  # seconds; sums of it and of whole seconds are exact, unlike those of 0.001
 PRODUCER = 1  # the session that commands come from unless a test names another
@@ -29,9 +46,9 @@ class Bench:
         self.journal = journal
         self.now = now
         self.draw = 0.0
-        self.replies: dict[int, list[c.Reply]] = {}
+        self.replies: dict[int, list[Reply]] = {}
         self._rid = 0
-        self._answers: dict[int, c.Reply] = {}
+        self._answers: dict[int, Reply] = {}
 
     # --- what a host does -------------------------------------------------------------------
 
@@ -55,14 +72,14 @@ class Bench:
         """Move the clock forwards, and tick."""
         self.tick(self.now + seconds)
 
-    def apply(self, request: c.Request[Any], session: int = PRODUCER) -> int:
+    def apply(self, request: Request[Any], session: int = PRODUCER) -> int:
         """Hand a request to the engine without a tick; its request id."""
         self._rid += 1
         request.rid = self._rid
         self.engine.apply(session, request, self.now, self.draw)
         return self._rid
 
-    def park(self, request: c.Request[Any], session: int = PRODUCER) -> int:
+    def park(self, request: Request[Any], session: int = PRODUCER) -> int:
         """Hand over a request that is not to be answered yet; its request id."""
         rid = self.apply(request, session)
         self.tick()
@@ -73,13 +90,13 @@ class Bench:
         """The reply to that request, or `None`."""
         return self._answers.get(rid)
 
-    def call(self, request: c.Request[c.R], session: int = PRODUCER) -> c.R:
+    def call(self, request: Request[R], session: int = PRODUCER) -> R:
         """The reply of a request that is answered in its tick; raises what a `Failed` names."""
         rid = self.apply(request, session)
         self.tick()
         reply = self.answer(rid)
         assert reply is not None, f"parked: {request}"
-        if isinstance(reply, c.Failed):
+        if isinstance(reply, Failed):
             raise errors.by_name(reply.error)(reply.text)
         return reply
 
@@ -116,11 +133,11 @@ class Bench:
         **options: Any,
     ) -> list[str]:
         """Enqueue messages; the ids that were known before."""
-        calls = [c.Call(id, payload) for id in ids]
-        request = c.Enqueue(
+        calls = [Call(id, payload) for id in ids]
+        request = Enqueue(
             queue=queue,
             task=task,
-            options=c.Options(**options),
+            options=Options(**options),
             calls=calls,
             delay=delay,
             eta_at=eta_at,
@@ -140,7 +157,7 @@ class Bench:
         holding: Iterable[int] = (),
     ) -> int:
         """Make a session a consumer; how many lost messages came back."""
-        request = c.Register(
+        request = Register(
             worker=worker,
             consumer=consumer,
             group=group,
@@ -152,11 +169,11 @@ class Bench:
 
     def claim(
         self, n: int = 100, session: int = WORKER, queues: Sequence[str] = ("q",)
-    ) -> list[c.Delivered]:
+    ) -> list[Delivered]:
         """What is ready, at once."""
-        return self.call(c.Claim(queues=list(queues), n=n, wait=0), session).messages
+        return self.call(Claim(queues=list(queues), n=n, wait=0), session).messages
 
-    def claim_one(self, session: int = WORKER, queues: Sequence[str] = ("q",)) -> c.Delivered:
+    def claim_one(self, session: int = WORKER, queues: Sequence[str] = ("q",)) -> Delivered:
         """The one message that is next."""
         (message,) = self.claim(1, session, queues)
         return message
@@ -165,23 +182,23 @@ class Bench:
         self, session: int = WORKER, n: int = 100, queues: Sequence[str] = ("q",), wait: float = 60
     ) -> int:
         """A claim that finds nothing; its request id."""
-        return self.park(c.Claim(queues=list(queues), n=n, wait=wait), session)
+        return self.park(Claim(queues=list(queues), n=n, wait=wait), session)
 
-    def settle(self, *outcomes: c.Outcome) -> list[int]:
+    def settle(self, *outcomes: Outcome) -> list[int]:
         """Settle; the receipts that were stale."""
-        return self.call(c.Settle(outcomes=list(outcomes)), WORKER).rejected
+        return self.call(Settle(outcomes=list(outcomes)), WORKER).rejected
 
-    def ack(self, message: c.Delivered, value: bytes = b"value") -> list[int]:
+    def ack(self, message: Delivered, value: bytes = b"value") -> list[int]:
         """The task has returned."""
-        return self.settle(c.Ack(message.receipt, message.id, value))
+        return self.settle(Ack(message.receipt, message.id, value))
 
-    def fail(self, message: c.Delivered, **how: Any) -> list[int]:
+    def fail(self, message: Delivered, **how: Any) -> list[int]:
         """The task has raised."""
         return self.settle(failure(message, **how))
 
-    def release(self, message: c.Delivered, unknown: bool = False) -> list[int]:
+    def release(self, message: Delivered, unknown: bool = False) -> list[int]:
         """The task has not begun."""
-        return self.settle(c.Release(message.receipt, message.id, unknown))
+        return self.settle(Release(message.receipt, message.id, unknown))
 
     def bury(self, *ids: str, **options: Any) -> None:
         """Have messages end in the dead-letter queue; needs a registered consumer."""
@@ -191,22 +208,22 @@ class Bench:
 
     def heartbeat(
         self, worker: str = "w", wait: float = 0.0, session: int = WORKER + 100
-    ) -> c.Attended:
+    ) -> HeartbeatReply:
         """Renew a worker's leases; what is told to it at once."""
-        return self.call(c.Heartbeat(worker=worker, info=c.WorkerInfo(), wait=wait), session)
+        return self.call(Heartbeat(worker=worker, info=WorkerInfo(), wait=wait), session)
 
     def reap(self, consumer: str = "c", running: Iterable[int] = (), **how: bool) -> int:
         """A consumer has died."""
-        request = c.Reap(
+        request = Reap(
             worker="w", consumer=consumer, running=list(running), reason="signal 9", **how
         )
         return self.call(request, WORKER + 100).count
 
     # --- what there is ------------------------------------------------------------------------
 
-    def job(self, id: str, group: str = "default") -> c.JobInfo:
+    def job(self, id: str, group: str = "default") -> JobInfo:
         """All that is known of a message in one group."""
-        (job,) = (j for j in self.call(c.Inspect(id=id)).jobs if j.group == group)
+        (job,) = (j for j in self.call(Inspect(id=id)).jobs if j.group == group)
         return job
 
     def state(self, id: str, group: str = "default") -> str:
@@ -216,26 +233,26 @@ class Bench:
         except errors.UnknownMessage:
             return "unknown"
 
-    def end(self, id: str) -> c.Finished:
+    def end(self, id: str) -> Finished:
         """How a message has ended, as a waiter is told."""
-        (finished,) = self.call(c.Wait(watch=999, add=[id], wait=0)).finished
+        (finished,) = self.call(Wait(watch=999, add=[id], wait=0)).finished
         return finished
 
-    def stats(self, queue: str = "q", group: str = "default") -> c.QueueStats:
+    def stats(self, queue: str = "q", group: str = "default") -> QueueStats:
         """The counters of one group."""
         (found,) = (
             entry
-            for entry in self.call(c.GetStats()).queues
+            for entry in self.call(GetStats()).queues
             if (entry.queue, entry.group) == (queue, group)
         )
         return found
 
 
-def failure(message: c.Delivered, **how: Any) -> c.Fail:
+def failure(message: Delivered, **how: Any) -> Fail:
     """The outcome of an attempt that raised."""
-    return c.Fail(message.receipt, message.id, c.ErrorInfo("ValueError", "no"), **how)
+    return Fail(message.receipt, message.id, ErrorInfo("ValueError", "no"), **how)
 
 
-def ids(messages: Iterable[c.Delivered]) -> list[str]:
+def ids(messages: Iterable[Delivered]) -> list[str]:
     """Their ids, in order."""
     return [message.id for message in messages]

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from taskq.engine import commands as c
 from taskq.errors import UnknownMessage
+from taskq.protocol.consuming import Heartbeat, Leave
+from taskq.protocol.producing import Cancel, Cancelled
+from taskq.protocol.values import Abandon, WorkerInfo
 from tests.unit.engine.bench import WORKER, Bench
 
 HEART = WORKER + 100
@@ -18,12 +20,12 @@ def bench() -> Bench:
     return bench
 
 
-def cancel(bench: Bench, *ids: str, terminate: bool = False) -> c.Cancelled:
-    return bench.call(c.Cancel(ids=list(ids), terminate=terminate))
+def cancel(bench: Bench, *ids: str, terminate: bool = False) -> Cancelled:
+    return bench.call(Cancel(ids=list(ids), terminate=terminate))
 
 
-def heartbeat(wait: float = 60) -> c.Heartbeat:
-    return c.Heartbeat(worker="w", info=c.WorkerInfo(), wait=wait)
+def heartbeat(wait: float = 60) -> Heartbeat:
+    return Heartbeat(worker="w", info=WorkerInfo(), wait=wait)
 
 
 def test_what_waits_is_cancelled_at_once(bench: Bench) -> None:
@@ -138,11 +140,11 @@ def test_however_a_cancelled_run_ends_it_is_cancelled(bench: Bench, how: str) ->
     elif how == "reap unstarted":
         bench.reap(running=[])
     elif how == "leave":
-        bench.call(c.Leave(worker="w"))
+        bench.call(Leave(worker="w"))
     elif how == "register":
         bench.register()
     else:
-        bench.settle(c.Abandon(message.receipt, "a"))
+        bench.settle(Abandon(message.receipt, "a"))
     end = bench.end("a")
     reasons = {"fail": "ValueError", "lapse": "WorkerLost", "reap": "WorkerLost"}
     assert (end.state, end.error and end.error.kind) == ("cancelled", reasons.get(how))
@@ -185,7 +187,7 @@ def test_an_unknown_id_refuses_all_and_changes_nothing(bench: Bench) -> None:
 
 def test_ids_that_are_not_there_may_be_passed_over(bench: Bench) -> None:
     bench.enqueue("a")
-    reply = bench.call(c.Cancel(ids=["nobody", "a"], missing_ok=True))
+    reply = bench.call(Cancel(ids=["nobody", "a"], missing_ok=True))
     assert reply.cancelled == ["a"]
 
 

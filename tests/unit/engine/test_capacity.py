@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 
 from taskq import errors
-from taskq.engine import commands as c
 from taskq.engine.capacity import Capacity
 from taskq.engine.engine import Engine
+from taskq.protocol.base import Failed
+from taskq.protocol.operating import Control, GetStats, Limit, Peek, PurgeDead, Replay
+from taskq.protocol.producing import Cancel, Enqueue, Enqueued
+from taskq.protocol.values import Ack, Call, Options
 from tests.unit.engine.bench import PRODUCER, WORKER, Bench
 
 SECOND = 50  # another producer
@@ -25,18 +28,18 @@ def bench() -> Bench:
 
 
 def limit(bench: Bench, messages: int = 0, size: int = 0, queue: str = "q") -> None:
-    bench.call(c.Limit(queue=queue, max_messages=messages, max_bytes=size))
+    bench.call(Limit(queue=queue, max_messages=messages, max_bytes=size))
 
 
 def request(
     *ids: str, wait: float = 10.0, payload: bytes = b"12345", queue: str = "q", **more: Any
-) -> c.Enqueue:
-    calls = [c.Call(id, payload) for id in ids]
-    return c.Enqueue(queue, "t", c.Options(), calls, wait=wait, **more)
+) -> Enqueue:
+    calls = [Call(id, payload) for id in ids]
+    return Enqueue(queue, "t", Options(), calls, wait=wait, **more)
 
 
 def ready(bench: Bench, queue: str = "q") -> list[str]:
-    return [message.id for message in bench.call(c.Peek(queue=queue, limit=1000)).messages]
+    return [message.id for message in bench.call(Peek(queue=queue, limit=1000)).messages]
 
 
 def finish(bench: Bench, n: int = 1, queue: str = "q") -> None:
@@ -118,14 +121,14 @@ def test_every_end_makes_room(bench: Bench, end: str) -> None:
     if end == "ack":
         finish(bench)
     elif end == "cancel":
-        bench.call(c.Cancel(ids=["a"]))
+        bench.call(Cancel(ids=["a"]))
     elif end == "expire":
         bench.after(5)
     elif end == "purge":
-        bench.call(c.Control(queue="q", action="purge"))
+        bench.call(Control(queue="q", action="purge"))
     else:
         bench.fail(bench.claim_one(), final=True)
-    assert bench.answer(rid) == c.Enqueued(rid=rid)
+    assert bench.answer(rid) == Enqueued(rid=rid)
     assert ready(bench) == ["b"]
 
 
@@ -137,7 +140,7 @@ def test_retries_returns_and_replays_are_never_refused(bench: Bench) -> None:
     bench.fail(bench.claim_one(), delay=0.0)
     bench.tick()
     bench.release(bench.claim_one())
-    assert bench.call(c.Replay(ids=["dead"])).count == 1
+    assert bench.call(Replay(ids=["dead"])).count == 1
     assert ready(bench) == ["dead", "a"]
     with pytest.raises(errors.QueueFull, match="2 messages of 14 bytes"):
         bench.enqueue("b")
@@ -153,7 +156,7 @@ def test_dead_letters_count_for_the_broker_and_not_for_the_queue() -> None:
     bench.enqueue("a")
     with pytest.raises(errors.QueueFull, match=r"the broker is full: .* \(1 dead letters\)"):
         bench.enqueue("b", queue="p")
-    bench.call(c.PurgeDead(ids=["dead"]))
+    bench.call(PurgeDead(ids=["dead"]))
     bench.enqueue("b", queue="p")
 
 
@@ -172,7 +175,7 @@ def test_a_waiting_producer_is_served_when_there_is_room(bench: Bench) -> None:
     rid = bench.park(request("b"))
     assert bench.stats().producers == 1
     finish(bench)
-    assert bench.answer(rid) == c.Enqueued(rid=rid)
+    assert bench.answer(rid) == Enqueued(rid=rid)
     assert bench.stats().producers == 0
 
 
@@ -193,7 +196,7 @@ def test_a_request_without_calls_waits_for_nobody(bench: Bench) -> None:
     limit(bench, messages=1)
     bench.enqueue("a")
     bench.park(request("b"), SECOND)
-    assert bench.call(request(wait=5)) == c.Enqueued(rid=bench._rid)
+    assert bench.call(request(wait=5)) == Enqueued(rid=bench._rid)
 
 
 def test_producers_are_served_in_the_order_in_which_they_came(bench: Bench) -> None:
@@ -238,7 +241,7 @@ def test_more_calls_than_the_limit_go_in_as_the_queue_is_worked_off(bench: Bench
     while bench.answer(rid) is None:
         assert len(ready(bench)) == 3
         seen.append(bench.claim_one().id)
-        bench.settle(c.Ack(bench.engine.ledger.fence, seen[-1], b""))
+        bench.settle(Ack(bench.engine.ledger.fence, seen[-1], b""))
     assert seen + ready(bench) == names
 
 
@@ -247,14 +250,14 @@ def test_what_was_accepted_in_time_stays_and_the_rest_is_told(bench: Bench) -> N
     rid = bench.park(request("a", "b", "c", "d", wait=5))
     finish(bench)
     bench.after(5)
-    assert bench.answer(rid) == c.Enqueued(rest=1, rid=rid)
+    assert bench.answer(rid) == Enqueued(rest=1, rid=rid)
     assert ready(bench) == ["b", "c"]
 
 
 def test_an_early_ack_makes_room_in_the_same_tick(bench: Bench) -> None:
     limit(bench, messages=1)
-    calls = [c.Call(id, b"") for id in ("a", "b", "c")]
-    rid = bench.park(c.Enqueue("q", "t", c.Options(early=True), calls, wait=10))
+    calls = [Call(id, b"") for id in ("a", "b", "c")]
+    rid = bench.park(Enqueue("q", "t", Options(early=True), calls, wait=10))
     assert [message.id for message in bench.claim(1)] == ["a"]
     assert [message.id for message in bench.claim(1)] == ["b"]
     assert bench.answer(rid) is not None
@@ -265,8 +268,8 @@ def test_a_parked_claim_and_a_waiting_producer_drive_each_other(bench: Bench) ->
     bench.register(6, worker="w6")
     claim = bench.park_claim(WORKER, n=1)
     other = bench.park_claim(6, n=1)
-    calls = [c.Call(id, b"") for id in ("a", "b", "c")]
-    rid = bench.apply(c.Enqueue("q", "t", c.Options(early=True), calls, wait=10))
+    calls = [Call(id, b"") for id in ("a", "b", "c")]
+    rid = bench.apply(Enqueue("q", "t", Options(early=True), calls, wait=10))
     bench.tick()
     assert bench.answer(rid) is not None
     told = [m.id for parked in (claim, other) for m in bench.answer(parked).messages]
@@ -295,13 +298,13 @@ def test_a_lowered_limit_only_refuses_what_comes(bench: Bench) -> None:
 
 
 def test_each_limit_is_set_alone_and_none_may_be_negative(bench: Bench) -> None:
-    bench.call(c.Limit(queue="new", max_messages=5))
-    bench.call(c.Limit(queue="new", max_bytes=6))
+    bench.call(Limit(queue="new", max_messages=5))
+    bench.call(Limit(queue="new", max_bytes=6))
     assert (bench.stats("new").max_messages, bench.stats("new").max_bytes) == (5, 6)
     with pytest.raises(errors.TaskqError, match="at least 1"):
-        bench.call(c.Limit(queue="new", max_bytes=-1))
+        bench.call(Limit(queue="new", max_bytes=-1))
     with pytest.raises(errors.TaskqError, match="name of a queue"):
-        bench.call(c.Limit(queue="", max_bytes=1))
+        bench.call(Limit(queue="", max_bytes=1))
     assert (bench.stats("new").max_messages, bench.stats("new").max_bytes) == (5, 6)
 
 
@@ -322,8 +325,8 @@ def test_an_id_that_another_queue_has_taken_meanwhile_waits_no_longer(bench: Ben
     first = bench.park(request("a", queue="p"), SECOND)
     second = bench.park(request("a"), THIRD)
     finish(bench)
-    assert bench.answer(second) == c.Enqueued(rid=second)
-    assert bench.answer(first) == c.Enqueued(["a"], rid=first)
+    assert bench.answer(second) == Enqueued(rid=second)
+    assert bench.answer(first) == Enqueued(["a"], rid=first)
 
 
 def test_the_broker_as_a_whole_serves_its_producers_in_turn() -> None:
@@ -331,7 +334,7 @@ def test_the_broker_as_a_whole_serves_its_producers_in_turn() -> None:
     bench.enqueue("a", payload=b"x" * 20)
     large = bench.park(request("large", payload=b"x" * 15), SECOND)
     small = bench.park(request("small", payload=b"x", queue="p"), THIRD)
-    bench.call(c.Cancel(ids=["a"]))
+    bench.call(Cancel(ids=["a"]))
     assert bench.answer(large) is not None
     assert bench.answer(small) is not None
     next_large = bench.park(request("next", payload=b"x" * 10), SECOND)
@@ -339,7 +342,7 @@ def test_the_broker_as_a_whole_serves_its_producers_in_turn() -> None:
         bench.call(request("hasty", payload=b"x", queue="p", wait=0))
     finish(bench)
     assert bench.answer(next_large) is not None
-    assert bench.call(c.GetStats()).broker.bytes == 11
+    assert bench.call(GetStats()).broker.bytes == 11
 
 
 def test_a_full_disk_turns_the_waiting_away(bench: Bench) -> None:
@@ -348,5 +351,5 @@ def test_a_full_disk_turns_the_waiting_away(bench: Bench) -> None:
     rid = bench.park(request("b"))
     bench.engine.turn_away("DiskFull", "no room on the disk")
     bench.tick()
-    assert bench.answer(rid) == c.Failed("DiskFull", "no room on the disk", rid=rid)
+    assert bench.answer(rid) == Failed("DiskFull", "no room on the disk", rid=rid)
     assert not bench.engine.has_offers

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from taskq.engine import commands as c
 from taskq.engine.consumers import GRACE
 from taskq.errors import UnknownConsumer
+from taskq.protocol.consuming import Heartbeat, Leave
+from taskq.protocol.operating import GetStats
+from taskq.protocol.producing import Cancel, Wait
+from taskq.protocol.values import WorkerInfo
 from tests.unit.engine.bench import MOMENT, WORKER, Bench, ids
 
 HEART = WORKER + 100  # the session of the launcher
@@ -28,7 +31,7 @@ def test_a_worker_without_any_connection_has_a_grace(bench: Bench) -> None:
     bench.after(MOMENT)
     assert bench.state("a") == "ready"
     assert "connections were closed" in bench.job("a").errors[0].text
-    assert bench.call(c.GetStats()).workers == []
+    assert bench.call(GetStats()).workers == []
 
 
 def test_a_lease_shorter_than_the_grace_ends_in_its_own_time(bench: Bench) -> None:
@@ -38,9 +41,9 @@ def test_a_lease_shorter_than_the_grace_ends_in_its_own_time(bench: Bench) -> No
     bench.after(GRACE / 2)
     assert bench.state("a") == "ready"
     assert "lease ran out" in bench.job("a").errors[0].text
-    assert len(bench.call(c.GetStats()).workers) == 1
+    assert len(bench.call(GetStats()).workers) == 1
     bench.after(GRACE / 2)
-    assert bench.call(c.GetStats()).workers == []
+    assert bench.call(GetStats()).workers == []
 
 
 def test_a_worker_that_returns_within_the_grace_keeps_its_leases(bench: Bench) -> None:
@@ -116,28 +119,28 @@ def test_a_connection_that_beats_for_another_worker_is_the_old_ones_no_more(benc
     bench.heartbeat("first", session=9)
     bench.heartbeat("second", session=9)
     bench.after(GRACE)
-    assert [worker.name for worker in bench.call(c.GetStats()).workers] == ["w", "second"]
+    assert [worker.name for worker in bench.call(GetStats()).workers] == ["w", "second"]
 
 
 def test_a_parked_heartbeat_ends_with_its_own_connection_and_no_other(bench: Bench) -> None:
     bench.enqueue("a")
     message = bench.claim_one()
-    request = c.Heartbeat(worker="w", info=c.WorkerInfo(), wait=60)
+    request = Heartbeat(worker="w", info=WorkerInfo(), wait=60)
     beat = bench.park(request, HEART)
-    gone = bench.park(c.Heartbeat(worker="other", info=c.WorkerInfo(), wait=60), HEART + 1)
+    gone = bench.park(Heartbeat(worker="other", info=WorkerInfo(), wait=60), HEART + 1)
     bench.register(3, worker="other", consumer="c3", queues=["q2"])
     bench.enqueue("b", queue="q2")
     bench.claim_one(3, queues=["q2"])
     bench.disconnect(WORKER)
     bench.disconnect(HEART + 1)
-    bench.call(c.Cancel(ids=["a", "b"]))
+    bench.call(Cancel(ids=["a", "b"]))
     assert bench.answer(beat).cancel == [message.receipt]
     assert bench.answer(gone) is None
 
 
 def test_nothing_rings_for_a_connection_that_has_closed(bench: Bench) -> None:
     bench.enqueue("a", delay=1000)
-    rids = [bench.park_claim(wait=5), bench.park(c.Wait(watch=1, wait=5, add=["a"]), 9)]
+    rids = [bench.park_claim(wait=5), bench.park(Wait(watch=1, wait=5, add=["a"]), 9)]
     bench.disconnect(WORKER)
     bench.disconnect(9)
     bench.disconnect(77)  # it has never said a word
@@ -146,7 +149,7 @@ def test_nothing_rings_for_a_connection_that_has_closed(bench: Bench) -> None:
 
 
 def test_a_farewell_does_not_touch_a_successor_of_the_same_name(bench: Bench) -> None:
-    bench.call(c.Leave(worker="w"), HEART)
+    bench.call(Leave(worker="w"), HEART)
     bench.register(9)  # the worker was started again while an old connection is still open
     bench.enqueue("a", lease=30)
     message = bench.claim_one(session=9)
@@ -156,7 +159,7 @@ def test_a_farewell_does_not_touch_a_successor_of_the_same_name(bench: Bench) ->
         bench.heartbeat(session=9)
     assert bench.state("a") == "leased"
     assert bench.ack(message) == []
-    assert [worker.name for worker in bench.call(c.GetStats()).workers] == ["w"]
+    assert [worker.name for worker in bench.call(GetStats()).workers] == ["w"]
 
 
 def test_claims_need_a_registration(bench: Bench) -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from taskq.engine import commands as c
 from taskq.engine.produce import REPLY_BYTES
 from taskq.errors import TaskqError, UnknownMessage
+from taskq.protocol.operating import ListDead, Peek, PurgeDead, Replay
+from taskq.protocol.values import ErrorInfo, Fail
 from tests.unit.engine.bench import MOMENT, Bench, ids
 
 
@@ -18,7 +19,7 @@ def bench() -> Bench:
 
 
 def listed(bench: Bench, **filters: str | int) -> list[str]:
-    reply = bench.call(c.ListDead(**filters))  # type: ignore[arg-type]
+    reply = bench.call(ListDead(**filters))  # type: ignore[arg-type]
     return [entry.id for entry in reply.entries]
 
 
@@ -28,7 +29,7 @@ def test_an_entry_tells_the_whole_story(bench: Bench) -> None:
     bench.fail(bench.claim_one(), delay=0)
     bench.after(5)
     bench.fail(bench.claim_one())
-    reply = bench.call(c.ListDead(id="a"))
+    reply = bench.call(ListDead(id="a"))
     (entry,) = reply.entries
     assert (entry.id, entry.queue, entry.group, entry.task) == ("a", "q", "default", "mail.send")
     assert (entry.payload, entry.reason, entry.attempts) == (b"call", "ValueError: no", 2)
@@ -48,7 +49,7 @@ def test_listing_filters_and_limits_oldest_first(bench: Bench) -> None:
     bench.bury("a", task="mail.read")
     bench.enqueue("c", task="other")
     message = bench.claim_one()
-    bench.settle(c.Fail(message.receipt, "c", c.ErrorInfo("KeyError", "'x'")))
+    bench.settle(Fail(message.receipt, "c", ErrorInfo("KeyError", "'x'")))
     assert listed(bench) == ["b", "a", "c"]
     assert listed(bench, limit=2) == ["b", "a"]
     assert listed(bench, limit=0) == []
@@ -58,8 +59,8 @@ def test_listing_filters_and_limits_oldest_first(bench: Bench) -> None:
     assert listed(bench, queue="q") == ["b", "a", "c"]
     assert listed(bench, queue="other") == []
     assert listed(bench, id="nobody") == []
-    assert bench.call(c.ListDead(task="mail", limit=1)).total == 3
-    assert bench.call(c.ListDead(since=bench.now)).entries[0].id == "a"
+    assert bench.call(ListDead(task="mail", limit=1)).total == 3
+    assert bench.call(ListDead(since=bench.now)).entries[0].id == "a"
 
 
 def test_peek_shows_them_in_the_order_of_their_deaths(bench: Bench) -> None:
@@ -67,18 +68,18 @@ def test_peek_shows_them_in_the_order_of_their_deaths(bench: Bench) -> None:
     for message in reversed(bench.claim()):
         bench.fail(message)
         bench.after(1)
-    peeked = bench.call(c.Peek(queue="q", state="dead")).messages
+    peeked = bench.call(Peek(queue="q", state="dead")).messages
     assert [preview.id for preview in peeked] == ["b", "a"]
 
 
 def test_a_list_goes_on_behind_an_entry(bench: Bench) -> None:
     for id in "abc":  # at one instant
         bench.bury(id)
-    page = bench.call(c.ListDead(limit=2))
+    page = bench.call(ListDead(limit=2))
     assert page.more
     behind = {"since": page.entries[1].last_failed_at, "after": "b", "after_group": "default"}
     assert listed(bench, **behind) == ["c"]
-    bench.call(c.Replay(ids=["b"]))
+    bench.call(Replay(ids=["b"]))
     assert listed(bench, **behind) == ["a", "c"]  # that place is gone: rather twice than never
     bench.after(1)
     bench.fail(bench.claim_one())
@@ -88,7 +89,7 @@ def test_a_list_goes_on_behind_an_entry(bench: Bench) -> None:
 def test_a_list_is_cut_where_a_reply_would_be_too_large(bench: Bench) -> None:
     for id in "abc":
         bench.bury(id, payload=bytes(5 * 2**20))
-    page = bench.call(c.ListDead())
+    page = bench.call(ListDead())
     assert ([entry.id for entry in page.entries], page.more) == (["a", "b"], True)
 
 
@@ -102,7 +103,7 @@ def test_several_groups_are_listed_in_the_order_of_their_deaths(bench: Bench) ->
 
 def test_replay_begins_with_fresh_counts(bench: Bench) -> None:
     bench.bury("a", retries=0, max_deliveries=1)
-    assert bench.call(c.Replay(ids=["a"])).count == 1
+    assert bench.call(Replay(ids=["a"])).count == 1
     assert listed(bench) == []
     message = bench.claim_one()
     assert message.attempt == 1
@@ -112,7 +113,7 @@ def test_replay_begins_with_fresh_counts(bench: Bench) -> None:
 
 def test_a_replayed_one_can_die_again(bench: Bench) -> None:
     bench.bury("a", retries=1)
-    bench.call(c.Replay(ids=["a"]))
+    bench.call(Replay(ids=["a"]))
     bench.fail(bench.claim_one(), delay=0)
     bench.fail(bench.claim_one())
     assert bench.state("a") == "dead"
@@ -121,7 +122,7 @@ def test_a_replayed_one_can_die_again(bench: Bench) -> None:
 
 def test_several_are_replayed_by_their_ids(bench: Bench) -> None:
     bench.bury(*"abc")
-    assert bench.call(c.Replay(ids=["a", "c"])).count == 2
+    assert bench.call(Replay(ids=["a", "c"])).count == 2
     assert (ids(bench.claim()), listed(bench)) == (["a", "c"], ["b"])
 
 
@@ -130,13 +131,13 @@ def test_replay_all_of_a_queue(bench: Bench) -> None:
     bench.register(3, consumer="c3", queues=["other"])
     bench.enqueue("x", queue="other")
     bench.fail(bench.claim_one(3, queues=["other"]))
-    assert bench.call(c.Replay(queue="q")).count == 2
+    assert bench.call(Replay(queue="q")).count == 2
     assert (ids(bench.claim()), listed(bench)) == (["a", "b"], ["x"])
 
 
 def test_replay_at_a_rate(bench: Bench) -> None:
     bench.bury(*"abcd")
-    assert bench.call(c.Replay(queue="q", rate=2.0)).count == 4
+    assert bench.call(Replay(queue="q", rate=2.0)).count == 4
     assert ids(bench.claim()) == ["a"]
     bench.after(0.5 - MOMENT)
     assert bench.claim() == []
@@ -148,7 +149,7 @@ def test_replay_at_a_rate(bench: Bench) -> None:
 
 def test_replay_at_less_than_one_a_second(bench: Bench) -> None:
     bench.bury(*"ab")
-    bench.call(c.Replay(queue="q", rate=0.5))
+    bench.call(Replay(queue="q", rate=0.5))
     assert ids(bench.claim()) == ["a"]
     bench.after(2 - MOMENT)
     assert bench.claim() == []
@@ -160,15 +161,15 @@ def test_replay_at_less_than_one_a_second(bench: Bench) -> None:
 def test_a_rate_must_be_above_0(bench: Bench, rate: float) -> None:
     bench.bury("a")
     with pytest.raises(TaskqError, match="rate"):
-        bench.call(c.Replay(queue="q", rate=rate))
+        bench.call(Replay(queue="q", rate=rate))
     assert listed(bench) == ["a"]
 
 
 def test_purge_forgets_without_a_result(bench: Bench) -> None:
     bench.bury("a", "b")
-    assert bench.call(c.PurgeDead(ids=["a"])).count == 1
+    assert bench.call(PurgeDead(ids=["a"])).count == 1
     assert (listed(bench), bench.state("a")) == (["b"], "unknown")
-    assert bench.call(c.PurgeDead(queue="q")).count == 1
+    assert bench.call(PurgeDead(queue="q")).count == 1
     assert bench.engine.ledger.messages == {}
     stats = bench.stats()
     assert (stats.dead, stats.purged, stats.bytes) == (0, 2, 0)
@@ -180,25 +181,23 @@ def test_a_purge_keeps_to_its_queue_and_group(bench: Bench) -> None:
     bench.enqueue("x", queue="q2")
     for message in [bench.claim_one(), bench.claim_one(3), bench.claim_one(queues=["q2"])]:
         bench.fail(message)
-    assert bench.call(c.PurgeDead(queue="q", group="audit")).count == 1
+    assert bench.call(PurgeDead(queue="q", group="audit")).count == 1
     assert (bench.state("a"), bench.state("x")) == ("dead", "dead")
-    assert bench.call(c.PurgeDead(queue="q")).count == 1
+    assert bench.call(PurgeDead(queue="q")).count == 1
     assert (bench.state("a"), bench.state("x")) == ("unknown", "dead")
 
 
-@pytest.mark.parametrize("request_type", [c.Replay, c.PurgeDead])
-def test_an_unknown_id_refuses_all(
-    bench: Bench, request_type: type[c.Replay | c.PurgeDead]
-) -> None:
+@pytest.mark.parametrize("request_type", [Replay, PurgeDead])
+def test_an_unknown_id_refuses_all(bench: Bench, request_type: type[Replay | PurgeDead]) -> None:
     bench.bury("a")
     with pytest.raises(UnknownMessage, match="'nobody'"):
         bench.call(request_type(ids=["a", "nobody"]))
     assert listed(bench) == ["a"]
 
 
-@pytest.mark.parametrize("request_type", [c.Replay, c.PurgeDead])
+@pytest.mark.parametrize("request_type", [Replay, PurgeDead])
 def test_the_same_id_twice_counts_once(
-    bench: Bench, request_type: type[c.Replay | c.PurgeDead]
+    bench: Bench, request_type: type[Replay | PurgeDead]
 ) -> None:
     bench.bury("a")
     assert bench.call(request_type(ids=["a", "a"])).count == 1
@@ -211,7 +210,7 @@ def test_groups_have_dead_letters_of_their_own(bench: Bench) -> None:
     bench.fail(bench.claim_one(3))
     assert len(listed(bench)) == 2
     assert listed(bench, group="audit") == ["a"]
-    assert bench.call(c.Replay(ids=["a"], group="audit")).count == 1
+    assert bench.call(Replay(ids=["a"], group="audit")).count == 1
     assert (bench.state("a", "default"), bench.state("a", "audit")) == ("dead", "ready")
 
 
@@ -222,8 +221,8 @@ def test_a_dead_letter_keeps_its_id_taken(bench: Bench) -> None:
 
 def test_letters_with_big_errors_come_in_pages(bench: Bench) -> None:
     bench.enqueue(*"abc")
-    error = c.ErrorInfo("E", "why", pickled=bytes(REPLY_BYTES // 2))
+    error = ErrorInfo("E", "why", pickled=bytes(REPLY_BYTES // 2))
     for message in bench.claim():
-        bench.settle(c.Fail(message.receipt, message.id, error, final=True))
-    page = bench.call(c.ListDead())
+        bench.settle(Fail(message.receipt, message.id, error, final=True))
+    page = bench.call(ListDead())
     assert ([entry.id for entry in page.entries], page.more) == (["a", "b"], True)

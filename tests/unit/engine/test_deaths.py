@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from taskq.engine import commands as c
 from taskq.errors import UnknownConsumer
+from taskq.protocol.consuming import Leave, Reap
+from taskq.protocol.operating import GetStats
 from tests.unit.engine.bench import WORKER, Bench, ids
 
 HEART = WORKER + 100  # the session of the launcher
@@ -99,9 +100,9 @@ def test_reaping_twice_or_somebody_unknown_does_nothing(bench: Bench) -> None:
     assert bench.reap("nobody") == 0
     assert bench.reap() == 0
     assert bench.reap() == 0
-    request = c.Reap(worker="never seen", consumer="c", running=[], reason="")
+    request = Reap(worker="never seen", consumer="c", running=[], reason="")
     assert bench.call(request, HEART).count == 0
-    assert [worker.name for worker in bench.call(c.GetStats()).workers] == ["w"]
+    assert [worker.name for worker in bench.call(GetStats()).workers] == ["w"]
 
 
 def test_a_reaped_consumer_must_register_again(bench: Bench) -> None:
@@ -113,9 +114,9 @@ def test_a_reaped_consumer_must_register_again(bench: Bench) -> None:
 def test_leaving_returns_everything_without_cost(bench: Bench) -> None:
     bench.enqueue("a", "b")
     taken = bench.claim()
-    assert bench.call(c.Leave(worker="w"), HEART).count == 2
+    assert bench.call(Leave(worker="w"), HEART).count == 2
     assert [bench.job(id).deliveries for id in "ab"] == [0, 0]
     assert bench.ack(taken[0]) == [taken[0].receipt]
-    assert bench.call(c.GetStats()).workers == []
+    assert bench.call(GetStats()).workers == []
     assert bench.stats().consumers == 0
-    assert bench.call(c.Leave(worker="w"), HEART).count == 0
+    assert bench.call(Leave(worker="w"), HEART).count == 0

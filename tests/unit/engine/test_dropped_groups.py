@@ -7,10 +7,13 @@ import gc
 import pytest
 
 from taskq import errors
-from taskq.engine import commands as c
 from taskq.engine.capacity import Capacity
 from taskq.engine.engine import Engine
 from taskq.engine.message import Delivery
+from taskq.protocol.consuming import Extend
+from taskq.protocol.operating import Control, GetStats, Limit, ListDead, Replay
+from taskq.protocol.producing import Cancel, Enqueue, Enqueued, Inspect
+from taskq.protocol.values import Call, Options
 from tests.unit.engine.bench import WORKER, Bench, ids
 
 TYPO = 3
@@ -31,11 +34,11 @@ def leave_a_group(bench: Bench) -> None:
 
 
 def drop(bench: Bench, group: str = "typo", queue: str = "q") -> int:
-    return bench.call(c.Control(queue=queue, action="drop", group=group)).count
+    return bench.call(Control(queue=queue, action="drop", group=group)).count
 
 
 def groups(bench: Bench) -> list[str]:
-    return [each.group for each in bench.call(c.GetStats()).queues if each.queue == "q"]
+    return [each.group for each in bench.call(GetStats()).queues if each.queue == "q"]
 
 
 def test_it_is_gone_with_its_copies_and_gets_no_more(bench: Bench) -> None:
@@ -44,7 +47,7 @@ def test_it_is_gone_with_its_copies_and_gets_no_more(bench: Bench) -> None:
     assert drop(bench) == 3
     assert groups(bench) == ["default"]
     bench.enqueue("c")
-    assert [job.group for job in bench.call(c.Inspect(id="a")).jobs] == ["default"]
+    assert [job.group for job in bench.call(Inspect(id="a")).jobs] == ["default"]
     claimed = bench.claim()
     assert ids(claimed) == ["a", "b", "c"]
     for message in claimed:
@@ -60,14 +63,14 @@ def test_what_had_only_ended_elsewhere_goes_with_it(bench: Bench) -> None:
     assert list(bench.engine.ledger.messages) == ["b"]
     assert bench.engine.ledger.bytes == 5
     assert bench.end("a").value == b"42"
-    assert bench.engine.ledger.spec("q", "t", c.Options()).uses == 1
+    assert bench.engine.ledger.spec("q", "t", Options()).uses == 1
 
 
 def test_a_dead_letter_of_another_group_stays_and_is_replayed(bench: Bench) -> None:
     bench.bury("a")
     assert drop(bench) == 1
     assert bench.state("a") == "dead"
-    bench.call(c.Replay(ids=["a"]))
+    bench.call(Replay(ids=["a"]))
     bench.ack(bench.claim_one())
     assert bench.engine.ledger.messages == {}
 
@@ -82,8 +85,8 @@ def test_its_own_dead_letters_and_parked_ones_go(bench: Bench) -> None:
     stats = bench.stats(group="typo")
     assert (stats.dead, stats.held) == (1, 1)
     assert drop(bench) == 2
-    assert bench.call(c.ListDead()).total == 0
-    assert bench.call(c.GetStats()).broker.parked == 0
+    assert bench.call(ListDead()).total == 0
+    assert bench.call(GetStats()).broker.parked == 0
 
 
 def test_its_leases_are_stale_from_then_on(bench: Bench) -> None:
@@ -96,10 +99,10 @@ def test_its_leases_are_stale_from_then_on(bench: Bench) -> None:
     assert drop(bench) == 2
     assert bench.ack(late) == [late.receipt]
     with pytest.raises(errors.LeaseLost):
-        bench.call(c.Extend(receipt=late.receipt, seconds=10))
+        bench.call(Extend(receipt=late.receipt, seconds=10))
     bench.after(100)  # its worker is dismissed, nothing comes back
     assert groups(bench) == ["default"]
-    assert [worker.name for worker in bench.call(c.GetStats()).workers] == ["w"]
+    assert [worker.name for worker in bench.call(GetStats()).workers] == ["w"]
 
 
 def test_a_worker_that_comes_back_makes_it_again_with_what_is_alive(bench: Bench) -> None:
@@ -159,16 +162,16 @@ def test_the_same_group_of_another_queue_stays(bench: Bench) -> None:
 
 
 def test_producers_that_waited_for_room_in_it_get_in(bench: Bench) -> None:
-    bench.call(c.Limit(queue="q", max_messages=1))
+    bench.call(Limit(queue="q", max_messages=1))
     bench.enqueue("a")
     bench.ack(bench.claim_one())
     with pytest.raises(errors.QueueFull, match=r"in its group 'typo' .*taskq queue drop"):
         bench.enqueue("b")
-    calls = [c.Call("b", b"")]
-    rid = bench.park(c.Enqueue("q", "t", c.Options(), calls, wait=10), 50)
+    calls = [Call("b", b"")]
+    rid = bench.park(Enqueue("q", "t", Options(), calls, wait=10), 50)
     claimed = bench.park_claim()
     drop(bench)
-    assert bench.answer(rid) == c.Enqueued(rid=rid)
+    assert bench.answer(rid) == Enqueued(rid=rid)
     assert ids(bench.answer(claimed).messages) == ["b"]
 
 
@@ -178,13 +181,13 @@ def test_producers_that_waited_for_room_in_the_broker_get_in(bench: Bench) -> No
     leave_a_group(bench)
     bench.enqueue("a")
     bench.ack(bench.claim_one())
-    rid = bench.park(c.Enqueue("q", "t", c.Options(), [c.Call("b", b"")], wait=10), 50)
+    rid = bench.park(Enqueue("q", "t", Options(), [Call("b", b"")], wait=10), 50)
     drop(bench)
-    assert bench.answer(rid) == c.Enqueued(rid=rid)
+    assert bench.answer(rid) == Enqueued(rid=rid)
 
 
 def test_the_hint_at_dropping_is_given_where_it_helps(bench: Bench) -> None:
-    bench.call(c.Limit(queue="q", max_messages=1))
+    bench.call(Limit(queue="q", max_messages=1))
     bench.enqueue("a")
     bench.register(TYPO, worker="w2", group="typo")
     bench.ack(bench.claim_one())
@@ -200,7 +203,7 @@ def test_the_hint_at_dropping_is_given_where_it_helps(bench: Bench) -> None:
 
 
 def test_a_paused_group_that_is_made_again_is_not_paused(bench: Bench) -> None:
-    bench.call(c.Control(queue="q", action="pause", group="typo"))
+    bench.call(Control(queue="q", action="pause", group="typo"))
     bench.enqueue("a")
     drop(bench)
     bench.register(TYPO, worker="w2", group="typo")
@@ -208,8 +211,8 @@ def test_a_paused_group_that_is_made_again_is_not_paused(bench: Bench) -> None:
 
 
 def test_it_is_not_looked_at_again_in_its_last_tick(bench: Bench) -> None:
-    bench.apply(c.Control(queue="q", action="pause", group="typo"))
-    bench.apply(c.Control(queue="q", action="drop", group="typo"))
+    bench.apply(Control(queue="q", action="pause", group="typo"))
+    bench.apply(Control(queue="q", action="drop", group="typo"))
     assert [group.name for group in bench.engine.ledger.awake] == []
     bench.tick()
     assert groups(bench) == ["default"]
@@ -237,7 +240,7 @@ def test_its_copies_are_freed_without_the_collector(bench: Bench) -> None:
         for message in bench.claim():
             bench.ack(message)
         bench.enqueue("parked", task="unknown")
-        bench.call(c.Cancel(ids=["later", "parked"]))
+        bench.call(Cancel(ids=["later", "parked"]))
         assert kept() - before >= 100
         drop(bench)
         assert bench.engine.ledger.messages == {}

@@ -6,9 +6,12 @@ from math import inf, nan
 
 import pytest
 
-from taskq.engine import commands as c
 from taskq.engine import enqueue
 from taskq.errors import PayloadTooLarge, TaskqError
+from taskq.protocol.base import Failed
+from taskq.protocol.operating import GetStats
+from taskq.protocol.producing import Cancel, Enqueue
+from taskq.protocol.values import Call, Options
 from tests.unit.engine.bench import Bench, ids
 
 
@@ -33,7 +36,7 @@ def test_a_known_id_is_left_as_it_is(bench: Bench) -> None:
     bench.enqueue("a", payload=b"first")
     assert bench.enqueue("a", "b", payload=b"second") == ["a"]
     assert [message.payload for message in bench.claim()] == [b"first", b"second"]
-    assert bench.call(c.GetStats()).broker.acknowledged == 2
+    assert bench.call(GetStats()).broker.acknowledged == 2
 
 
 @pytest.mark.parametrize("state", ["scheduled", "leased", "dead", "succeeded", "cancelled"])
@@ -46,7 +49,7 @@ def test_an_id_is_known_in_every_state(bench: Bench, state: str) -> None:
         elif state == "succeeded":
             bench.ack(message)
     elif state == "cancelled":
-        bench.call(c.Cancel(ids=["a"]))
+        bench.call(Cancel(ids=["a"]))
     assert bench.state("a") == state
     assert bench.enqueue("a") == ["a"]
     assert bench.state("a") == state
@@ -100,9 +103,9 @@ def test_54_a_payload_over_the_limit_refuses_the_whole_request(
 ) -> None:
     monkeypatch.setattr(enqueue, "MAX_PAYLOAD", 10)
     bench.enqueue("exact", payload=b"x" * 10)
-    calls = [c.Call("small", b""), c.Call("big", b"x" * 11)]
+    calls = [Call("small", b""), Call("big", b"x" * 11)]
     with pytest.raises(PayloadTooLarge, match="big"):
-        bench.call(c.Enqueue("q", "t", c.Options(), calls))
+        bench.call(Enqueue("q", "t", Options(), calls))
     assert ids(bench.claim()) == ["exact"]
 
 
@@ -132,7 +135,7 @@ def test_options_in_use_are_kept_however_many_there_are(
 
 
 def test_a_refusal_carries_the_request_id(bench: Bench) -> None:
-    rid = bench.apply(c.Enqueue("", "t", c.Options(), []))
+    rid = bench.apply(Enqueue("", "t", Options(), []))
     bench.tick()
     reply = bench.answer(rid)
-    assert (type(reply), reply.error) == (c.Failed, "TaskqError")
+    assert (type(reply), reply.error) == (Failed, "TaskqError")

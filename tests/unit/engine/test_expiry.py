@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskq.engine import commands as c
+from taskq.protocol.operating import Replay
 from tests.unit.engine.bench import Bench, ids
 
 
@@ -75,7 +75,7 @@ def test_an_expiry_in_the_past(bench: Bench) -> None:
 def test_an_operator_may_replay_a_dead_letter_after_its_expiry(bench: Bench) -> None:
     bench.bury("a", expires_at=bench.now + 5)
     bench.after(100)
-    bench.call(c.Replay(ids=["a"]))
+    bench.call(Replay(ids=["a"]))
     bench.after(1)
     assert ids(bench.claim()) == ["a"]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from taskq.engine import commands as c
+from taskq.protocol.operating import Control, GetStats
+from taskq.protocol.producing import Cancel
 from tests.unit.engine.bench import WORKER, Bench, ids
 
 AUDIT = 3
@@ -59,7 +60,7 @@ def test_retries_and_deaths_are_each_groups_own(bench: Bench) -> None:
 
 def test_a_new_group_is_given_what_is_alive(bench: Bench) -> None:
     bench.enqueue(*"abcde")
-    bench.call(c.Cancel(ids=["e"]))
+    bench.call(Cancel(ids=["e"]))
     done, running, dead = bench.claim(3)
     bench.ack(done)
     bench.fail(dead)
@@ -96,7 +97,7 @@ def test_a_new_group_is_given_what_lies_behind_messages_of_other_queues(bench: B
 def test_groups_of_one_queue_only(bench: Bench) -> None:
     bench.enqueue("a", queue="other")
     assert bench.claim(session=AUDIT) == []
-    groups = {(entry.queue, entry.group) for entry in bench.call(c.GetStats()).queues}
+    groups = {(entry.queue, entry.group) for entry in bench.call(GetStats()).queues}
     assert groups == {("q", "default"), ("q", "audit"), ("other", "default")}
 
 
@@ -108,21 +109,21 @@ def test_two_consumers_of_one_group_share(bench: Bench) -> None:
 
 def test_pause_and_purge_of_one_group(bench: Bench) -> None:
     bench.enqueue("a")
-    bench.call(c.Control(queue="q", group="audit", action="pause"))
+    bench.call(Control(queue="q", group="audit", action="pause"))
     assert bench.claim(session=AUDIT) == []
-    assert bench.call(c.Control(queue="q", group="audit", action="purge")).count == 1
+    assert bench.call(Control(queue="q", group="audit", action="purge")).count == 1
     assert ids(bench.claim(session=WORKER)) == ["a"]
 
 
 def test_cancel_reaches_every_group(bench: Bench) -> None:
     bench.enqueue("a")
-    bench.call(c.Cancel(ids=["a"]))
+    bench.call(Cancel(ids=["a"]))
     assert bench.stats().cancelled == bench.stats(group="audit").cancelled == 1
 
 
 def test_a_purge_of_the_first_group_leaves_the_others(bench: Bench) -> None:
     bench.enqueue("a")
-    bench.call(c.Control(queue="q", group="default", action="purge"))
+    bench.call(Control(queue="q", group="default", action="purge"))
     assert bench.end("a").state == "unknown"
     assert ids(bench.claim(session=AUDIT)) == ["a"]
 

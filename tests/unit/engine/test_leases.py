@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from taskq.engine import commands as c
 from taskq.engine.consumers import GRACE, HEARTBEAT
 from taskq.errors import LeaseLost
+from taskq.protocol.base import Done, Request
+from taskq.protocol.consuming import Extend, Heartbeat, Report
+from taskq.protocol.operating import GetStats
+from taskq.protocol.producing import Cancel, Wait
+from taskq.protocol.values import Progress, WorkerInfo
 from tests.unit.engine.bench import MOMENT, WORKER, Bench
 
 HEART = WORKER + 100  # the session of the launcher
@@ -85,14 +89,14 @@ def test_a_long_lease_does_not_hide_the_end_of_a_short_one(bench: Bench) -> None
 
 def test_the_shortest_lease_sets_the_pace_of_the_heartbeats(bench: Bench) -> None:
     assert bench.heartbeat().renew_in == HEARTBEAT
-    beat = bench.park(c.Heartbeat(worker="w", info=c.WorkerInfo(), wait=60), HEART)
+    beat = bench.park(Heartbeat(worker="w", info=WorkerInfo(), wait=60), HEART)
     bench.enqueue("a", lease=3)
     bench.claim_one()
     assert bench.answer(beat).renew_in == 1
 
 
 def test_a_heartbeat_is_answered_when_the_next_is_wanted(bench: Bench) -> None:
-    beat = bench.park(c.Heartbeat(worker="w", info=c.WorkerInfo(), wait=60), HEART)
+    beat = bench.park(Heartbeat(worker="w", info=WorkerInfo(), wait=60), HEART)
     bench.after(HEARTBEAT - MOMENT)
     assert bench.answer(beat) is None
     bench.after(MOMENT)
@@ -100,15 +104,15 @@ def test_a_heartbeat_is_answered_when_the_next_is_wanted(bench: Bench) -> None:
 
 
 def test_a_heartbeat_may_ask_for_a_shorter_wait(bench: Bench) -> None:
-    beat = bench.park(c.Heartbeat(worker="w", info=c.WorkerInfo(), wait=1), HEART)
+    beat = bench.park(Heartbeat(worker="w", info=WorkerInfo(), wait=1), HEART)
     bench.after(1)
     assert bench.answer(beat) is not None
 
 
 def test_a_wait_on_the_connection_of_a_heartbeat_does_not_delay_it(bench: Bench) -> None:
     bench.enqueue("a", delay=1000)
-    beat = bench.park(c.Heartbeat(worker="w", info=c.WorkerInfo(), wait=60), HEART)
-    soon = bench.park(c.Wait(watch=1, add=["a"], wait=5), HEART)
+    beat = bench.park(Heartbeat(worker="w", info=WorkerInfo(), wait=60), HEART)
+    soon = bench.park(Wait(watch=1, add=["a"], wait=5), HEART)
     bench.after(5)
     assert (bench.answer(beat), bench.answer(soon) is not None) == (None, True)
     bench.after(HEARTBEAT - 5)
@@ -118,7 +122,7 @@ def test_a_wait_on_the_connection_of_a_heartbeat_does_not_delay_it(bench: Bench)
 def test_extend_makes_one_lease_last_longer(bench: Bench) -> None:
     bench.enqueue("a", "b", lease=10)
     first, _ = bench.claim()
-    assert bench.call(c.Extend(receipt=first.receipt, seconds=100)).count == 1
+    assert bench.call(Extend(receipt=first.receipt, seconds=100)).count == 1
     bench.after(10)
     assert (bench.state("a"), bench.state("b")) == ("leased", "ready")
     bench.after(90 - MOMENT)
@@ -131,8 +135,8 @@ def test_extend_never_shortens_and_leaves_the_start_alone(bench: Bench) -> None:
     bench.enqueue("a", lease=10)
     message = bench.claim_one()
     started = bench.now
-    bench.call(c.Extend(receipt=message.receipt, seconds=100))
-    bench.call(c.Extend(receipt=message.receipt, seconds=1))
+    bench.call(Extend(receipt=message.receipt, seconds=100))
+    bench.call(Extend(receipt=message.receipt, seconds=1))
     bench.after(50)
     assert bench.state("a") == "leased"
     assert bench.job("a").started_at == started
@@ -141,7 +145,7 @@ def test_extend_never_shortens_and_leaves_the_start_alone(bench: Bench) -> None:
 def test_an_extension_ends_with_its_delivery(bench: Bench) -> None:
     bench.enqueue("a", lease=10)
     message = bench.claim_one()
-    bench.call(c.Extend(receipt=message.receipt, seconds=1000))
+    bench.call(Extend(receipt=message.receipt, seconds=1000))
     bench.release(message)
     bench.claim_one()
     bench.after(10)
@@ -153,9 +157,9 @@ def test_a_stale_receipt_gets_lease_lost(bench: Bench, how: str) -> None:
     bench.enqueue("a", lease=5)
     message = bench.claim_one()
     bench.after(5)
-    request: c.Request[c.Done] = c.Extend(receipt=message.receipt, seconds=5)
+    request: Request[Done] = Extend(receipt=message.receipt, seconds=5)
     if how == "report":
-        request = c.Report(receipt=message.receipt, progress=c.Progress(1))
+        request = Report(receipt=message.receipt, progress=Progress(1))
     with pytest.raises(LeaseLost, match="stale"):
         bench.call(request)
 
@@ -163,7 +167,7 @@ def test_a_stale_receipt_gets_lease_lost(bench: Bench, how: str) -> None:
 def test_progress_is_shown_and_gone_with_the_attempt(bench: Bench) -> None:
     bench.enqueue("a")
     message = bench.claim_one()
-    report = c.Report(receipt=message.receipt, progress=c.Progress(3, 10, "files"))
+    report = Report(receipt=message.receipt, progress=Progress(3, 10, "files"))
     assert bench.call(report).count == 1
     progress = bench.job("a").progress
     assert progress is not None
@@ -211,10 +215,10 @@ def test_workers_are_listed_with_what_they_hold_and_did(bench: Bench) -> None:
     bench.ack(two)
     bench.fail(three)
     bench.release(four)
-    bench.call(c.Cancel(ids=["d"]))
-    info = c.WorkerInfo(host="box", pid=42)
-    bench.call(c.Heartbeat(worker="w", info=info, wait=0), HEART)
-    (worker,) = bench.call(c.GetStats()).workers
+    bench.call(Cancel(ids=["d"]))
+    info = WorkerInfo(host="box", pid=42)
+    bench.call(Heartbeat(worker="w", info=info, wait=0), HEART)
+    (worker,) = bench.call(GetStats()).workers
     assert worker.info == info
     assert (worker.name, worker.consumers, worker.leased) == ("w", 1, 2)
     assert worker.tasks == 3

@@ -6,9 +6,11 @@ import gc
 
 import pytest
 
-from taskq.engine import commands as c
 from taskq.engine.message import Message
 from taskq.engine.timers import SWEEP
+from taskq.protocol.operating import Control
+from taskq.protocol.producing import Cancel
+from taskq.protocol.values import Ack
 from tests.unit.engine.bench import Bench
 
 MANY = 3 * SWEEP
@@ -41,7 +43,7 @@ def test_what_ends_long_before_it_would_expire(bench: Bench) -> None:
     bench.register()
     for round in range(9):
         bench.enqueue(*_ids(round), expires=86400)
-        bench.settle(*(c.Ack(each.receipt, each.id, None) for each in bench.claim(n=MANY)))
+        bench.settle(*(Ack(each.receipt, each.id, None) for each in bench.claim(n=MANY)))
     assert _kept() - before <= MANY
 
 
@@ -49,7 +51,7 @@ def test_what_is_cancelled_long_before_it_is_due(bench: Bench) -> None:
     before = _kept()
     for round in range(9):
         bench.enqueue(*_ids(round), delay=86400)
-        bench.call(c.Cancel(ids=_ids(round)))
+        bench.call(Cancel(ids=_ids(round)))
     assert _kept() - before <= MANY
     bench.enqueue("later", delay=10)
     assert bench.engine.next_deadline() == bench.now + 10
@@ -61,7 +63,7 @@ def test_what_is_purged_while_no_worker_knows_its_task(bench: Bench) -> None:
     for round in range(9):
         bench.enqueue(*_ids(round))
         assert bench.claim(n=MANY) == []
-        bench.call(c.Control(queue="q", action="purge"))
+        bench.call(Control(queue="q", action="purge"))
     assert _kept() - before <= MANY
 
 
@@ -71,15 +73,15 @@ def test_what_a_dropped_group_had_long_before_it_is_due(bench: Bench) -> None:
         bench.register(3, worker="w2", group="typo")
         bench.disconnect(3)
         bench.enqueue(*_ids(round), delay=86400)
-        bench.call(c.Control(queue="q", action="purge", group="default"))
-        bench.call(c.Control(queue="q", action="drop", group="typo"))
+        bench.call(Control(queue="q", action="purge", group="default"))
+        bench.call(Control(queue="q", action="drop", group="typo"))
     assert _kept() - before <= MANY
 
 
 def test_a_swept_line_keeps_its_order(bench: Bench) -> None:
     bench.enqueue(*_ids(0), *_ids(1))
     kept = _ids(0)[::100] + _ids(1)[::100]
-    bench.call(c.Cancel(ids=[id for id in _ids(0) + _ids(1) if id not in kept]))
+    bench.call(Cancel(ids=[id for id in _ids(0) + _ids(1) if id not in kept]))
     bench.register()
     assert [message.id for message in bench.claim(n=MANY)] == kept
 

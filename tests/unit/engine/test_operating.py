@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from taskq.engine import commands as c
-from taskq.engine.retry import Backoff
 from taskq.errors import TaskqError
+from taskq.protocol.backoff import Backoff
+from taskq.protocol.operating import Control, GetStats, Peek
+from taskq.protocol.producing import Cancel, Inspect
 from tests.unit.engine.bench import Bench, ids
 
 
@@ -18,7 +19,7 @@ def bench() -> Bench:
 
 
 def control(bench: Bench, action: str, queue: str = "q") -> int:
-    return bench.call(c.Control(queue=queue, action=action)).count
+    return bench.call(Control(queue=queue, action=action)).count
 
 
 def test_a_paused_queue_hands_out_nothing_and_takes_everything(bench: Bench) -> None:
@@ -53,7 +54,7 @@ def test_purge_drops_what_waits_and_only_that(bench: Bench) -> None:
         "ready",
     ]
     assert (bench.stats().purged, bench.stats().ready, bench.stats().scheduled) == (2, 0, 0)
-    assert bench.call(c.GetStats()).broker.acknowledged == 5
+    assert bench.call(GetStats()).broker.acknowledged == 5
     assert bench.ack(running) == []
     bench.after(50)
     assert bench.claim() == []
@@ -81,7 +82,7 @@ def test_peek_shows_the_order_in_which_they_would_run(bench: Bench) -> None:
     bench.enqueue("soon", delay=10)
 
     def peek(state: str, limit: int = 20) -> list[str]:
-        return [m.id for m in bench.call(c.Peek(queue="q", state=state, limit=limit)).messages]
+        return [m.id for m in bench.call(Peek(queue="q", state=state, limit=limit)).messages]
 
     assert peek("ready") == ["a", "b"]
     assert peek("ready", 1) == ["a"]
@@ -90,7 +91,7 @@ def test_peek_shows_the_order_in_which_they_would_run(bench: Bench) -> None:
     assert peek("dead") == peek("leased") == []
     assert ids(bench.claim(1)) == ["a"]
     assert (peek("ready"), peek("leased")) == (["b"], ["a"])
-    (preview,) = bench.call(c.Peek(queue="q")).messages
+    (preview,) = bench.call(Peek(queue="q")).messages
     assert (preview.task, preview.size, preview.state) == ("x", 5, "ready")
     assert (preview.priority, preview.attempts, preview.due_at) == (2, 0, bench.now)
 
@@ -99,14 +100,14 @@ def test_peek_into_one_group(bench: Bench) -> None:
     bench.register(3, worker="auditor", group="audit")
     bench.enqueue("a")
     bench.claim()
-    in_audit = bench.call(c.Peek(queue="q", group="audit", state="ready")).messages
+    in_audit = bench.call(Peek(queue="q", group="audit", state="ready")).messages
     assert [preview.id for preview in in_audit] == ["a"]
 
 
 @pytest.mark.parametrize(("queue", "state"), [("none", "ready"), ("q", "happy"), ("", "ready")])
 def test_peek_refuses_what_is_not_there(bench: Bench, queue: str, state: str) -> None:
     with pytest.raises(TaskqError):
-        bench.call(c.Peek(queue=queue, state=state))
+        bench.call(Peek(queue=queue, state=state))
 
 
 def test_the_counters_follow_every_step(bench: Bench) -> None:
@@ -117,7 +118,7 @@ def test_the_counters_follow_every_step(bench: Bench) -> None:
     bench.ack(a)
     bench.fail(b)
     bench.fail(x, final=True)
-    bench.call(c.Cancel(ids=["e"]))
+    bench.call(Cancel(ids=["e"]))
     bench.after(1)
     stats = bench.stats()
     assert (stats.ready, stats.scheduled, stats.leased) == (3, 1, 1)
@@ -126,15 +127,15 @@ def test_the_counters_follow_every_step(bench: Bench) -> None:
     assert stats.bytes == 5 * 6  # all but the finished, the cancelled and the expired
     assert stats.consumers == 1
     assert stats.oldest_ready_at == bench.now - 1
-    broker = bench.call(c.GetStats()).broker
+    broker = bench.call(GetStats()).broker
     assert (broker.acknowledged, broker.messages, broker.results) == (9, 6, 3)
     assert broker.now == bench.now
 
 
 def test_looking_changes_nothing(bench: Bench) -> None:
     bench.enqueue("a")
-    bench.engine.apply(1, c.GetStats(), bench.now, 0.0)
-    bench.engine.apply(1, c.Inspect(id="a"), bench.now, 0.0)
+    bench.engine.apply(1, GetStats(), bench.now, 0.0)
+    bench.engine.apply(1, Inspect(id="a"), bench.now, 0.0)
     assert bench.engine.take_changes() is None
 
 
@@ -143,7 +144,7 @@ def test_an_engine_is_empty_when_a_restart_would_lose_nothing() -> None:
     assert bench.engine.empty()
     bench.enqueue("a")
     assert not bench.engine.empty()
-    bench.call(c.Cancel(ids=["a"]))
+    bench.call(Cancel(ids=["a"]))
     assert not bench.engine.empty()
     bench.after(10_000)
     assert bench.engine.empty()

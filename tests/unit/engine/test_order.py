@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from taskq.engine.commands import Cancel, Replay
+from taskq.protocol.operating import Replay
+from taskq.protocol.producing import Cancel
 from tests.unit.engine.bench import MOMENT, Bench, ids
 
 

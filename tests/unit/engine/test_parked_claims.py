@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from taskq.engine import commands as c
 from taskq.engine.produce import REPLY_BYTES
+from taskq.protocol.consuming import Claim, Leave, Reap
+from taskq.protocol.operating import Control, Replay
+from taskq.protocol.producing import Enqueue
+from taskq.protocol.values import Call, Options
 from tests.unit.engine.bench import MOMENT, WORKER, Bench, ids
 
 
@@ -37,9 +40,9 @@ def test_a_parked_claim_gets_what_comes_back(bench: Bench, how: str) -> None:
     bench.register(9, worker="other")
     bench.enqueue("a", lease=10, retries=how != "replay")
     if how == "resume":
-        bench.call(c.Control(queue="q", action="pause"))
+        bench.call(Control(queue="q", action="pause"))
         rid = bench.park_claim()
-        bench.call(c.Control(queue="q", action="resume"))
+        bench.call(Control(queue="q", action="resume"))
         assert ids(bench.answer(rid).messages) == ["a"]
         return
     message = bench.claim_one(session=9)
@@ -52,12 +55,12 @@ def test_a_parked_claim_gets_what_comes_back(bench: Bench, how: str) -> None:
         bench.fail(message, delay=1.0)
         bench.after(1)
     elif how == "reap":
-        bench.call(c.Reap(worker="other", consumer="c", running=[message.receipt], reason=""))
+        bench.call(Reap(worker="other", consumer="c", running=[message.receipt], reason=""))
     elif how == "leave":
-        bench.call(c.Leave(worker="other"))
+        bench.call(Leave(worker="other"))
     else:
         bench.fail(message)
-        bench.call(c.Replay(ids=["a"]))
+        bench.call(Replay(ids=["a"]))
     assert ids(bench.answer(rid).messages) == ["a"]
 
 
@@ -80,7 +83,7 @@ def test_a_claim_may_wait_for_less_than_a_second(bench: Bench) -> None:
 
 def test_drained_tells_whether_anything_can_still_come(bench: Bench) -> None:
     def drained(wait: float = 0) -> bool:
-        return bench.call(c.Claim(queues=["q"], n=1, wait=wait), WORKER).drained
+        return bench.call(Claim(queues=["q"], n=1, wait=wait), WORKER).drained
 
     assert drained()
     bench.enqueue("a", delay=5)
@@ -91,7 +94,7 @@ def test_drained_tells_whether_anything_can_still_come(bench: Bench) -> None:
     bench.ack(message)
     assert drained()
     bench.enqueue("b")
-    bench.call(c.Control(queue="q", action="pause"))
+    bench.call(Control(queue="q", action="pause"))
     assert not drained()
 
 
@@ -156,8 +159,8 @@ def test_a_claim_waits_on_several_queues(bench: Bench) -> None:
 
 def test_a_claim_that_was_answered_is_not_served_from_its_other_queue(bench: Bench) -> None:
     rid = bench.park_claim(queues=["q", "other"])
-    bench.apply(c.Enqueue("q", "t", c.Options(), [c.Call("a", b"")]))
-    bench.apply(c.Enqueue("other", "t", c.Options(), [c.Call("b", b"")]))
+    bench.apply(Enqueue("q", "t", Options(), [Call("a", b"")]))
+    bench.apply(Enqueue("other", "t", Options(), [Call("b", b"")]))
     bench.tick()
     assert len(bench.replies[WORKER]) == 2  # the registration and one claim
     given = set(ids(bench.answer(rid).messages))
@@ -179,7 +182,7 @@ def test_a_dead_consumer_is_never_served(bench: Bench, end: str) -> None:
     if end == "reap":
         bench.reap("c2")
     elif end == "leave":
-        bench.call(c.Leave(worker="w"))
+        bench.call(Leave(worker="w"))
     else:
         bench.register(9, consumer="c2")
     bench.enqueue("a")
@@ -196,7 +199,7 @@ def test_a_second_claim_takes_the_place_of_the_first(bench: Bench) -> None:
 
 def test_a_claim_of_nothing_withdraws_the_parked_one(bench: Bench) -> None:
     bench.park_claim()
-    reply = bench.call(c.Claim(queues=[], n=0, wait=0), WORKER)
+    reply = bench.call(Claim(queues=[], n=0, wait=0), WORKER)
     assert reply.messages == []
     bench.enqueue("a")
     assert bench.state("a") == "ready"
@@ -216,11 +219,11 @@ def test_nothing_is_left_of_a_thousand_claims(bench: Bench) -> None:
 def test_the_suspect_is_alone_in_a_parked_claim_too(bench: Bench) -> None:
     bench.enqueue("poison", lease=10)
     bench.claim_one(session=3)
-    bench.call(c.Control(queue="q", action="pause"))
+    bench.call(Control(queue="q", action="pause"))
     bench.enqueue("a", "b")
     bench.after(10)
     rid = bench.park_claim()
-    bench.call(c.Control(queue="q", action="resume"))
+    bench.call(Control(queue="q", action="resume"))
     assert ids(bench.answer(rid).messages) == ["poison"]
 
 
@@ -233,7 +236,7 @@ def test_a_silent_worker_is_given_no_more_until_it_is_heard_from(bench: Bench) -
     assert bench.answer(second) is None
     assert bench.job("a").state == "ready"
     bench.register(9, worker="other")
-    assert ids(bench.call(c.Claim(queues=["q"], n=1, wait=0), 9).messages) == ["a"]
+    assert ids(bench.call(Claim(queues=["q"], n=1, wait=0), 9).messages) == ["a"]
     bench.enqueue("b")
     assert bench.answer(second) is None
     bench.heartbeat()

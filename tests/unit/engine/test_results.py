@@ -6,9 +6,11 @@ from math import inf
 
 import pytest
 
-from taskq.engine import commands as c
 from taskq.engine.results import REMEMBERED
 from taskq.errors import UnknownMessage
+from taskq.protocol.operating import GetStats
+from taskq.protocol.producing import Cancel
+from taskq.protocol.values import Ack, JobInfo
 from tests.unit.engine.bench import MOMENT, Bench, ids
 
 
@@ -25,7 +27,7 @@ def finish(bench: Bench, id: str, **options: float) -> None:
 
 
 def results(bench: Bench) -> int:
-    return bench.call(c.GetStats()).broker.results
+    return bench.call(GetStats()).broker.results
 
 
 def test_a_result_lives_for_its_ttl(bench: Bench) -> None:
@@ -47,7 +49,7 @@ def test_expiry_is_active_and_needs_no_reader(bench: Bench) -> None:
 def test_the_clock_is_asked_for_the_first_expiry() -> None:
     bench = Bench()
     bench.enqueue("a", result_ttl=100)
-    bench.call(c.Cancel(ids=["a"]))
+    bench.call(Cancel(ids=["a"]))
     assert bench.engine.next_deadline() == bench.now + 100
 
 
@@ -88,7 +90,7 @@ def test_a_ttl_without_end(bench: Bench) -> None:
 def test_no_value_is_a_value_of_its_own(bench: Bench) -> None:
     bench.enqueue("a")
     message = bench.claim_one()
-    bench.settle(c.Ack(message.receipt, "a", None))
+    bench.settle(Ack(message.receipt, "a", None))
     end = bench.end("a")
     assert (end.state, end.value) == ("succeeded", None)
 
@@ -125,7 +127,7 @@ def test_inspect_shows_what_runs(bench: Bench) -> None:
     assert (waiting.state, waiting.attempts, waiting.due_at) == ("scheduled", 1, bench.now + 2)
     bench.after(2)
     bench.claim_one()
-    assert bench.job("a") == c.JobInfo(
+    assert bench.job("a") == JobInfo(
         id="a",
         state="leased",
         queue="q",

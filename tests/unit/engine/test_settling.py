@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from taskq.engine import commands as c
-from taskq.engine.retry import Backoff
+from taskq.protocol.backoff import Backoff
+from taskq.protocol.consuming import Claim, Settle
+from taskq.protocol.producing import Cancel
+from taskq.protocol.values import Abandon, Ack, Delivered, Outcome, Release
 from tests.unit.engine.bench import MOMENT, Bench, failure, ids
 from tests.unit.engine.snapshot import snapshot
 
@@ -127,20 +129,20 @@ def test_a_release_costs_neither_an_attempt_nor_a_delivery(bench: Bench) -> None
 def test_abandon_after_a_cancel(bench: Bench) -> None:
     bench.enqueue("a")
     message = bench.claim_one()
-    bench.call(c.Cancel(ids=["a"]))
-    bench.settle(c.Abandon(message.receipt, "a"))
+    bench.call(Cancel(ids=["a"]))
+    bench.settle(Abandon(message.receipt, "a"))
     assert bench.end("a").state == "cancelled"
 
 
 OUTCOMES = ["ack", "fail", "release", "abandon"]
 
 
-def outcome(kind: str, message: c.Delivered) -> c.Outcome:
+def outcome(kind: str, message: Delivered) -> Outcome:
     return {
-        "ack": c.Ack(message.receipt, message.id, b"late"),
+        "ack": Ack(message.receipt, message.id, b"late"),
         "fail": failure(message),
-        "release": c.Release(message.receipt, message.id),
-        "abandon": c.Abandon(message.receipt, message.id),
+        "release": Release(message.receipt, message.id),
+        "abandon": Abandon(message.receipt, message.id),
     }[kind]
 
 
@@ -150,7 +152,7 @@ def test_a_stale_receipt_changes_nothing(bench: Bench, kind: str, now: str) -> N
     bench.enqueue("a", lease=5, max_deliveries=1 if now == "dead" else 5)
     stale = bench.claim_one()
     if now == "cancelled":
-        bench.call(c.Cancel(ids=["a"]))
+        bench.call(Cancel(ids=["a"]))
     bench.after(5)
     if now in ("leased", "succeeded"):
         second = bench.claim_one()
@@ -167,7 +169,7 @@ def test_a_receipt_of_another_message_changes_nothing(bench: Bench, kind: str) -
     bench.enqueue("a", "b")
     first, second = bench.claim()
     before = snapshot(bench.engine)
-    mixed = outcome(kind, c.Delivered(first.receipt, "b", "q", "t", b"", 1, None, 30.0))
+    mixed = outcome(kind, Delivered(first.receipt, "b", "q", "t", b"", 1, None, 30.0))
     assert bench.settle(mixed) == [first.receipt]
     assert snapshot(bench.engine) == before
     assert bench.ack(second) == []
@@ -209,9 +211,9 @@ def test_one_settle_may_hold_good_and_stale_ones(bench: Bench) -> None:
     taken = bench.claim_one()
     assert taken.id == "a"
     rejected = bench.settle(
-        c.Ack(first.receipt, "a", b""),
-        c.Ack(second.receipt, "b", b""),
-        c.Ack(taken.receipt, "a", b"x"),
+        Ack(first.receipt, "a", b""),
+        Ack(second.receipt, "b", b""),
+        Ack(taken.receipt, "a", b"x"),
     )
     assert rejected == [first.receipt]
     assert (bench.end("a").value, bench.end("b").value) == (b"x", b"")
@@ -220,8 +222,8 @@ def test_one_settle_may_hold_good_and_stale_ones(bench: Bench) -> None:
 def test_settling_is_heard_in_the_same_tick_as_the_claim_that_follows(bench: Bench) -> None:
     bench.enqueue("a", "b")
     first = bench.claim_one()
-    settle = bench.apply(c.Settle(outcomes=[c.Ack(first.receipt, "a", b"")]), 2)
-    claim = bench.apply(c.Claim(queues=["q"], n=1, wait=10), 2)
+    settle = bench.apply(Settle(outcomes=[Ack(first.receipt, "a", b"")]), 2)
+    claim = bench.apply(Claim(queues=["q"], n=1, wait=10), 2)
     bench.tick()
     assert bench.answer(settle).rejected == []
     assert ids(bench.answer(claim).messages) == ["b"]

@@ -6,11 +6,11 @@ from itertools import product
 
 import pytest
 
-from taskq.engine.commands import Options
 from taskq.engine.ledger import Ledger
 from taskq.engine.message import Delivery, Message
 from taskq.engine.states import FINAL, TRANSITIONS, WAITING, Event, State, after
 from taskq.errors import IllegalTransition
+from taskq.protocol.values import Options
 
 LEGAL = {
     ("HELD", "CLAIM"): "LEASED",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from taskq.engine import commands as c
+from taskq.protocol.operating import Control, GetStats
+from taskq.protocol.producing import Cancel
 from tests.unit.engine.bench import Bench, ids
 
 
@@ -21,7 +22,7 @@ def test_an_unknown_task_is_parked_and_shown(bench: Bench) -> None:
     assert ids(bench.claim()) == ["b"]
     assert bench.state("a") == "held"
     assert bench.stats().unknown == {"new": 1}
-    assert bench.call(c.GetStats()).broker.parked == 1
+    assert bench.call(GetStats()).broker.parked == 1
 
 
 def test_it_goes_to_a_consumer_that_knows_it_first_and_in_order(bench: Bench) -> None:
@@ -78,9 +79,9 @@ def test_part_of_the_parked_ones_may_be_taken(bench: Bench) -> None:
 def test_a_parked_one_can_be_cancelled_and_purged(bench: Bench) -> None:
     bench.enqueue("a", "b", task="new")
     bench.claim()
-    bench.call(c.Cancel(ids=["a"]))
+    bench.call(Cancel(ids=["a"]))
     assert bench.stats().unknown == {"new": 1}
-    assert bench.call(c.Control(queue="q", action="purge")).count == 1
+    assert bench.call(Control(queue="q", action="purge")).count == 1
     assert (bench.stats().unknown, bench.stats().held) == ({}, 0)
     bench.register(3, consumer="c2", tasks=["new"])
     assert bench.claim(session=3) == []

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from taskq.engine import commands as c
 from taskq.engine import produce
+from taskq.protocol.base import Done
+from taskq.protocol.consuming import Settle
+from taskq.protocol.operating import Control
+from taskq.protocol.producing import Cancel, Unwatch, Wait, Waited
+from taskq.protocol.values import Ack, ErrorInfo, Fail
 from tests.unit.engine.bench import MOMENT, WORKER, Bench
 
 WAITER = 5
@@ -18,11 +22,11 @@ def bench() -> Bench:
     return bench
 
 
-def wait(*add: str, seconds: float = 60, watch: int = 1) -> c.Wait:
-    return c.Wait(watch=watch, add=list(add), wait=seconds)
+def wait(*add: str, seconds: float = 60, watch: int = 1) -> Wait:
+    return Wait(watch=watch, add=list(add), wait=seconds)
 
 
-def told(reply: c.Waited) -> list[str]:
+def told(reply: Waited) -> list[str]:
     return [entry.id for entry in reply.finished]
 
 
@@ -51,11 +55,11 @@ def test_every_end_is_told(bench: Bench, end: str) -> None:
     if end == "dead":
         bench.fail(bench.claim_one())
     elif end == "cancelled":
-        bench.call(c.Cancel(ids=["a"]))
+        bench.call(Cancel(ids=["a"]))
     elif end == "expired":
         bench.after(5)
     else:
-        bench.call(c.Control(queue="q", action="purge"))
+        bench.call(Control(queue="q", action="purge"))
     (finished,) = bench.answer(rid).finished
     assert (finished.id, finished.state) == ("a", end)
 
@@ -69,7 +73,7 @@ def test_many_are_told_as_they_end_each_once(bench: Bench) -> None:
     bench.enqueue(*"abc")
     a, b, x = bench.claim()
     rid = bench.park(wait(*"abc"), WAITER)
-    bench.settle(c.Ack(b.receipt, "b", b""), c.Ack(a.receipt, "a", b""))
+    bench.settle(Ack(b.receipt, "b", b""), Ack(a.receipt, "a", b""))
     reply = bench.answer(rid)
     assert (told(reply), reply.pending) == (["b", "a"], 1)
     rid = bench.park(wait(), WAITER)
@@ -190,19 +194,19 @@ def test_two_deadlines_on_one_connection(bench: Bench) -> None:
 def test_unwatch_forgets(bench: Bench) -> None:
     bench.enqueue("a")
     rid = bench.park(wait("a"), WAITER)
-    bench.call(c.Unwatch(watch=1), WAITER)
+    bench.call(Unwatch(watch=1), WAITER)
     bench.ack(bench.claim_one())
     assert bench.answer(rid) is None
-    bench.call(c.Unwatch(watch=1), WAITER)
+    bench.call(Unwatch(watch=1), WAITER)
 
 
 def test_unwatch_in_the_tick_of_the_end_is_not_answered(bench: Bench) -> None:
     bench.enqueue("a")
     message = bench.claim_one()
     bench.park(wait("a"), WAITER)
-    bench.apply(c.Settle(outcomes=[c.Ack(message.receipt, "a", b"")]), WORKER)
-    bench.call(c.Unwatch(watch=1), WAITER)
-    assert [type(reply) for reply in bench.replies[WAITER]] == [c.Done]
+    bench.apply(Settle(outcomes=[Ack(message.receipt, "a", b"")]), WORKER)
+    bench.call(Unwatch(watch=1), WAITER)
+    assert [type(reply) for reply in bench.replies[WAITER]] == [Done]
 
 
 def test_every_watch_hears_of_ends_in_one_tick_though_another_has_two(bench: Bench) -> None:
@@ -210,7 +214,7 @@ def test_every_watch_hears_of_ends_in_one_tick_though_another_has_two(bench: Ben
     messages = bench.claim()
     two = bench.park(wait("a", "b"), WAITER)
     one = bench.park(wait("c"), WAITER + 1)
-    bench.settle(*(c.Ack(message.receipt, message.id, b"") for message in messages))
+    bench.settle(*(Ack(message.receipt, message.id, b"") for message in messages))
     assert (told(bench.answer(two)), told(bench.answer(one))) == (["a", "b"], ["c"])
 
 
@@ -254,8 +258,8 @@ def test_big_answers_come_in_pieces(
         if how == "value":
             bench.ack(message, b"x" * 400)
         else:
-            error = c.ErrorInfo("E", "why", "x" * 200, b"x" * 200)
-            bench.settle(c.Fail(message.receipt, message.id, error, final=True))
+            error = ErrorInfo("E", "why", "x" * 200, b"x" * 200)
+            bench.settle(Fail(message.receipt, message.id, error, final=True))
     seen = []
     reply = bench.call(wait(*names), WAITER)
     while True:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from math import inf
 
-from taskq.engine import commands as c
-from taskq.engine.retry import Backoff
+from taskq.protocol.backoff import Backoff
+from taskq.protocol.consuming import Claim, Extend, Leave, Register, Settle
+from taskq.protocol.operating import Control, Limit, PurgeDead, Replay
+from taskq.protocol.producing import Cancel, Enqueue
+from taskq.protocol.values import Abandon, Ack, Call, Delivered, ErrorInfo, Fail, Options, Release
 from tests.unit.engine.bench import WORKER, Bench, failure
 
 
@@ -28,18 +31,18 @@ def claim(bench: Bench) -> None:
 
 def ack(bench: Bench) -> None:
     claim(bench)
-    bench.settle(c.Ack(1, "a", b"42"), c.Ack(2, "b", None))
+    bench.settle(Ack(1, "a", b"42"), Ack(2, "b", None))
 
 
 def fail(bench: Bench) -> None:
     claim(bench)
-    error = c.ErrorInfo("mod.Error", "text", "Traceback …", b"\x80pickled", worker="w")
-    bench.settle(c.Fail(1, "a", error), c.Fail(2, "b", error, True), c.Fail(3, "c", error, delay=5))
+    error = ErrorInfo("mod.Error", "text", "Traceback …", b"\x80pickled", worker="w")
+    bench.settle(Fail(1, "a", error), Fail(2, "b", error, True), Fail(3, "c", error, delay=5))
 
 
 def release(bench: Bench) -> None:
     claim(bench)
-    bench.settle(c.Release(1, "a"), c.Release(2, "b", True), c.Abandon(3, "c"))
+    bench.settle(Release(1, "a"), Release(2, "b", True), Abandon(3, "c"))
 
 
 def park_unknown(bench: Bench) -> None:
@@ -76,7 +79,7 @@ def reap_cancelled(bench: Bench) -> None:
 
 def leave(bench: Bench) -> None:
     claim(bench)
-    bench.call(c.Leave(worker="w"))
+    bench.call(Leave(worker="w"))
 
 
 def register_again(bench: Bench) -> None:
@@ -86,19 +89,19 @@ def register_again(bench: Bench) -> None:
 
 def extend(bench: Bench) -> None:
     claim(bench)
-    bench.call(c.Extend(receipt=1, seconds=100))
+    bench.call(Extend(receipt=1, seconds=100))
     bench.after(50)
 
 
 def cancel(bench: Bench) -> None:
     claim(bench)
-    bench.call(c.Cancel(ids=["a", "d"]))
-    bench.call(c.Cancel(ids=["b"], terminate=True))
+    bench.call(Cancel(ids=["a", "d"]))
+    bench.call(Cancel(ids=["b"], terminate=True))
 
 
 def cancel_then_end(bench: Bench) -> None:
     cancel(bench)
-    bench.settle(failure(c.Delivered(1, "a", "", "", b"", 1, None, 1.0)))
+    bench.settle(failure(Delivered(1, "a", "", "", b"", 1, None, 1.0)))
 
 
 def expire(bench: Bench) -> None:
@@ -120,31 +123,31 @@ def early(bench: Bench) -> None:
 
 def pause(bench: Bench) -> None:
     bench.enqueue("a")
-    bench.call(c.Control(queue="q", action="pause"))
+    bench.call(Control(queue="q", action="pause"))
 
 
 def resume(bench: Bench) -> None:
     pause(bench)
-    bench.call(c.Control(queue="q", action="resume"))
+    bench.call(Control(queue="q", action="resume"))
 
 
 def purge(bench: Bench) -> None:
     claim(bench)
     bench.enqueue("later", delay=50)
-    bench.call(c.Control(queue="q", action="purge"))
+    bench.call(Control(queue="q", action="purge"))
 
 
 def replay(bench: Bench) -> None:
     bench.register()
     bench.bury(*"abcd")
-    bench.call(c.Replay(ids=["b"]))
-    bench.call(c.Replay(queue="q", rate=2.0))
+    bench.call(Replay(ids=["b"]))
+    bench.call(Replay(queue="q", rate=2.0))
 
 
 def purge_dead(bench: Bench) -> None:
     bench.register()
     bench.bury(*"abcd")
-    bench.call(c.PurgeDead(ids=["b"]))
+    bench.call(PurgeDead(ids=["b"]))
 
 
 def second_group(bench: Bench) -> None:
@@ -160,8 +163,8 @@ def second_group(bench: Bench) -> None:
 
 def late_group(bench: Bench) -> None:
     claim(bench)
-    bench.ack(c.Delivered(1, "a", "", "", b"", 1, None, 1.0))
-    bench.fail(c.Delivered(2, "b", "", "", b"", 1, None, 1.0), final=True)
+    bench.ack(Delivered(1, "a", "", "", b"", 1, None, 1.0))
+    bench.fail(Delivered(2, "b", "", "", b"", 1, None, 1.0), final=True)
     bench.register(3, worker="late", group="late")
     bench.enqueue("e")
 
@@ -173,15 +176,15 @@ def late_group_after_a_death(bench: Bench) -> None:
 
 
 def group_in_the_tick_of_its_messages(bench: Bench) -> None:
-    bench.apply(c.Enqueue("q", "t", c.Options(), [c.Call("a", b"")]))
-    bench.apply(c.Register("w", "c", "late", ["q"]))
-    bench.apply(c.Enqueue("q", "t", c.Options(), [c.Call("b", b"")]))
+    bench.apply(Enqueue("q", "t", Options(), [Call("a", b"")]))
+    bench.apply(Register("w", "c", "late", ["q"]))
+    bench.apply(Enqueue("q", "t", Options(), [Call("b", b"")]))
     bench.tick()
 
 
 def purge_of_one_group(bench: Bench) -> None:
     second_group(bench)
-    bench.call(c.Control(queue="q", group="default", action="purge"))
+    bench.call(Control(queue="q", group="default", action="purge"))
 
 
 def leave_a_group(bench: Bench) -> None:
@@ -195,7 +198,7 @@ def leave_a_group(bench: Bench) -> None:
 
 def drop_group(bench: Bench) -> None:
     leave_a_group(bench)
-    bench.call(c.Control(queue="q", group="audit", action="drop"))
+    bench.call(Control(queue="q", group="audit", action="drop"))
 
 
 def drop_group_and_make_it_again(bench: Bench) -> None:
@@ -205,19 +208,19 @@ def drop_group_and_make_it_again(bench: Bench) -> None:
 
 def drop_group_and_make_it_again_in_one_tick(bench: Bench) -> None:
     leave_a_group(bench)
-    bench.apply(c.Control(queue="q", group="audit", action="drop"))
-    bench.apply(c.Enqueue("q", "t", c.Options(), [c.Call("between", b"x")]))
-    bench.apply(c.Register("auditor", "c", "audit", ["q"]), 3)
-    bench.apply(c.Enqueue("q", "t", c.Options(), [c.Call("after", b"x")]))
+    bench.apply(Control(queue="q", group="audit", action="drop"))
+    bench.apply(Enqueue("q", "t", Options(), [Call("between", b"x")]))
+    bench.apply(Register("auditor", "c", "audit", ["q"]), 3)
+    bench.apply(Enqueue("q", "t", Options(), [Call("after", b"x")]))
     bench.tick()
 
 
 def make_and_drop_group_in_one_tick(bench: Bench) -> None:
     claim(bench)
-    bench.apply(c.Register("auditor", "c", "audit", ["q"]), 3)
-    bench.apply(c.Leave("auditor"), 3)
-    bench.apply(c.Enqueue("q", "t", c.Options(), [c.Call("between", b"x")]))
-    bench.apply(c.Control(queue="q", group="audit", action="drop"))
+    bench.apply(Register("auditor", "c", "audit", ["q"]), 3)
+    bench.apply(Leave("auditor"), 3)
+    bench.apply(Enqueue("q", "t", Options(), [Call("between", b"x")]))
+    bench.apply(Control(queue="q", group="audit", action="drop"))
     bench.tick()
 
 
@@ -226,8 +229,8 @@ def drop_group_beside_one_new_message(bench: Bench) -> None:
     bench.ack(_claimed(bench))
     bench.register(3, worker="auditor", group="audit")
     bench.disconnect(3)
-    bench.apply(c.Control(queue="q", group="audit", action="drop"))
-    bench.apply(c.Enqueue("q", "t", c.Options(), [c.Call("a", b"x")]))
+    bench.apply(Control(queue="q", group="audit", action="drop"))
+    bench.apply(Enqueue("q", "t", Options(), [Call("a", b"x")]))
     bench.tick()
 
 
@@ -236,10 +239,10 @@ def drop_empty_group(bench: Bench) -> None:
     bench.ack(_claimed(bench))
     bench.register(3, worker="auditor", group="audit")
     bench.disconnect(3)
-    bench.call(c.Control(queue="q", group="audit", action="drop"))
+    bench.call(Control(queue="q", group="audit", action="drop"))
 
 
-def _claimed(bench: Bench) -> c.Delivered:
+def _claimed(bench: Bench) -> Delivered:
     bench.register()
     return bench.claim_one()
 
@@ -256,36 +259,36 @@ def results_expire(bench: Bench) -> None:
 def add_claim_and_settle_in_one_tick(bench: Bench) -> None:
     bench.register()
     for id in "abc":
-        bench.apply(c.Enqueue("q", "t", c.Options(retries=1), [c.Call(id, b"x")]))
-    bench.apply(c.Claim(["q"], 2, 0), WORKER)
-    bench.apply(c.Settle([c.Ack(1, "a", b"1"), failure(c.Delivered(2, "b", "", "", b"", 1, 0, 0))]))
+        bench.apply(Enqueue("q", "t", Options(retries=1), [Call(id, b"x")]))
+    bench.apply(Claim(["q"], 2, 0), WORKER)
+    bench.apply(Settle([Ack(1, "a", b"1"), failure(Delivered(2, "b", "", "", b"", 1, 0, 0))]))
     bench.tick()
 
 
 def add_beside_a_claim(bench: Bench) -> None:
     bench.register()
     bench.enqueue("a")
-    bench.apply(c.Enqueue("q", "t", c.Options(), [c.Call("b", b"x")]))
-    bench.apply(c.Claim(["q"], 1, 0), WORKER)
+    bench.apply(Enqueue("q", "t", Options(), [Call("b", b"x")]))
+    bench.apply(Claim(["q"], 1, 0), WORKER)
     bench.tick()
 
 
 def add_and_cancel_in_one_tick(bench: Bench) -> None:
-    bench.apply(c.Enqueue("q", "t", c.Options(), [c.Call("a", b"x")]))
-    bench.apply(c.Cancel(["a"]))
+    bench.apply(Enqueue("q", "t", Options(), [Call("a", b"x")]))
+    bench.apply(Cancel(["a"]))
     bench.tick()
 
 
 def add_and_purge_in_one_tick(bench: Bench) -> None:
-    bench.apply(c.Enqueue("q", "t", c.Options(), [c.Call("a", b"x")]))
-    bench.apply(c.Control(queue="q", action="purge"))
-    bench.apply(c.Enqueue("q", "t", c.Options(), [c.Call("a", b"y")]))
+    bench.apply(Enqueue("q", "t", Options(), [Call("a", b"x")]))
+    bench.apply(Control(queue="q", action="purge"))
+    bench.apply(Enqueue("q", "t", Options(), [Call("a", b"y")]))
     bench.tick()
 
 
 def limit(bench: Bench) -> None:
-    bench.call(c.Limit("q", max_messages=2))
-    bench.call(c.Limit("other", max_messages=7, max_bytes=2**40))
+    bench.call(Limit("q", max_messages=2))
+    bench.call(Limit("other", max_messages=7, max_bytes=2**40))
     bench.register()
     bench.register(3, worker="w2", group="audit")
     bench.bury("dead")

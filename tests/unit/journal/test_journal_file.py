@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from taskq.engine import commands as c
 from taskq.errors import DiskFull, JournalError, TaskqError
 from taskq.journal import open_journal, schema
 from taskq.journal.none import NoJournal
 from taskq.journal.sqlite import CHECKPOINT_PAGES, FILE, LOG_LIMIT, SqliteJournal
+from taskq.protocol.values import Finished
 from tests.unit.engine.bench import Bench
 from tests.unit.journal.files import alter, fill, load
 
@@ -174,4 +174,4 @@ def test_what_one_journal_wrote_another_process_opens(tmp_path: Path) -> None:
     assert set(load(path).ledger.messages) == {"b", "c", "d"}
     engine = load(path)
     assert engine.ledger.results.get("a") is not None
-    assert not isinstance(engine.ledger.results.get("a"), c.Finished)
+    assert not isinstance(engine.ledger.results.get("a"), Finished)

@@ -6,10 +6,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from taskq.engine import commands as c
 from taskq.engine.changes import Changes
 from taskq.journal.none import NoJournal
 from taskq.journal.sqlite import SqliteJournal
+from taskq.protocol.consuming import Register
+from taskq.protocol.operating import Control, GetStats, ListDead
+from taskq.protocol.producing import Cancel, Inspect
+from taskq.protocol.values import Ack
 from tests.unit.engine.bench import MOMENT, Bench, ids
 from tests.unit.engine.snapshot import snapshot
 from tests.unit.journal.operations import OPERATIONS
@@ -77,7 +80,7 @@ def test_a_worker_has_a_full_lease_to_come_back(bench: Bench) -> None:
     assert bench.state("a") == "leased"
     bench.after(MOMENT)
     assert bench.state("a") == "ready"
-    assert bench.call(c.GetStats()).workers == []
+    assert bench.call(GetStats()).workers == []
 
 
 def test_what_ends_after_a_restart_does_not_come_back_with_the_next(bench: Bench) -> None:
@@ -145,8 +148,8 @@ def test_a_cancel_request_survives_and_is_told_again(bench: Bench) -> None:
     bench.register()
     bench.enqueue("a", "b")
     a, b = bench.claim()
-    bench.call(c.Cancel(ids=["a"]))
-    bench.call(c.Cancel(ids=["b"], terminate=True))
+    bench.call(Cancel(ids=["a"]))
+    bench.call(Cancel(ids=["b"], terminate=True))
     bench.restart()
     attended = bench.heartbeat(wait=60)
     assert (attended.cancel, attended.terminate) == ([a.receipt], [b.receipt])
@@ -159,9 +162,9 @@ def test_dead_letters_keep_their_order(bench: Bench) -> None:
     bench.fail(b)
     bench.after(1)
     bench.fail(a)
-    before = [entry.id for entry in bench.call(c.ListDead()).entries]
+    before = [entry.id for entry in bench.call(ListDead()).entries]
     bench.restart()
-    assert [entry.id for entry in bench.call(c.ListDead()).entries] == before == ["b", "a"]
+    assert [entry.id for entry in bench.call(ListDead()).entries] == before == ["b", "a"]
 
 
 def test_a_group_that_came_after_a_death_is_not_given_the_dead_after_a_restart(
@@ -171,7 +174,7 @@ def test_a_group_that_came_after_a_death_is_not_given_the_dead_after_a_restart(
     bench.bury("a")
     bench.register(3, worker="w2", group="audit")
     bench.restart()
-    assert [job.group for job in bench.call(c.Inspect(id="a")).jobs] == ["default"]
+    assert [job.group for job in bench.call(Inspect(id="a")).jobs] == ["default"]
 
 
 def test_seq_and_fence_rise_across_restarts_even_when_no_row_is_left(bench: Bench) -> None:
@@ -194,11 +197,11 @@ def test_seq_and_fence_rise_across_restarts_even_when_no_row_is_left(bench: Benc
 def test_totals_survive_their_messages(bench: Bench) -> None:
     bench.register()
     bench.enqueue(*"abcde", result_ttl=0, retries=1)
-    bench.call(c.Cancel(ids=["e"]))
+    bench.call(Cancel(ids=["e"]))
     a, b, *_ = bench.claim(3)
     bench.ack(a)
     bench.fail(b)
-    bench.call(c.Control(queue="q", action="purge"))
+    bench.call(Control(queue="q", action="purge"))
     bench.enqueue("x", expires_at=bench.now + 1)
     bench.after(1000)
     before = bench.stats()
@@ -218,13 +221,13 @@ def test_a_dropped_group_does_not_come_back_with_a_restart(bench: Bench) -> None
     ended, held = bench.claim(session=3)
     bench.ack(ended)  # the row of `a` tells of the group, though it is done with it
     bench.disconnect(3)
-    assert bench.call(c.Control(queue="q", group="typo", action="drop")).count == 1
+    assert bench.call(Control(queue="q", group="typo", action="drop")).count == 1
     assert bench.journal is not None
     rows = bench.journal._db.execute("SELECT name FROM consumer_group").fetchall()
     assert rows == [("default",)]
     bench.restart()
-    assert [entry.group for entry in bench.call(c.GetStats()).queues] == ["default"]
-    assert bench.settle(c.Ack(held.receipt, "b", None)) == [held.receipt]
+    assert [entry.group for entry in bench.call(GetStats()).queues] == ["default"]
+    assert bench.settle(Ack(held.receipt, "b", None)) == [held.receipt]
     assert (bench.ack(a), bench.ack(b)) == ([], [])
     assert list(bench.engine.ledger.messages) == ["dead"]
 
@@ -235,8 +238,8 @@ def test_a_group_that_was_dropped_and_made_again_keeps_to_its_new_beginning(benc
     bench.enqueue("a")
     bench.fail(bench.claim_one(), final=True)
     bench.disconnect(3)
-    bench.apply(c.Control(queue="q", group="audit", action="drop"))
-    bench.apply(c.Register("w2", "c", "audit", ["q"]), 3)
+    bench.apply(Control(queue="q", group="audit", action="drop"))
+    bench.apply(Register("w2", "c", "audit", ["q"]), 3)
     bench.tick()
     bench.enqueue("b")
     bench.restart()
@@ -291,7 +294,7 @@ def test_the_last_time_is_that_of_the_last_commit(bench: Bench) -> None:
 def test_the_last_time_is_known_when_no_message_is_left(bench: Bench) -> None:
     assert bench.journal is not None
     bench.enqueue("a")
-    bench.call(c.Control(queue="q", action="purge"))
+    bench.call(Control(queue="q", action="purge"))
     assert bench.journal.last_time() == 1000.0
 
 
@@ -299,8 +302,8 @@ def test_nothing_is_written_when_nothing_changes(bench: Bench) -> None:
     bench.enqueue("a")
     assert bench.journal is not None
     before = bench.journal._db.total_changes
-    bench.call(c.GetStats())
-    bench.call(c.Inspect(id="a"))
+    bench.call(GetStats())
+    bench.call(Inspect(id="a"))
     bench.after(10)
     assert bench.journal._db.total_changes == before
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from taskq.engine.engine import Engine
-from taskq.journal.ahead import write_ahead
+from taskq.journal.preallocate import write_ahead
 from taskq.journal.sqlite import FILE, LOG_AHEAD, SqliteJournal
 from tests.unit.engine.bench import Bench
 from tests.unit.journal.files import load

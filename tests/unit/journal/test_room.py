@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from taskq.engine import commands as c
 from taskq.journal.room import _LOOK, _LOOK_AGAIN, RESERVE, Room
 from taskq.journal.sqlite import FILE, SqliteJournal
+from taskq.protocol.operating import Control
 from tests.unit.engine.bench import Bench
 
 BLOCK = 4096
@@ -138,7 +138,7 @@ def test_48_a_journal_counts_its_free_pages_and_folds_its_log(
     log = tmp_path / f"{FILE}-wal"
     bench = Bench(journal=journal)
     bench.enqueue(*(f"{n}" for n in range(100)), payload=bytes(10_000))
-    bench.call(c.Control(queue="q", action="purge"))
+    bench.call(Control(queue="q", action="purge"))
     disk = Disk(RESERVE - MB // 2)
     monkeypatch.setattr("os.statvfs", disk.statvfs)
     assert log.stat().st_size > MB

@@ -8,9 +8,11 @@ from typing import Any, cast
 from taskq.backends.memory import MemoryBroker
 from taskq.backends.port import Connection
 from taskq.codec.envelope import Codec
-from taskq.engine.commands import Call, Claim, Delivered, Enqueue, Options, Register
-from taskq.engine.commands import Request as AnyRequest
 from taskq.options.task_options import TaskOptions
+from taskq.protocol.base import Request as AnyRequest
+from taskq.protocol.consuming import Claim, Register
+from taskq.protocol.producing import Enqueue
+from taskq.protocol.values import Call, Delivered, Options
 
 
 class FakeTask:

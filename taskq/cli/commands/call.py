@@ -1,0 +1,139 @@
+"""`taskq call`: one call of a task, from the shell."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from typing import Any
+
+import click
+
+from taskq.cli.support.failure import USAGE, CliError
+from taskq.cli.support.outcome import print_outcome
+from taskq.cli.support.output import emit_json
+from taskq.cli.support.shared import Shared, data_options, pass_shared
+from taskq.cli.support.target import hush_import_notes, name_for_apps
+from taskq.client.task import Task
+
+_KEYWORD = re.compile(r"([^\W\d]\w*)=(.*)", re.DOTALL)
+
+
+@click.command(context_settings={"ignore_unknown_options": True})
+@click.argument("task")
+@click.argument("arguments", nargs=-1, metavar="[JSON | key=JSON]…")
+@click.option("--app", "spec", envvar="TASKQ_APP", metavar="APP",
+              help="module:attribute, for a TASK given by its name.  [env: TASKQ_APP]")  # fmt: skip
+@click.option("--delay", metavar="5m", help="Run it so much later.")
+@click.option("--wait", is_flag=True, help="Wait, and print the result instead of the id.")
+@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS",
+              help="Wait so long at most.")  # fmt: skip
+@data_options
+@pass_shared
+def command(
+    shared: Shared,
+    task: str,
+    arguments: tuple[str, ...],
+    spec: str | None,
+    delay: str | None,
+    wait: bool,
+    timeout: float | None,
+) -> None:
+    """Enqueue one call of TASK and print its id.
+
+    TASK is module:function, or the name of a task of --app. Arguments are JSON.
+
+    \b
+    taskq call examples.fib:fib 100
+    taskq call mail.send --app shop:queue '"ann@example.org"' subject='"Hello"' --delay 5m
+    """
+    if shared.verbosity <= 0:
+        hush_import_notes()
+    name_for_apps(shared.broker)
+    args, kwargs = parse(arguments)
+    found = find(task, spec)
+    try:
+        if delay is not None:
+            found = found.options(delay=float(delay) if _is_number(delay) else delay)
+        handle = found(*args, **kwargs)
+    except (TypeError, ValueError) as error:
+        raise CliError(str(error), USAGE) from error
+    if wait or timeout is not None:
+        print_outcome(shared, handle, timeout)
+    elif shared.as_json:
+        emit_json({"id": handle.id, "queue": found.queue, "task": found.name})
+    else:
+        click.echo(handle.id)
+
+
+def parse(arguments: tuple[str, ...]) -> tuple[list[Any], dict[str, Any]]:
+    """Positional and keyword arguments from JSON texts.
+
+    Raises:
+        CliError: a text is not JSON, or a name comes twice.
+    """
+    args: list[Any] = []
+    kwargs: dict[str, Any] = {}
+    for text in arguments:
+        keyword = _KEYWORD.fullmatch(text)
+        if keyword is None:
+            args.append(_value(text))
+        elif keyword[1] in kwargs:
+            raise CliError(f"the argument {keyword[1]!r} is given twice", USAGE)
+        else:
+            kwargs[keyword[1]] = _value(keyword[2])
+    return args, kwargs
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        raise CliError(
+            f"the argument {text!r} is not JSON; a text has quotes of its own: '\"{text}\"'", USAGE
+        ) from None
+
+
+def _is_number(text: str) -> bool:
+    return re.fullmatch(r"\d+(\.\d+)?", text) is not None
+
+
+def find(name: str, spec: str | None) -> Task[..., Any]:
+    """The task that is meant.
+
+    Raises:
+        CliError: there is none.
+        AppImportError: its module cannot be imported.
+    """
+    from taskq.loader import load_app, load_module
+
+    if ":" in name:
+        if os.getcwd() not in sys.path:
+            sys.path.insert(0, os.getcwd())
+        module_name, _, qualname = name.partition(":")
+        if not module_name or not qualname:
+            raise CliError(f"{name!r} is not a task; name it module:function", USAGE)
+        found: Any = load_module(module_name)
+        for part in qualname.split("."):
+            found = getattr(found, part, None)
+        if isinstance(found, Task):
+            return found
+        what = "nothing of that name" if found is None else f"a {type(found).__name__}, not a task"
+        raise CliError(f"{module_name} has {what}: {qualname!r}; decorate it with @task", USAGE)
+    if spec is None:
+        raise CliError(
+            f"say where the task {name!r} is: as module:function, or with --app module:attribute",
+            USAGE,
+        )
+    return _of_app(name, spec, load_app(spec).tasks)
+
+
+def _of_app(name: str, spec: str, tasks: dict[str, Task[..., Any]]) -> Task[..., Any]:
+    if name in tasks:
+        return tasks[name]
+    ends = [full for full in tasks if full.rpartition(".")[2] == name]
+    if len(ends) == 1:
+        return tasks[ends[0]]
+    names = ", ".join(sorted(tasks)) or "none"
+    raise CliError(f"{spec} has no task {name!r}; its tasks are: {names}", USAGE)

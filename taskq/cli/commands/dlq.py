@@ -1,0 +1,142 @@
+"""`taskq dlq`: the calls that were given up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from taskq.cli.support.failure import USAGE, CliError
+from taskq.cli.support.output import emit_json, one_line, plural, table, when
+from taskq.cli.support.shared import Group, Shared, confirm, data_options, pass_shared
+from taskq.cli.support.target import conversation, only
+from taskq.client.dlq import letters
+from taskq.errors import UnknownMessage
+from taskq.protocol.operating import ListDead, PurgeDead, Replay
+from taskq.protocol.values import DeadLetter
+from taskq.texts import harmless
+
+
+@click.group(cls=Group)
+def command() -> None:
+    """List, show, replay or purge dead letters."""
+
+
+@command.command()
+@click.option("--queue", default="", metavar="NAME", help="Only of this queue.")
+@click.option("-g", "--group", default="", help="Only of this consumer group.")
+@click.option("--task", default="", metavar="TEXT", help="Only tasks with this in their name.")
+@click.option("--error", default="", metavar="TEXT", help="Only errors with this in them.")
+@click.option("-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True)
+@data_options
+@pass_shared
+def ls(shared: Shared, queue: str, group: str, task: str, error: str, limit: int) -> None:
+    """List dead letters, oldest first."""
+    request = ListDead(queue=queue, group=group, task=task, error=error, limit=limit)
+    with conversation(only(shared.broker), autostart=True) as connection:
+        total = connection.call(ListDead(queue=queue, group=group, limit=0)).total
+        entries = list(letters(connection.call, request))
+    if shared.as_json:
+        emit_json({"total": total, "entries": entries})
+        return
+    if not entries:
+        click.echo("no dead letters" if not total else f"none of {total:,} fits")
+        return
+    rows = [
+        (each.id, each.queue, each.task, each.attempts, when(each.last_failed_at), each.reason)
+        for each in entries
+    ]
+    click.echo(table(("id", "queue", "task", "attempts", "last failed", "reason"), rows))
+    if len(rows) < total:
+        shared.note(f"{len(rows):,} of {total:,}; -n shows more")
+
+
+@command.command()
+@click.argument("id")
+@data_options
+@pass_shared
+def show(shared: Shared, id: str) -> None:
+    """Show one dead letter with the traceback of its attempts. Its arguments stay pickled."""
+    with conversation(only(shared.broker), autostart=True) as connection:
+        entries = connection.call(ListDead(id=id)).entries
+    if not entries:
+        raise UnknownMessage(f"no dead letter {id!r}; see taskq dlq ls")
+    if shared.as_json:
+        emit_json(entries)
+    else:
+        click.echo(harmless("\n\n".join("\n".join(describe(entry)) for entry in entries)))
+
+
+def describe(letter: DeadLetter) -> Iterator[str]:
+    """One dead letter, for people."""
+    for name, value in (
+        ("id", letter.id),
+        ("task", letter.task),
+        ("queue", f"{letter.queue}, group {letter.group}"),
+        ("reason", one_line(letter.reason, 500)),
+        ("attempts", letter.attempts),
+        ("enqueued", when(letter.enqueued_at)),
+        ("failed", f"{when(letter.first_failed_at)} to {when(letter.last_failed_at)}"),
+    ):
+        yield f"{name:<10}{value}"
+    for error in letter.errors:
+        yield ""
+        yield f"attempt {error.attempt} failed {when(error.at)} on {error.worker or 'the broker'}"
+        yield (error.traceback or f"{error.kind}: {error.text}").rstrip("\n")
+
+
+def _chosen(ids: tuple[str, ...], everything: bool, verb: str) -> None:
+    if bool(ids) == everything:
+        raise CliError(f"say which to {verb}: either IDs, or --all (with --queue NAME)", USAGE)
+
+
+@command.command()
+@click.argument("ids", nargs=-1, metavar="[ID…]")
+@click.option("--all", "everything", is_flag=True, help="All of the queue, or of every queue.")
+@click.option("--queue", default="", metavar="NAME", help="Only of this queue.")
+@click.option("-g", "--group", default="", help="Only of this consumer group.")
+@click.option("--rate", type=click.FloatRange(min=0, min_open=True), metavar="N",
+              help="So many a second.")  # fmt: skip
+@data_options
+@pass_shared
+def replay(
+    shared: Shared,
+    ids: tuple[str, ...],
+    everything: bool,
+    queue: str,
+    group: str,
+    rate: float | None,
+) -> None:
+    """Put dead letters back into their queues, with a fresh count of attempts."""
+    _chosen(ids, everything, "replay")
+    request = Replay(ids=list(ids), queue=queue, group=group, rate=rate)
+    with conversation(only(shared.broker), autostart=True) as connection:
+        count = connection.call(request).count
+    if shared.as_json:
+        emit_json({"replayed": count})
+    else:
+        click.echo(f"{plural(count, 'dead letter')} put back")
+
+
+@command.command()
+@click.argument("ids", nargs=-1, metavar="[ID…]")
+@click.option("--all", "everything", is_flag=True, help="All of the queue, or of every queue.")
+@click.option("--queue", default="", metavar="NAME", help="Only of this queue.")
+@click.option("-g", "--group", default="", help="Only of this consumer group.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@data_options
+@pass_shared
+def purge(
+    shared: Shared, ids: tuple[str, ...], everything: bool, queue: str, group: str, yes: bool
+) -> None:
+    """Forget dead letters for ever."""
+    _chosen(ids, everything, "purge")
+    if everything and not yes:
+        confirm(f"Forget all dead letters of {queue or 'every queue'}?")
+    request = PurgeDead(ids=list(ids), queue=queue, group=group)
+    with conversation(only(shared.broker), autostart=True) as connection:
+        count = connection.call(request).count
+    if shared.as_json:
+        emit_json({"purged": count})
+    else:
+        click.echo(f"{plural(count, 'dead letter')} forgotten")

@@ -1,0 +1,54 @@
+"""`taskq doctor`: what is wrong, and how to fix it."""
+
+from __future__ import annotations
+
+import shlex
+
+import click
+
+from taskq.cli.support.checks import Finding, examine
+from taskq.cli.support.failure import UNHEALTHY
+from taskq.cli.support.output import emit_json
+from taskq.cli.support.shared import Shared, data_options, pass_shared
+from taskq.cli.support.target import Target, base_directory, choose
+from taskq.texts import harmless
+
+
+@click.command()
+@data_options
+@pass_shared
+def command(shared: Shared) -> None:
+    """Look for everything that commonly goes wrong; exit 5 when something is.
+
+    Looks at every broker, unless --broker says which. Starts and changes nothing.
+    """
+    targets = choose(shared.broker)
+    reports: dict[Target | None, list[Finding]] = {}
+    for each in targets:
+        choice = shared.broker or (each.name if len(targets) > 1 else None)
+        reports[each] = examine(each, f" --broker {shlex.quote(choice)}" if choice else "")
+    if not targets:
+        sentence = f"no broker has run below {base_directory()} yet"
+        reports = {None: [Finding("broker", sentence, "start a worker, or try: taskq demo")]}
+    wrong = any(finding.wrong for findings in reports.values() for finding in findings)
+    if shared.as_json:
+        emit_json(
+            {
+                "healthy": not wrong,
+                "brokers": [
+                    {
+                        "name": target.name if target else None,
+                        "url": target.url if target else None,
+                        "findings": [finding.as_data() for finding in findings],
+                    }
+                    for target, findings in reports.items()
+                ],
+            }
+        )
+    else:
+        for target, findings in reports.items():
+            if target is not None:
+                click.echo(f"{target.name} ({target.url})")
+            lines = [line for finding in findings for line in finding.lines()]
+            click.echo(harmless("\n".join(lines)))
+    click.get_current_context().exit(UNHEALTHY if wrong else 0)

@@ -1,0 +1,180 @@
+"""`taskq queue`: list, peek, limit, pause, resume, purge, drop."""
+
+from __future__ import annotations
+
+import time
+
+import click
+
+from taskq.cli.commands.status import bounds, limits, queues_table
+from taskq.cli.support.output import duration, emit_json, plural, size, table
+from taskq.cli.support.shared import Group, Shared, confirm, data_options, pass_shared, size_value
+from taskq.cli.support.target import conversation, only
+from taskq.engine.states import State
+from taskq.options.checks import queue_name
+from taskq.protocol.operating import Control, GetStats, Limit, Peek
+from taskq.protocol.values import Preview
+
+
+@click.group(cls=Group)
+def command() -> None:
+    """List queues, look into one, limit, pause, resume or purge it, drop a group of it."""
+
+
+@command.command()
+@data_options
+@pass_shared
+def ls(shared: Shared) -> None:
+    """List the queues and their groups."""
+    with conversation(only(shared.broker), autostart=True) as connection:
+        stats = connection.call(GetStats())
+    if shared.as_json:
+        emit_json(stats.queues)
+    else:
+        click.echo(
+            queues_table(stats.queues, stats.broker.now) if stats.queues else "no queues yet"
+        )
+        for line in limits(stats):
+            click.echo(line)
+
+
+@command.command()
+@click.argument("queue")
+@click.option("-g", "--group", default="default", show_default=True, help="Consumer group.")
+@click.option("--state", default="ready", show_default=True, help="Which messages.",
+              type=click.Choice([state.label for state in State]))  # fmt: skip
+@click.option("-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True)
+@data_options
+@pass_shared
+def peek(shared: Shared, queue: str, group: str, state: str, limit: int) -> None:
+    """Look at messages of QUEUE without taking them, in the order in which they would run."""
+    with conversation(only(shared.broker), autostart=True) as connection:
+        found = connection.call(Peek(queue=queue, group=group, state=state, limit=limit)).messages
+    if shared.as_json:
+        emit_json(found)
+    else:
+        click.echo(_previews(found) if found else f"nothing in {queue} is {state}")
+
+
+def _previews(found: list[Preview]) -> str:
+    now = time.time()
+    return table(
+        ("id", "task", "state", "priority", "attempts", "size", "due"),
+        [
+            (
+                each.id,
+                each.task,
+                each.state,
+                each.priority,
+                each.attempts,
+                size(each.size),
+                f"in {duration(each.due_at - now)}" if each.due_at > now else "",
+            )
+            for each in found
+        ],
+    )
+
+
+@command.command()
+@click.argument("queue")
+@click.option("--max-messages", type=click.IntRange(min=0), metavar="N",
+              help="At most so many to finish; 0: no limit.")  # fmt: skip
+@click.option("--max-bytes", type=size_value, metavar="SIZE",
+              help="At most so many bytes to finish, e.g. 512MiB; 0: no limit.")  # fmt: skip
+@data_options
+@pass_shared
+def limit(shared: Shared, queue: str, max_messages: int | None, max_bytes: int | None) -> None:
+    """Bound what QUEUE may have to finish; beyond that, calls get QueueFull or wait.
+
+    The broker keeps it across restarts. The queue need not exist yet.
+    """
+    if max_messages is None and max_bytes is None:
+        raise click.UsageError(
+            "say what to limit: --max-messages N or --max-bytes SIZE, 0 for none"
+        )
+    try:
+        queue_name("the name of a queue", queue)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
+    request = Limit(queue=queue, max_messages=max_messages, max_bytes=max_bytes)
+    with conversation(only(shared.broker), autostart=True) as connection:
+        connection.call(request)
+        stats = connection.call(GetStats())
+    (found,) = (each for each in stats.queues if (each.queue, each.group) == (queue, "default"))
+    data = {"queue": queue, "max_messages": found.max_messages, "max_bytes": found.max_bytes}
+    sentence = f"{queue} takes at most {bounds(found.max_messages, found.max_bytes)}"
+    _told(
+        shared,
+        data,
+        sentence if any((found.max_messages, found.max_bytes)) else f"{queue} has no limit",
+    )
+
+
+def _control(shared: Shared, queue: str, group: str, action: str) -> int:
+    with conversation(only(shared.broker), autostart=True) as connection:
+        return connection.call(Control(queue=queue, action=action, group=group)).count
+
+
+@command.command()
+@click.argument("queue")
+@click.option("-g", "--group", default="", help="Only this consumer group.")
+@data_options
+@pass_shared
+def pause(shared: Shared, queue: str, group: str) -> None:
+    """Hand out no more messages of QUEUE; what runs goes on, and it still takes new ones."""
+    _control(shared, queue, group, "pause")
+    _told(shared, {"queue": queue, "paused": True}, f"{queue} is paused")
+
+
+@command.command()
+@click.argument("queue")
+@click.option("-g", "--group", default="", help="Only this consumer group.")
+@data_options
+@pass_shared
+def resume(shared: Shared, queue: str, group: str) -> None:
+    """Undo pause."""
+    _control(shared, queue, group, "resume")
+    _told(shared, {"queue": queue, "paused": False}, f"{queue} is consumed again")
+
+
+@command.command()
+@click.argument("queue")
+@click.option("-g", "--group", default="", help="Only this consumer group.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@data_options
+@pass_shared
+def purge(shared: Shared, queue: str, group: str, yes: bool) -> None:
+    """Forget every waiting message of QUEUE. Running ones and dead letters stay."""
+    if not yes:
+        confirm(f"Forget every waiting message of {queue}?")
+    count = _control(shared, queue, group, "purge")
+    _told(shared, {"queue": queue, "purged": count}, f"{plural(count, 'message')} forgotten")
+
+
+@command.command()
+@click.argument("queue")
+@click.option("-g", "--group", required=True, help="The consumer group to remove.")
+@click.option("-y", "--yes", is_flag=True, help="Do not ask.")
+@data_options
+@pass_shared
+def drop(shared: Shared, queue: str, group: str, yes: bool) -> None:
+    """Remove a consumer group of QUEUE, with its messages and dead letters.
+
+    For a group that nobody works any more, or whose name was a typing error. The other groups keep
+    theirs. Stop its workers first: one that starts later makes the group again.
+    """
+    if not yes:
+        confirm(f"Remove the group {group} of {queue}, with all its messages and dead letters?")
+    count = _control(shared, queue, group, "drop")
+    _told(
+        shared,
+        {"queue": queue, "group": group, "dropped": count},
+        f"{queue} has no group {group} any more; {plural(count, 'message')} forgotten",
+    )
+
+
+def _told(shared: Shared, data: dict[str, object], sentence: str) -> None:
+    if shared.as_json:
+        emit_json(data)
+    else:
+        click.echo(sentence)

@@ -1,0 +1,170 @@
+"""`taskq status`: queues, groups and workers, as they are now."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import click
+
+from taskq.cli.support.failure import UNREACHABLE, USAGE, CliError
+from taskq.cli.support.output import ago, duration, emit_json, one_line, plain, plural, size, table
+from taskq.cli.support.shared import Shared, data_options, pass_shared
+from taskq.cli.support.target import Target, base_directory, choose, conversation
+from taskq.errors import TaskqError
+from taskq.protocol.operating import GetStats, Ping, Pong, Stats
+from taskq.protocol.values import QueueStats, WorkerStats
+
+
+@click.command()
+@data_options
+@pass_shared
+def command(shared: Shared) -> None:
+    """Show the queues, their groups and the workers; of every broker, unless --broker says which.
+
+    A broker that does not run is not started: what it keeps on disk is there when it next starts.
+    """
+    targets = choose(shared.broker)
+    if not targets:
+        raise CliError(
+            f"no broker has run below {base_directory()} yet; start a worker, or see taskq demo",
+            UNREACHABLE,
+        )
+    found = [(target, *_ask(target)) for target in targets]
+    if shared.as_json:
+        emit_json([as_data(*entry) for entry in found])
+    else:
+        click.echo("\n\n".join("\n".join(lines(*entry)) for entry in found))
+    if len(found) == 1 and found[0][1] is None:
+        click.get_current_context().exit(UNREACHABLE)
+
+
+def _ask(target: Target) -> tuple[Pong | None, Stats | None, str]:
+    try:
+        with conversation(target, autostart=False) as connection:
+            return connection.call(Ping()), connection.call(GetStats()), ""
+    except (CliError, TaskqError) as error:
+        if isinstance(error, CliError) and error.exit_code == USAGE:
+            raise
+        return None, None, str(error)
+
+
+def as_data(target: Target, pong: Pong | None, stats: Stats | None, why: str) -> dict[str, object]:
+    """One broker for `--json`."""
+    data: dict[str, object] = {"name": target.name, "url": target.url, "running": pong is not None}
+    if pong is None or stats is None:
+        return data | {"reason": why}
+    broker = plain(pong) | plain(stats.broker)
+    broker.pop("rid")
+    return data | {
+        "broker": broker,
+        "queues": plain(stats.queues),
+        "workers": plain(stats.workers),
+    }
+
+
+def lines(target: Target, pong: Pong | None, stats: Stats | None, why: str) -> Iterator[str]:
+    """One broker for people."""
+    if pong is None or stats is None:
+        yield f"{target.name}: {why}"
+        return
+    yield (
+        f"{target.name}: broker pid {pong.pid}, taskq {pong.version}, durability "
+        f"{pong.durability}, up {duration(pong.uptime)}, {target.url}"
+    )
+    broker = stats.broker
+    yield (
+        f"{plural(broker.messages, 'message')} and {plural(broker.results, 'result')} kept, "
+        f"{broker.acknowledged:,} accepted since the journal began"
+    )
+    yield ""
+    yield queues_table(stats.queues, broker.now) if stats.queues else "no queues yet"
+    yield from limits(stats)
+    yield from _remarks(stats.queues)
+    yield ""
+    yield workers_table(stats.workers, broker.now) if stats.workers else "no workers"
+
+
+def queues_table(queues: list[QueueStats], now: float) -> str:
+    """One line for each group of each queue. `failed` counts attempts, the others messages."""
+    columns = ("ready", "leased", "scheduled", "held", "dead", "succeeded", "failed", "cancelled",
+               "expired", "purged", "consumers")  # fmt: skip
+    rows = [
+        (
+            stats.queue,
+            stats.group,
+            *(getattr(stats, column) for column in columns),
+            ago(stats.oldest_ready_at, now) if stats.ready else "",
+            "paused" if stats.paused else "",
+        )
+        for stats in sorted(queues, key=lambda each: (each.queue, each.group))
+    ]
+    return table(("queue", "group", *columns, "oldest ready", ""), rows)
+
+
+def limits(stats: Stats) -> Iterator[str]:
+    """One line for each limit that was set."""
+    broker = stats.broker
+    if broker.max_messages or broker.max_bytes:
+        yield (
+            f"the broker holds {plural(broker.messages, 'message')} of {size(broker.bytes)}; "
+            f"its limit is {bounds(broker.max_messages, broker.max_bytes)}"
+        )
+    for queue in stats.queues:
+        if not (queue.max_messages or queue.max_bytes):
+            continue
+        unfinished = queue.held + queue.scheduled + queue.ready + queue.leased
+        waiting = plural(queue.producers, "producer")
+        yield (
+            f"{queue.queue} has {plural(unfinished, 'message')} of {size(queue.unfinished_bytes)} "
+            f"to finish in group {queue.group}; its limit is "
+            f"{bounds(queue.max_messages, queue.max_bytes)}"
+            + (
+                f"; {waiting} wait{'s' * (queue.producers == 1)} for room"
+                if queue.producers
+                else ""
+            )
+        )
+
+
+def bounds(messages: int, octets: int) -> str:
+    """Two limits for people; 0 is none."""
+    found = [plural(messages, "message")] if messages else []
+    return " and ".join(found + ([size(octets)] if octets else []))
+
+
+def _remarks(queues: list[QueueStats]) -> Iterator[str]:
+    for stats in queues:
+        for task, count in sorted(stats.unknown.items()):
+            yield (
+                f"{plural(count, 'message')} of {stats.queue} parked: no worker of group "
+                f"{stats.group} knows the task {one_line(task)}"
+            )
+        if stats.ready and not stats.consumers and not stats.paused:
+            yield (
+                f"nobody consumes {stats.queue} in group {stats.group}; start one with: "
+                "taskq worker APP" + ("" if stats.group == "default" else f" -g {stats.group}")
+            )
+
+
+def workers_table(workers: list[WorkerStats], now: float) -> str:
+    """One line for each worker."""
+    return table(
+        ("worker", "host", "pid", "group", "queues", "children", "leased", "tasks", "seen", "taskq",
+         "python"),
+        [
+            (
+                worker.name,
+                worker.info.host,
+                str(worker.info.pid),
+                worker.info.group,
+                ",".join(worker.info.queues),
+                worker.consumers,
+                worker.leased,
+                worker.tasks,
+                ago(worker.seen_at, now),
+                worker.info.version,
+                worker.info.python,
+            )
+            for worker in sorted(workers, key=lambda each: each.name)
+        ],
+    )  # fmt: skip

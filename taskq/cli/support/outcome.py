@@ -1,0 +1,87 @@
+"""Waits for a result and prints it, or says how the call failed."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+from taskq import errors
+from taskq.cli.support.failure import CRASH, CliError
+from taskq.cli.support.output import emit_json
+from taskq.cli.support.shared import Shared
+from taskq.client.handle import ResultHandle
+from taskq.client.waiting import UnconsumedWarning
+
+
+def print_outcome(shared: Shared, handle: ResultHandle[Any], timeout: float | None) -> None:
+    """Print what a call returned. As JSON there is a document for one that failed, too.
+
+    Args:
+        shared: whether as JSON.
+        handle: the call.
+        timeout: seconds to wait; `None` waits for ever.
+
+    Raises:
+        CliError: the task failed, or has not finished in time.
+    """
+    try:
+        with _warnings_as_sentences():
+            error = handle.exception(timeout)
+    except errors.TaskqError:
+        raise  # the broker failed, not the task
+    except TimeoutError:
+        if shared.as_json:
+            emit_json({"id": handle.id, "state": handle.status()})
+        raise CliError(
+            f"{handle.id} has not finished; wait longer with: taskq result {handle.id} --wait"
+        ) from None
+    except KeyboardInterrupt:
+        raise CliError(
+            f"{handle.id} goes on by itself; come back to it with: taskq result {handle.id} --wait"
+        ) from None
+    if error is not None:
+        if shared.as_json:
+            emit_json({"id": handle.id, "state": handle.status(), "error": _as_data(error)})
+        raise failure(handle.id, error)
+    value = handle.result()
+    if shared.as_json:
+        emit_json({"id": handle.id, "state": "succeeded", "result": value})
+    else:
+        click.echo(value if isinstance(value, str) else repr(value))
+
+
+@contextmanager
+def _warnings_as_sentences() -> Iterator[None]:
+    """Tell that nobody runs the call as a command tells things, not as a line of our code."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UnconsumedWarning)
+        show = warnings.showwarning
+
+        def echo(
+            message: Warning | str, category: type[Warning], *place: Any, **named: Any
+        ) -> None:
+            if issubclass(category, UnconsumedWarning):
+                click.echo(f"Warning: {message}", err=True)
+            else:
+                show(message, category, *place, **named)
+
+        warnings.showwarning = echo
+        yield
+
+
+def _as_data(error: BaseException) -> dict[str, str]:
+    remote = getattr(error.__cause__, "text", "")  # of a RemoteTraceback
+    return {"type": type(error).__name__, "text": str(error), "traceback": remote}
+
+
+def failure(id: str, error: BaseException) -> Exception:
+    """What to raise for a call that raised: the remote traceback, and one sentence."""
+    if isinstance(error, errors.TaskqError) and error.__cause__ is None:
+        return error if not isinstance(error, errors.TaskFailed) else CliError(str(error), CRASH)
+    details = getattr(error.__cause__, "text", "")  # of a RemoteTraceback
+    text = f"{type(error).__name__}: {error}".rstrip(": ")
+    return CliError(f"the call {id} failed with {text}", CRASH, details)

@@ -1,0 +1,43 @@
+"""Whether this thread imports an app for a worker.
+
+A worker imports the module that, run as a program, also enqueues and waits. While it does, calls of
+tasks are not enqueued, and whatever would block on a result ends the import at that line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from threading import get_ident
+
+importing: int | None = None  # the thread that imports an app
+
+
+class ImportEnds(BaseException):
+    """Ends the import of an app where it would block. Not for users to catch."""
+
+
+def is_importing() -> bool:
+    """Whether this thread imports an app, so that calls are not to be enqueued."""
+    return importing is not None and importing == get_ident()
+
+
+def refuse_to_block() -> None:
+    """End the import where something needs the broker for a handle.
+
+    Raises:
+        ImportEnds: this thread imports an app.
+    """
+    if is_importing():
+        raise ImportEnds
+
+
+@contextmanager
+def app_import() -> Iterator[None]:
+    """Mark the block as the import of an app by this thread."""
+    global importing
+    before, importing = importing, get_ident()
+    try:
+        yield
+    finally:
+        importing = before

@@ -1,0 +1,101 @@
+"""Requests of workers: register, claim, settle, heartbeats."""
+
+from __future__ import annotations
+
+from taskq.protocol.base import Done, Reply, Request, Seconds
+from taskq.protocol.values import Delivered, Outcome, Progress, WorkerInfo
+
+
+class Register(Request[Done]):
+    """This connection is consumer `consumer` of worker `worker`, in `group`.
+
+    `tasks`: the names it knows; `None` means all. `holding`: receipts that it has in hand; what else
+    is leased to it was lost on the way, with the reply of a claim, and is released without cost.
+    Creates the queues and the group where missing.
+    """
+
+    worker: str
+    consumer: str
+    group: str
+    queues: list[str]
+    tasks: list[str] | None = None
+    holding: list[int] = []
+
+
+class Claim(Request["Claimed"]):
+    """Take up to `n` messages from `queues`, tried in that order; park up to `wait` seconds."""
+
+    queues: list[str]
+    n: int
+    wait: Seconds
+
+
+class Claimed(Reply):
+    """The claimed messages; none where the wait was over. `drained`: nothing is left to wait for."""
+
+    messages: list[Delivered]
+    drained: bool = False
+
+
+class Settle(Request["Settled"]):
+    """End deliveries. The result, the acknowledgement and the retry are one transaction."""
+
+    outcomes: list[Outcome]
+
+
+class Settled(Reply):
+    """`rejected`: receipts that were stale; for them nothing was changed."""
+
+    rejected: list[int]
+
+
+class Heartbeat(Request["HeartbeatReply"]):
+    """Renew every lease of a worker; park until there is news or `wait` is over."""
+
+    worker: str
+    info: WorkerInfo
+    wait: Seconds
+
+
+class HeartbeatReply(Reply):
+    """`renew_in`: send the next heartbeat within so many seconds.
+    `cancel` and `terminate`: receipts of this worker whose tasks shall stop or be killed."""
+
+    renew_in: float
+    cancel: list[int] = []
+    terminate: list[int] = []
+
+
+class Reap(Request[Done]):
+    """A consumer died: end its leases at once.
+
+    `running`: receipts it was executing; these count as a delivery that was lost, or, with
+    `timed_out` / `cancelled`, as a failed attempt / a cancellation. The others cost nothing.
+    """
+
+    worker: str
+    consumer: str
+    running: list[int]
+    reason: str
+    timed_out: bool = False
+    cancelled: bool = False
+
+
+class Leave(Request[Done]):
+    """A worker ends: whatever it still holds is released without cost."""
+
+    worker: str
+
+
+class Extend(Request[Done]):
+    """Make one lease last at least `seconds` from now. Fails with `LeaseLost`."""
+
+    receipt: int
+    seconds: Seconds
+
+
+class Report(Request[Done]):
+    """Store the progress of a running message. Fails with `LeaseLost`."""
+
+    receipt: int
+    progress: Progress

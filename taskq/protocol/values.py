@@ -1,0 +1,240 @@
+"""The values that requests and replies carry."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from taskq.protocol.backoff import Backoff
+
+
+class Options(Struct, array_like=True, frozen=True):
+    """What the broker must know of a message, alike for every call of a task.
+
+    `portable`: the payload carries its function by value, so any worker can run it.
+    """
+
+    priority: int = 2
+    retries: int = 0
+    backoff: Backoff = Backoff()
+    timeout: float | None = None
+    lease: float = 30.0
+    max_deliveries: int = 5
+    result_ttl: float = 3600.0
+    early: bool = False
+    portable: bool = False
+
+
+class Call(Struct, array_like=True):
+    """One message of an `Enqueue`."""
+
+    id: str
+    payload: bytes
+
+
+class ErrorInfo(Struct, array_like=True):
+    """One failed attempt. `kind` is the exception's qualified class name."""
+
+    kind: str
+    text: str
+    traceback: str = ""
+    pickled: bytes | None = None
+    attempt: int = 0
+    at: float = 0.0
+    worker: str = ""
+
+    @property
+    def size(self) -> int:
+        """Bytes that it adds to a reply, about."""
+        return len(self.text) + len(self.traceback) + len(self.pickled or b"")
+
+
+class Delivered(Struct, array_like=True):
+    """One claimed message. `attempt` counts from 1; `receipt` is also the fencing token."""
+
+    receipt: int
+    id: str
+    queue: str
+    task: str
+    payload: bytes
+    attempt: int
+    timeout: float | None
+    lease: float
+    early: bool = False
+
+
+class Ack(Struct, array_like=True, tag=True):
+    """The task returned. `value` is the encoded result; `None` stores none."""
+
+    receipt: int
+    id: str
+    value: bytes | None
+
+
+class Fail(Struct, array_like=True, tag=True):
+    """The task raised. `final`: no further attempt. `delay`: overrides the backoff of the message."""
+
+    receipt: int
+    id: str
+    error: ErrorInfo
+    final: bool = False
+    delay: float | None = None
+
+
+class Release(Struct, array_like=True, tag=True):
+    """Handed back unstarted, or on shutdown: costs neither an attempt nor a delivery.
+
+    `unknown`: the worker has no task of that name; the message is parked for one that has.
+    """
+
+    receipt: int
+    id: str
+    unknown: bool = False
+
+
+class Abandon(Struct, array_like=True, tag=True):
+    """The task noticed that it was cancelled and stopped."""
+
+    receipt: int
+    id: str
+
+
+Outcome = Ack | Fail | Release | Abandon
+
+
+class Finished(Struct, array_like=True):
+    """The end of one message. `state` is a label of `engine.states.State`, or `"unknown"`, or
+    `"forgotten"` (finished, and its result has expired)."""
+
+    id: str
+    state: str
+    value: bytes | None = None
+    error: ErrorInfo | None = None
+    queue: str = ""
+    task: str = ""
+
+
+class WorkerInfo(Struct, array_like=True):
+    """What a launcher tells about itself."""
+
+    host: str = ""
+    pid: int = 0
+    group: str = "default"
+    queues: list[str] = []
+    concurrency: int = 1
+    version: str = ""
+    python: str = ""
+
+
+class QueueStats(Struct):
+    """One consumer group of one queue. `unknown`: parked messages by task name. `bytes`: payloads.
+
+    `unfinished_bytes`: those without the dead letters'. `max_messages`, `max_bytes`: the limits of
+    the queue, 0 for none; `producers`: how many wait for room in it.
+    """
+
+    queue: str
+    group: str
+    paused: bool
+    held: int
+    scheduled: int
+    ready: int
+    leased: int
+    dead: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    expired: int
+    purged: int
+    bytes: int
+    consumers: int
+    oldest_ready_at: float | None
+    unknown: dict[str, int]
+    unfinished_bytes: int = 0
+    max_messages: int = 0
+    max_bytes: int = 0
+    producers: int = 0
+
+
+class WorkerStats(Struct):
+    """One worker: a launcher and its children. `seen_at`: its last heartbeat."""
+
+    name: str
+    info: WorkerInfo
+    seen_at: float
+    consumers: int
+    leased: int
+    tasks: int
+
+
+class BrokerStats(Struct):
+    """The broker as a whole. `acknowledged`: messages ever accepted by this journal.
+
+    `bytes`: payloads of its messages. `max_messages`, `max_bytes`: its limits, 0 for none.
+    """
+
+    messages: int
+    results: int
+    acknowledged: int
+    parked: int
+    now: float
+    bytes: int = 0
+    max_messages: int = 0
+    max_bytes: int = 0
+
+
+class JobInfo(Struct):
+    """Everything known of one message, in one group."""
+
+    id: str
+    state: str
+    queue: str
+    task: str
+    group: str
+    priority: int
+    attempts: int
+    deliveries: int
+    enqueued_at: float
+    due_at: float
+    started_at: float | None
+    finished_at: float | None
+    worker: str
+    errors: list[ErrorInfo]
+    progress: Progress | None
+    size: int
+
+
+class Progress(Struct, array_like=True):
+    """How far a running task says it is."""
+
+    done: float
+    total: float | None = None
+    note: str = ""
+
+
+class DeadLetter(Struct):
+    """One entry of the dead-letter queue. `errors` holds the latest attempts, oldest first."""
+
+    id: str
+    queue: str
+    group: str
+    task: str
+    payload: bytes
+    reason: str
+    attempts: int
+    deliveries: int
+    enqueued_at: float
+    first_failed_at: float
+    last_failed_at: float
+    errors: list[ErrorInfo]
+
+
+class Preview(Struct):
+    """One message as `taskq queue peek` shows it."""
+
+    id: str
+    task: str
+    state: str
+    priority: int
+    attempts: int
+    due_at: float
+    size: int

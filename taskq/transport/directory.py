@@ -1,0 +1,166 @@
+"""The broker directory: whose it is, what lies in it, and the lock that lets one broker serve it.
+
+key           the authentication key, mode 0600
+lock          held by the broker for as long as it lives; names its pid, and whether it is starting
+sock          the unix socket
+start.lock    held by a client while it starts a broker
+broker.log    what an automatically started broker has to say
+journal.*     the messages (see `taskq.journal`)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import stat
+from pathlib import Path
+
+from taskq.errors import AuthenticationFailed, BrokerRunning, BrokerUnavailable
+from taskq.transport.keys import ensure_key
+
+
+def default_path(name: str) -> Path:
+    """Where the embedded broker of a queue lives.
+
+    `$TASKQ_DIR/NAME`, else `$XDG_STATE_HOME/taskq/NAME`, else `~/.local/state/taskq/NAME`.
+
+    Raises:
+        ValueError: the name cannot be that of a directory.
+    """
+    if not name or name.startswith(".") or "/" in name or "\0" in name:
+        raise ValueError(
+            f"the queue name {name!r} cannot name a directory; "
+            'use another one, or say where the broker lives: broker="embedded:DIR"'
+        )
+    if root := os.environ.get("TASKQ_DIR"):
+        return Path(root).expanduser() / name
+    if state := os.environ.get("XDG_STATE_HOME"):
+        return Path(state) / "taskq" / name
+    return Path.home() / ".local" / "state" / "taskq" / name
+
+
+class BrokerDirectory:
+    """A directory that is known to be ours alone.
+
+    Args:
+        path: made with mode 0700 where it is missing.
+
+    Raises:
+        AuthenticationFailed: it is a symbolic link, another user's, or open to others.
+        BrokerUnavailable: it cannot be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        try:
+            _make(path)
+        except FileExistsError:
+            pass  # whatever it is, the check below says whether it will do
+        except OSError as error:
+            raise BrokerUnavailable(
+                f"the broker directory {path} cannot be made: {error.strerror}; name another one"
+            ) from None
+        _check(path, os.lstat(path))
+        self.path = Path(os.path.realpath(path))
+
+    @property
+    def socket(self) -> Path:
+        """Where the unix socket is."""
+        return self.path / "sock"
+
+    @property
+    def log(self) -> Path:
+        """Where an automatically started broker logs to."""
+        return self.path / "broker.log"
+
+    def key(self) -> bytes:
+        """The authentication key, made where it is missing. Raises `AuthenticationFailed`."""
+        return ensure_key(self.path / "key")
+
+
+def _make(path: Path) -> None:
+    missing = [path, *(above for above in path.parents if not above.exists())]
+    path.mkdir(mode=0o700, parents=True)
+    # a directory survives power loss once the one that names it is synced
+    for made in missing:
+        with contextlib.suppress(PermissionError):  # a directory may be writable and not readable
+            fd = os.open(made.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+
+
+def _check(path: Path, info: os.stat_result) -> None:
+    if stat.S_ISLNK(info.st_mode):
+        raise AuthenticationFailed(
+            f"the broker directory {path} is a symbolic link; name the directory itself"
+        )
+    if not stat.S_ISDIR(info.st_mode):
+        raise AuthenticationFailed(f"the broker directory {path} is not a directory")
+    if info.st_uid != os.geteuid():
+        raise AuthenticationFailed(
+            f"the broker directory {path} belongs to user {info.st_uid}, "
+            f"not to user {os.geteuid()}; use one of your own"
+        )
+    if info.st_mode & 0o077:
+        raise AuthenticationFailed(
+            f"the broker directory {path} is open to others "
+            f"(mode {stat.S_IMODE(info.st_mode):o}); run: chmod 700 {path}"
+        )
+
+
+def starting(directory: Path) -> int:
+    """The process of a broker that is still reading the journal of `directory`; 0 where none is."""
+    try:
+        fd = os.open(directory / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError:
+        return 0
+    try:
+        pid, _, state = os.pread(fd, 32, 0).decode("ascii", "replace").partition(" ")
+        if not state or not pid.isdecimal():
+            return 0
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # to be had where that broker was killed
+        return 0
+    except BlockingIOError:
+        return int(pid)
+    finally:
+        os.close(fd)
+
+
+class DirectoryLock:
+    """The right to serve a directory, for as long as this process lives or until `release`.
+
+    Raises:
+        BrokerRunning: another process has it; the sentence names its pid.
+    """
+
+    def __init__(self, directory: BrokerDirectory) -> None:
+        path = directory.path / "lock"
+        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            text = os.pread(self._fd, 32, 0).decode("ascii", "replace")
+            pid = text.strip().partition(" ")[0] or "unknown"
+            os.close(self._fd)
+            raise BrokerRunning(
+                f"another broker (pid {pid}) already serves {directory.path}; "
+                "stop it, or use another directory"
+            ) from None
+        self._write(f"{os.getpid()} starting\n")
+
+    def serving(self) -> None:
+        """Tell whoever looks that the broker can be reached."""
+        self._write(f"{os.getpid()}\n")
+
+    def _write(self, text: str) -> None:
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, text.encode(), 0)
+
+    def release(self) -> None:
+        """Let another broker have the directory."""
+        if self._fd >= 0:
+            os.ftruncate(self._fd, 0)
+            os.close(self._fd)
+            self._fd = -1

@@ -1,0 +1,1 @@
+"""What keeps worker processes: the launcher, its children and their heartbeat."""

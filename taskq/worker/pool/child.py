@@ -1,0 +1,174 @@
+"""The process that runs user code: loads the app, then lives as one consumer.
+
+Forked from the launcher, which has one thread and none of the user's modules. Nothing is relied on
+to be inherited but the seat's socket and slot.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import faulthandler
+import logging
+import os
+import random
+import signal
+import socket
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from taskq.application import App, queues_of
+from taskq.errors import TaskqError
+from taskq.worker import logs
+from taskq.worker.identity import Identity
+from taskq.worker.pool import notes
+from taskq.worker.runtime import retrying as link
+from taskq.worker.runtime import signals
+from taskq.worker.runtime.consumer import Bounds, Consumer, Ending
+from taskq.worker.runtime.limits import SignalAlarm, memory_reader
+from taskq.worker.runtime.slot import Slot
+from taskq.worker.runtime.waking import Waker
+from taskq.worker.settings import Settings
+
+EXIT_DONE = 0  # stopped or drained
+EXIT_CRASHED = 1
+EXIT_WORN_OUT = 80  # replace me: enough tasks, or too much memory
+EXIT_TOLD = 81  # a note says why
+
+_PR_SET_PDEATHSIG = 1
+
+log = logging.getLogger("taskq.worker")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChildArgs:
+    """What the launcher gives a child.
+
+    Args:
+        launcher: its process id.
+        worker: name of the worker.
+        consumer: name of this child at the broker.
+        channel: the child's end of the socket pair for notes.
+        slot: shared memory.
+        first: whether it is the one that speaks for all while the app is imported.
+    """
+
+    launcher: int
+    worker: str
+    consumer: str
+    channel: socket.socket
+    slot: Slot
+    first: bool
+
+
+def main(settings: Settings, seat: ChildArgs, forget: Callable[[], None]) -> None:
+    """Live as a child; ends the process.
+
+    Args:
+        forget: closes what was inherited from the launcher.
+    """
+    _settle_in(seat, forget)
+    try:
+        code = _live(settings, seat)
+    except TaskqError as error:
+        notes.send(seat.channel, notes.Unreachable(f"{type(error).__name__}: {error}"))
+        code = EXIT_TOLD
+    except Exception:
+        log.exception("a worker child crashed; this is a fault of taskq or of a library")
+        code = EXIT_CRASHED
+    notes.send(seat.channel, notes.Left())
+    sys.exit(code)
+
+
+def _settle_in(seat: ChildArgs, forget: Callable[[], None]) -> None:
+    signals.reset()
+    forget()
+    faulthandler.register(signal.SIGUSR1, all_threads=True, chain=False)
+    die_with_parent(seat.launcher)
+    random.seed()
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def die_with_parent(parent: int) -> None:
+    """Have the kernel kill this process when its parent dies, where it can."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    if os.getppid() != parent:  # it died before we asked
+        os._exit(EXIT_CRASHED)
+
+
+def _live(settings: Settings, seat: ChildArgs) -> int:
+    app = _load(settings, seat)
+    if app is None:
+        return EXIT_TOLD
+    try:
+        url = app.broker.url
+    except ValueError as error:  # the URL or a variable of the environment is wrong
+        notes.send(seat.channel, notes.Unusable(str(error), ""))
+        return EXIT_TOLD
+    if url.startswith("memory:"):
+        sentence = (
+            "the broker memory: is in the process that calls, where no worker reaches it; give the "
+            "worker another one with --broker, or use: with queue.workers():"
+        )
+        notes.send(seat.channel, notes.Unusable(sentence, ""))
+        return EXIT_TOLD
+    logs.adopt_root()
+    queues = settings.queues or tuple((name, 1) for name in queues_of(app))
+    hello = notes.Hello(
+        name=app.name,
+        url=url,
+        queues=[name for name, _ in queues],
+        tasks=sorted(app.tasks),
+    )
+    if settings.check:
+        from taskq.protocol.operating import Ping
+
+        app.broker.call(Ping())
+        notes.send(seat.channel, hello)
+        return EXIT_DONE
+    waker = Waker()
+    consumer = Consumer(
+        app,
+        Identity(seat.worker, seat.consumer, settings.group, queues),
+        Bounds(
+            batch=settings.batch,
+            burst=settings.burst,
+            max_tasks=settings.max_tasks,
+            max_memory=settings.max_memory,
+        ),
+        seat.slot,
+        SignalAlarm(),
+        waker,
+        armed=lambda: notes.send(seat.channel, notes.Armed()),
+        memory=memory_reader() if settings.max_memory else lambda: 0,
+        parent=seat.channel.fileno(),
+    )
+    consumer.tidy = signals.install(consumer.stop, waker)
+    if not seat.first:
+        link.log.setLevel(logging.ERROR)
+    consumer.join()
+    link.log.setLevel(logging.ERROR)  # from here on the launcher tells that the broker is gone
+    notes.send(seat.channel, hello)
+    ending = consumer.run()
+    if ending is Ending.DRAINED:
+        notes.send(seat.channel, notes.Drained())
+    return EXIT_WORN_OUT if ending is Ending.WORN_OUT else EXIT_DONE
+
+
+def _load(settings: Settings, seat: ChildArgs) -> App | None:
+    from taskq import loader
+
+    if settings.app is None:
+        from taskq.client.app import TaskQueue
+
+        return TaskQueue(settings.queues[0][0], broker=settings.broker)
+    if not seat.first:
+        logging.getLogger("taskq.loader").setLevel(logging.ERROR)
+    try:
+        app = loader.load_app(settings.app)
+        app.use_broker(settings.broker)
+        return app
+    except loader.AppImportError as error:
+        notes.send(seat.channel, notes.Unusable(str(error), error.user_traceback))
+        return None

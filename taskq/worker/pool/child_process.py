@@ -1,0 +1,143 @@
+"""One child as the launcher sees it: its process, its socket, its slot, and what was done to it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+
+from taskq.worker.pool import child as child_process
+from taskq.worker.pool.notes import Note, NoteReader
+from taskq.worker.runtime.slot import Slot
+from taskq.worker.settings import Settings
+
+_BLOCKED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1)
+_fork = multiprocessing.get_context("fork")
+
+
+class Child:
+    """A forked child.
+
+    Attributes:
+        consumer: its name at the broker.
+        ready_at: `time.monotonic` at which it had loaded the app and registered.
+        left_at: `time.monotonic` at which it said that it ends.
+        asked: it was told to end.
+        drained: it found nothing left to do.
+        timed_out: receipt for which it was killed since its time was over, or 0.
+        terminated: receipt for which it was killed since it was cancelled, or 0.
+        mute: its end of the socket is closed; it has ended, or a task has closed it.
+        cut: it was killed because the worker could wait no longer.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        worker: str,
+        consumer: str,
+        first: bool,
+        forget: Callable[[], None],
+    ) -> None:
+        self.consumer = consumer
+        self.slot = Slot()
+        self.ready_at: float | None = None
+        self.left_at: float | None = None
+        self.asked = self.drained = self.cut = self.mute = False
+        self.timed_out = self.terminated = 0
+        self._reader = NoteReader()
+        self.channel, theirs = socket.socketpair()
+        self.channel.setblocking(False)
+        seat = child_process.ChildArgs(
+            launcher=os.getpid(),
+            worker=worker,
+            consumer=consumer,
+            channel=theirs,
+            slot=self.slot,
+            first=first,
+        )
+
+        def forget_all() -> None:
+            self.channel.close()
+            forget()
+
+        self._process = _fork.Process(
+            target=child_process.main,
+            args=(settings, seat, forget_all),
+            name=consumer,
+            daemon=False,
+        )
+        # until the child has its own handlers a signal must wait, or the copy of ours takes it
+        blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
+        try:
+            self._process.start()
+        except BaseException:
+            self.channel.close()
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
+            theirs.close()
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has loaded the app and registered."""
+        return self.ready_at is not None
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        assert self._process.pid is not None
+        return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """`None` while it lives; negative: the signal that killed it."""
+        return self._process.exitcode
+
+    def notes(self) -> list[Note]:
+        """What it has told since the last call."""
+        data = b""
+        with suppress(BlockingIOError):
+            try:
+                while chunk := self.channel.recv(65536):
+                    data += chunk
+            except ConnectionResetError:
+                pass
+            self.mute = True
+        return self._reader.feed(data) if data else []
+
+    def stop(self) -> None:
+        """Tell it to end after the task that is running."""
+        if not self.asked:
+            self.asked = True
+            self.signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """End it now."""
+        self.signal(signal.SIGKILL)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal, unless it is dead already."""
+        if self.exit_code is None:
+            os.kill(self.pid, number)
+
+    def close(self) -> None:
+        """Let go of a child that has ended."""
+        self.channel.close()
+        self._process.close()
+
+    def forget(self) -> None:
+        """Close our end in a sibling of it."""
+        self.channel.close()
+
+
+def describe_exit(code: int) -> str:
+    """An exit code in words."""
+    if code >= 0:
+        return f"exited with code {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"

@@ -1,0 +1,118 @@
+"""The worker's heartbeat: one parked request that renews every lease and brings news.
+
+It lives in the launcher, outside the children, so a task that holds the GIL keeps its lease. The
+host calls `poll` whenever `fileno` is readable or the delay that `poll` gave is over.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+
+from taskq.backends.port import Broker, Connection
+from taskq.errors import BrokerUnavailable, TaskqError
+from taskq.protocol.consuming import Heartbeat, HeartbeatReply, Leave, Reap
+from taskq.protocol.values import WorkerInfo
+from taskq.worker.runtime.retrying import Retrying
+
+PARK = 10.0  # seconds; the broker answers sooner where a lease is shorter
+_CALL = 5.0  # seconds that any call may keep the launcher from its other duties
+
+
+class Heartbeater:
+    """Keeps a worker alive in the eyes of the broker.
+
+    Args:
+        broker: where the leases are.
+        worker: the worker's name there.
+        info: what `taskq status` shows.
+        attend: called with each answer.
+        budget: seconds without a broker after which `lost` tells why.
+    """
+
+    def __init__(
+        self,
+        broker: Broker,
+        worker: str,
+        info: WorkerInfo,
+        attend: Callable[[HeartbeatReply], None],
+        budget: float,
+    ) -> None:
+        self._broker = broker
+        self._worker = worker
+        self._info = info
+        self._attend = attend
+        self._retrying = Retrying(budget)
+        self._retry_at = 0.0
+        self._connection: Connection | None = None
+        self._beat = Heartbeat(worker=worker, info=info, wait=PARK)
+        self._reaps: deque[Reap] = deque()
+        self.lost: TaskqError | None = None
+
+    def fileno(self) -> int | None:
+        """The descriptor to wait on, while there is a connection."""
+        return self._connection.fileno() if self._connection is not None else None
+
+    def reap(self, request: Reap) -> None:
+        """Tell the broker of a dead child with the next `poll`."""
+        self._reaps.append(request)
+
+    def poll(self, now: float) -> float | None:
+        """Do what is due; returns seconds until the next call, or `None`: when `fileno` is ready."""
+        if self.lost is not None:
+            return None
+        if self._connection is None and now < self._retry_at:
+            return self._retry_at - now
+        try:
+            self._talk()
+        except BrokerUnavailable as error:
+            self.drop()
+            delay = self._retrying.failed(now, why=error)
+            if delay is None:
+                self.lost = error
+                return None
+            self._retry_at = now + delay
+            return delay
+        except TaskqError as error:
+            self.drop()
+            self.lost = error
+            return None
+        self._retrying.succeeded()
+        return None
+
+    def leave(self) -> None:
+        """Hand back whatever the worker still holds; as well as possible."""
+        with suppress(TaskqError):
+            if self._connection is None:
+                self._connection = self._broker.connect(patience=0)
+            while self._reaps:
+                self._connection.call(self._reaps[0], timeout=_CALL)
+                self._reaps.popleft()
+            self._connection.call(Leave(worker=self._worker), timeout=_CALL)
+        self.drop()
+
+    def drop(self) -> None:
+        """Close the connection."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(OSError, TaskqError):
+                connection.close()
+
+    def _talk(self) -> None:
+        if self._connection is None:
+            self._connection = self._broker.connect(patience=0)
+            self._send()
+        connection = self._connection
+        while self._reaps:
+            connection.call(self._reaps[0], timeout=_CALL)
+            self._reaps.popleft()
+        while connection.arrived(self._beat):
+            attended = connection.receive(self._beat)
+            self._attend(attended)
+            self._send()
+
+    def _send(self) -> None:
+        assert self._connection is not None
+        self._beat = Heartbeat(worker=self._worker, info=self._info, wait=PARK)
+        self._connection.send(self._beat)

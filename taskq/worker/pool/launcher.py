@@ -1,0 +1,330 @@
+"""The worker's first process: signals, heartbeats, exit code. It never imports the user's app.
+
+It has one thread, so forking a child is safe at any time, and a reload is a restart of the
+children. Everything it waits for comes through one selector.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import logging
+import os
+import selectors
+import signal
+import sys
+import time
+from contextlib import suppress
+from types import FrameType
+
+from taskq.backends.reconnect import reconnect_budget
+from taskq.protocol.consuming import HeartbeatReply, Reap
+from taskq.worker import logs
+from taskq.worker.identity import worker_info, worker_name
+from taskq.worker.pool import notes
+from taskq.worker.pool.child_process import Child
+from taskq.worker.pool.heartbeat import Heartbeater
+from taskq.worker.pool.supervisor import Supervisor
+from taskq.worker.runtime.waking import Waker
+from taskq.worker.settings import Settings
+
+EXIT_CLEAN = 0
+EXIT_CUT = 1
+_SLOW_START = 5.0  # seconds after which the log tells what the start waits for
+_HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
+
+log = logging.getLogger("taskq.worker")
+
+
+def run(settings: Settings) -> int:
+    """Run a worker until it is told to end.
+
+    Returns:
+        0 clean · 1 crashed, or work was cut short · 2 the app cannot be imported · 3 no broker.
+    """
+    logs.set_up(settings.log_level, settings.log_format)
+    return Launcher(settings).run()
+
+
+class Launcher:
+    """One worker."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._worker = worker_name(settings.name)
+        # poll, not epoll: it keeps no state in the kernel, which forked children would share, and
+        # which would lose a descriptor that is closed and opened again under the same number
+        self._selector = selectors.PollSelector()
+        self._waker = Waker()
+        self._signals: list[int] = []
+        self._heart: Heartbeater | None = None
+        self._heart_fd: int | None = None
+        self._supervisor = Supervisor(
+            settings, self._worker, self, self._watch_child, self._unwatch_child
+        )
+        self._reaps: list[Reap] = []
+        self._exit = EXIT_CLEAN
+        self._slow_at: float | None = time.monotonic() + _SLOW_START  # `None`: it was told
+        self._deadline: float | None = None  # of the drain
+        self._killed = False
+        self._ready_fd = settings.ready_fd
+        self._owner_fd = settings.owner_fd
+
+    def run(self) -> int:
+        """The whole life."""
+        self._take_signals()
+        self._watch_owner()
+        try:
+            while not self._supervisor.over:
+                self._step()
+        finally:
+            self._end()
+        return self._exit
+
+    # --- the loop ---------------------------------------------------------------------------
+
+    def _step(self) -> None:
+        delays = [self.poll(time.monotonic())]
+        self._watch_heart()
+        if self._signals:  # came while we polled; its byte may have been cleared
+            return
+        timeout = min((delay for delay in delays if delay is not None), default=None)
+        for key, _ in self._selector.select(timeout):
+            if isinstance(key.data, Child):
+                self._supervisor.listen(key.data)
+            elif key.fd == self._owner_fd:
+                self._orphaned()
+        self._waker.clear()
+
+    def poll(self, now: float) -> float | None:
+        """Do all that is due; returns seconds until the next time, or `None`."""
+        while self._signals:
+            self._obey(self._signals.pop(0), now)
+        if os.getpid() == 1:
+            self._reap_strangers()
+        delays = [self._supervisor.poll(now)]
+        if self._heart is None:
+            delays.append(self._wait_for_hello(now))
+        else:
+            delays.append(self._heart.poll(now))
+            if self._heart.lost is not None and self._deadline is None:
+                self.fail(3, f"{type(self._heart.lost).__name__}: {self._heart.lost}")
+        if self._ready_fd is not None and self._supervisor.all_ready:
+            self._announce("ready")
+        if self._deadline is not None:
+            delays.append(self._press(now))
+        if self._supervisor.over:
+            return 0.0
+        return min((delay for delay in delays if delay is not None), default=None)
+
+    def _wait_for_hello(self, now: float) -> float | None:
+        """Tell once that no child is ready yet; returns seconds until then."""
+        if self._slow_at is None:
+            return None
+        if now < self._slow_at:
+            return self._slow_at - now
+        self._slow_at = None
+        if self._deadline is None:
+            log.warning(
+                "no child is ready after %g s: the import of %s goes on, or no broker answers; "
+                "SIGUSR1 shows where they are",
+                _SLOW_START,
+                self._settings.app or "the app",
+            )
+        return None
+
+    def _press(self, now: float) -> float | None:
+        """Look at the deadline of the drain; returns seconds until it."""
+        assert self._deadline is not None
+        if now < self._deadline:
+            return self._deadline - now
+        if not self._killed:
+            self._kill("the shutdown timeout is over")
+        return None
+
+    # --- signals ----------------------------------------------------------------------------
+
+    def _take_signals(self) -> None:
+        def note(signum: int, frame: FrameType | None) -> None:
+            self._signals.append(signum)
+
+        for number in _HANDLED:
+            signal.signal(number, note)
+        self._waker.install()
+        self._selector.register(self._waker.fileno(), selectors.EVENT_READ)
+
+    def _obey(self, number: int, now: float) -> None:
+        if number in (signal.SIGTERM, signal.SIGINT):
+            if self._deadline is None:
+                log.info(
+                    "%s: finishing what is running, for at most %g s",
+                    signal.Signals(number).name,
+                    self._settings.shutdown_timeout,
+                )
+                self._drain(now)
+            elif not self._killed:
+                self._kill(f"a second {signal.Signals(number).name}")
+        elif number == signal.SIGHUP:
+            log.info("SIGHUP: restarting the children one by one")
+            self._supervisor.restart()
+        elif number == signal.SIGUSR1:
+            faulthandler.dump_traceback(all_threads=True)
+            for child in self._supervisor.children:
+                child.signal(signal.SIGUSR1)
+
+    def _drain(self, now: float) -> None:
+        self._deadline = now + self._settings.shutdown_timeout
+        self._supervisor.drain()
+
+    def _kill(self, why: str) -> None:
+        self._killed = True
+        running = sum(1 for child in self._supervisor.children if child.slot.running)
+        if running:
+            self._exit = self._exit or EXIT_CUT
+            log.warning("%s: %d running tasks are handed back", why, running)
+        self._supervisor.kill()
+
+    # --- what the supervisor asks -------------------------------------------------------------
+
+    def reap(self, request: Reap) -> None:
+        """Tell the broker of a dead child, now or when it is known which broker."""
+        if self._heart is not None:
+            self._heart.reap(request)
+        else:
+            self._reaps.append(request)
+
+    def hello(self, note: notes.Hello) -> None:
+        """A child is ready; the first one tells which broker and which queues."""
+        settings = self._settings
+        if settings.check:
+            _show(note, settings.log_format == "json")
+            return
+        if self._heart is not None:
+            return
+        from taskq import backends
+
+        self._heart = Heartbeater(
+            backends.connect(note.url, note.name),
+            self._worker,
+            worker_info(settings.group, note.queues, settings.concurrency),
+            self._attend,
+            reconnect_budget(),
+        )
+        for request in self._reaps:
+            self._heart.reap(request)
+        logs.banner(
+            self._worker,
+            {
+                "app": settings.app or "(calls that carry their function)",
+                "tasks": str(len(note.tasks)),
+                "queues": ", ".join(note.queues),
+                "group": settings.group,
+                "children": str(settings.concurrency),
+                "broker": note.url,
+            },
+        )
+
+    def fail(self, code: int, sentence: str, traceback: str = "") -> None:
+        """End the worker with that exit code; the first failure stands."""
+        if self._exit == EXIT_CLEAN:
+            if traceback:
+                print(traceback.rstrip(), file=sys.stderr)
+            print(f"Error: {sentence}", file=sys.stderr, flush=True)
+            self._exit = code
+            self._announce(f"error: {sentence}")
+        if self._deadline is None:
+            self._drain(time.monotonic())
+
+    def forget_in_child(self) -> None:
+        """Close, in a forked child, what belongs to the launcher."""
+        self._selector.close()
+        self._waker.close()
+        if self._heart is not None:
+            self._heart.drop()
+        for fd in (self._ready_fd, self._owner_fd):
+            if fd is not None:
+                os.close(fd)
+
+    # --- wiring -----------------------------------------------------------------------------
+
+    def _attend(self, attended: HeartbeatReply) -> None:
+        if attended.cancel:
+            self._supervisor.cancel(attended.cancel)
+        if attended.terminate:
+            self._supervisor.terminate(attended.terminate)
+
+    def _watch_owner(self) -> None:
+        if self._owner_fd is not None:
+            os.set_inheritable(self._owner_fd, False)
+            self._selector.register(self._owner_fd, selectors.EVENT_READ)
+
+    def _orphaned(self) -> None:
+        """Whoever needs this worker is gone, perhaps by SIGKILL; nobody else would end us."""
+        assert self._owner_fd is not None
+        self._selector.unregister(self._owner_fd)
+        os.close(self._owner_fd)
+        self._owner_fd = None
+        if self._deadline is None:
+            log.warning(
+                "the program that started this worker is gone: finishing what is running, "
+                "for at most %g s",
+                self._settings.shutdown_timeout,
+            )
+            self._drain(time.monotonic())
+
+    def _watch_child(self, child: Child) -> None:
+        self._selector.register(child.channel, selectors.EVENT_READ, child)
+
+    def _unwatch_child(self, child: Child) -> None:
+        self._selector.unregister(child.channel)
+
+    def _watch_heart(self) -> None:
+        """Have the selector watch the heart's descriptor, which changes with each connection."""
+        fd = self._heart.fileno() if self._heart is not None else None
+        if fd == self._heart_fd:
+            return
+        if self._heart_fd is not None:
+            self._selector.unregister(self._heart_fd)
+        if fd is not None:
+            self._selector.register(fd, selectors.EVENT_READ)
+        self._heart_fd = fd
+
+    def _reap_strangers(self) -> None:
+        """Wait for orphans that became ours because we are process 1."""
+        ours = {child.pid for child in self._supervisor.children}
+        with suppress(ChildProcessError):
+            while True:
+                status = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+                if status is None or status.si_pid in ours:
+                    return  # ours are buried first; the next look finds the strangers behind them
+                os.waitpid(status.si_pid, 0)
+
+    def _announce(self, line: str) -> None:
+        """Tell whoever started us how the start went."""
+        fd, self._ready_fd = self._ready_fd, None
+        if fd is not None:
+            with suppress(OSError):  # nobody waits any more
+                os.write(fd, line.encode() + b"\n")
+            os.close(fd)
+
+    def _end(self) -> None:
+        self._supervisor.kill()
+        self._announce("error: the worker ended before it was ready")
+        if self._heart is not None:
+            self._heart.leave()
+        self._waker.uninstall()
+        self._selector.close()
+        for number in _HANDLED:
+            signal.signal(number, signal.SIG_DFL)
+        log.debug("worker %s ended with exit code %d", self._worker, self._exit)
+
+
+def _show(note: notes.Hello, as_json: bool) -> None:
+    """What `--check` prints: the app as its workers see it."""
+    if as_json:
+        import json
+
+        found = {"app": note.name, "broker": note.url, "queues": note.queues, "tasks": note.tasks}
+        print(json.dumps(found, indent=2))
+        return
+    print(f"{note.name} at {note.url}")
+    print("\n".join(f"  {task}" for task in note.tasks) or "  (no tasks)")

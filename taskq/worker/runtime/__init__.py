@@ -1,0 +1,1 @@
+"""What runs tasks: one consumer in one process or thread."""

@@ -1,0 +1,193 @@
+"""One consumer's life: claim, run, settle, until it is to leave. Used by children and threads."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from taskq.application import App
+from taskq.backends.reconnect import reconnect_budget
+from taskq.protocol.consuming import Register, Settle
+from taskq.worker.identity import Identity
+from taskq.worker.runtime.batch_sizer import BatchSizer
+from taskq.worker.runtime.fetcher import Fetcher
+from taskq.worker.runtime.in_flight import InFlight
+from taskq.worker.runtime.limits import Alarm
+from taskq.worker.runtime.processor import Processor
+from taskq.worker.runtime.retrying import RetryingConnection
+from taskq.worker.runtime.rotation import Rotation
+from taskq.worker.runtime.slot import Slot
+from taskq.worker.runtime.slow_task_guard import SlowTaskGuard
+from taskq.worker.runtime.waking import Poller, Waker
+from taskq.worker.settings import MAX_BATCH
+
+_UNSETTLED = 8 * 2**20  # bytes of results that may wait for the end of a batch
+
+log = logging.getLogger("taskq.worker")
+
+
+class Ending(Enum):
+    """Why a consumer has left."""
+
+    STOPPED = auto()
+    DRAINED = auto()
+    WORN_OUT = auto()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """When a consumer leaves by itself, and how much it claims at once."""
+
+    batch: int = MAX_BATCH
+    burst: bool = False
+    max_tasks: int | None = None
+    max_memory: int | None = None
+
+
+class Consumer:
+    """Fetcher, processor and relay of one consumer.
+
+    Attributes:
+        tidy: called after each batch, to undo what tasks have done to the process.
+
+    Args:
+        app: whose tasks it runs.
+        identity: who it is at the broker.
+        bounds: when it leaves by itself.
+        slot: where the launcher sees what it runs.
+        alarm: raises `TaskTimeout` in its thread.
+        waker: ends its sleep.
+        armed: tells the launcher of a new deadline.
+        memory: gives the resident memory in bytes.
+        parent: a descriptor that is readable when the launcher is gone.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        identity: Identity,
+        bounds: Bounds,
+        slot: Slot,
+        alarm: Alarm,
+        waker: Waker,
+        *,
+        armed: Callable[[], None] = lambda: None,
+        memory: Callable[[], int] = lambda: 0,
+        parent: int | None = None,
+    ) -> None:
+        self._tasks = list(app.tasks)
+        self._identity = identity
+        self._bounds = bounds
+        self._slot = slot
+        self._waker = waker
+        self._memory = memory
+        self.tidy: Callable[[], None] = lambda: None
+        self._desk = desk = InFlight()
+        rest = Poller(waker, lambda: desk.stopping, parent, self.stop)
+        self._rest = rest
+        self._link = RetryingConnection(app.broker, self._greeting, self._pause, reconnect_budget())
+        self._fetcher = Fetcher(
+            self._link, desk, Rotation(identity.queues), rest.until, bounds.burst
+        )
+        self._processor = Processor(app, identity.worker, slot, alarm, armed)
+        self._pace = BatchSizer(bounds.batch)
+        self._relay = SlowTaskGuard(
+            desk, RetryingConnection(app.broker, None, self._nap, reconnect_budget())
+        )
+
+    def join(self) -> None:
+        """Register at the broker.
+
+        Raises:
+            TaskqError: the broker cannot be reached, or refuses.
+        """
+        self._link.attempt(lambda connection: connection.call(Settle(outcomes=[])))
+
+    def stop(self) -> None:
+        """Leave after the task that is running; safe in signal handlers and from any thread."""
+        self._desk.stopping = True
+        self._relay.wake()
+        self._waker.wake()
+
+    def run(self) -> Ending:
+        """Claim and run until it is time to leave; then hand back what has not begun.
+
+        Raises:
+            BrokerUnavailable: the reconnect budget is spent.
+        """
+        self._relay.start()
+        while (ending := self._ending()) is None:
+            self._fetcher.turn(self._claim_size())
+            self._work()
+        self._part()
+        return ending
+
+    def _ending(self) -> Ending | None:
+        bounds = self._bounds
+        if self._desk.stopping:
+            return Ending.STOPPED
+        if bounds.burst and self._fetcher.drained:
+            return Ending.DRAINED
+        if bounds.max_tasks is not None and self._slot.started >= bounds.max_tasks:
+            return Ending.WORN_OUT
+        # not before the first task: what the app itself takes is no reason to start again
+        most = bounds.max_memory
+        if most is not None and self._slot.started and self._memory() > most:
+            return Ending.WORN_OUT
+        return None
+
+    def _claim_size(self) -> int:
+        most = self._bounds.max_tasks
+        return self._pace.size if most is None else min(self._pace.size, most - self._slot.started)
+
+    def _work(self) -> None:
+        """Run what is in the inbox; the relay may take from its other end meanwhile."""
+        desk, processor = self._desk, self._processor
+        inbox, outbox, run = desk.inbox, desk.outbox, processor.run
+        if not inbox:
+            return
+        desk.began = began = time.monotonic()
+        if len(inbox) > 1 and self._relay.asleep:
+            self._relay.wake()
+        count = 0
+        while inbox and not desk.stopping:
+            try:
+                message = inbox.popleft()
+            except IndexError:
+                break
+            outcome = run(message)
+            count += 1
+            if outcome is not None:
+                outbox.append(outcome)
+            if processor.unsettled_bytes > _UNSETTLED:
+                processor.unsettled_bytes = 0
+                self._fetcher.settle()
+        desk.began = 0.0
+        self.tidy()
+        self._pace.record(count, time.monotonic() - began)
+
+    def _part(self) -> None:
+        self._relay.end()
+        self._fetcher.leave()
+        inbox = self._desk.inbox
+        while inbox:  # only what is acknowledged early, and would be lost
+            self._processor.run(inbox.popleft())
+        self._processor.close()
+        self._link.close()
+
+    def _greeting(self) -> Register:
+        return self._identity.register(self._tasks, list(self._desk.held))
+
+    def _pause(self, seconds: float) -> bool:
+        if self._desk.stopping:
+            time.sleep(seconds)
+        else:
+            self._rest.until(None, seconds)
+        return self._desk.stopping
+
+    def _nap(self, seconds: float) -> bool:
+        time.sleep(seconds)
+        return self._desk.stopping

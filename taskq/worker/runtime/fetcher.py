@@ -1,0 +1,140 @@
+"""Claims messages for one consumer and settles what is finished, both in one round trip."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import Protocol
+
+from taskq.backends.port import Connection
+from taskq.protocol.consuming import Claim, Claimed, Settle, Settled
+from taskq.protocol.values import Outcome, Release
+from taskq.worker.runtime.in_flight import InFlight
+from taskq.worker.runtime.retrying import RetryingConnection
+from taskq.worker.runtime.rotation import Rotation
+
+PARK = 30.0  # seconds that an idle claim waits at the broker
+BURST_PARK = 0.2  # in burst mode: how often to ask whether anything is left
+
+log = logging.getLogger("taskq.worker")
+
+
+class Waiting(Protocol):
+    """How a consumer waits: `Poller.until`."""
+
+    def __call__(self, fd: int | None, seconds: float | None = None) -> bool: ...
+
+
+class Fetcher:
+    """One consumer's claims.
+
+    Args:
+        link: the registered connection.
+        desk: what the consumer has in hand.
+        rotation: the order of the queues.
+        wait: waits for a descriptor; false when the consumer is to stop.
+        burst: ask whether the queues are drained.
+    """
+
+    def __init__(
+        self,
+        link: RetryingConnection,
+        desk: InFlight,
+        rotation: Rotation,
+        wait: Waiting,
+        burst: bool = False,
+    ) -> None:
+        self._link = link
+        self._desk = desk
+        self._rotation = rotation
+        self._wait = wait
+        self._burst = burst
+        self._park = 0.0 if burst else PARK
+        self._parked: tuple[Connection, Claim] | None = None
+        self.drained = False
+
+    def turn(self, n: int) -> None:
+        """Settle the outbox, claim up to `n` messages, and wait for them; fills the inbox.
+
+        Returns without messages when the consumer is to stop or the claim's time is over.
+
+        Raises:
+            BrokerUnavailable: the reconnect budget is spent; nothing in hand is lost.
+        """
+        desk = self._desk
+        claim = Claim(queues=self._rotation.next(), n=n, wait=self._park)
+        outcomes = desk.finished()
+        if outcomes:
+            self._settle(outcomes, lambda c, settle: c.pipeline(settle, claim))
+            claimed = self._link.attempt(self._awaiting(claim, sent=True))
+        else:
+            claimed = self._link.attempt(self._awaiting(claim, sent=False))
+        if claimed is None:
+            return
+        self.drained = claimed.drained
+        if self._burst:  # ask without waiting at first: mostly nothing will come any more
+            self._park = 0.0 if claimed.messages else BURST_PARK
+        desk.take(claimed.messages)
+
+    def settle(self) -> None:
+        """Settle the outbox, and nothing else."""
+        outcomes = self._desk.finished()
+        if outcomes:
+            self._settle(outcomes, lambda c, settle: c.call(settle))
+
+    def leave(self) -> None:
+        """Withdraw the parked claim, settle the outbox, and return all that has not begun."""
+        self._link.attempt(self._withdraw)
+        self._desk.outbox.extend(self._desk.unstarted())
+        self.settle()
+
+    def _withdraw(self, connection: Connection) -> None:
+        parked, self._parked = self._parked, None
+        if parked is None or parked[0] is not connection:
+            return
+        # another claim takes the place of the parked one; the broker answers in order, so after
+        # its reply the first one has been answered already or never will be
+        connection.call(Claim(queues=[], n=0, wait=0.0))
+        if connection.arrived(parked[1]):
+            self._desk.take(connection.receive(parked[1]).messages)
+
+    def _settle(
+        self, outcomes: list[Outcome], send: Callable[[Connection, Settle], Settled]
+    ) -> None:
+        settle = Settle(outcomes=outcomes)
+        try:
+            settled = self._link.attempt(lambda connection: send(connection, settle))
+        except BaseException:
+            self._desk.outbox.extendleft(reversed(outcomes))
+            raise
+        self._desk.settled(outcomes)
+        if settled.rejected:
+            report_rejected(outcomes, settled.rejected)
+
+    def _awaiting(self, claim: Claim, sent: bool) -> Callable[[Connection], Claimed | None]:
+        """A step that waits for the reply of `claim`; on a new connection it asks again."""
+
+        def step(connection: Connection) -> Claimed | None:
+            nonlocal sent
+            if not sent:
+                connection.send(claim)
+            sent = False
+            while not connection.arrived(claim):
+                if not self._wait(connection.fileno()):
+                    self._parked = (connection, claim)
+                    return None
+            return connection.receive(claim)
+
+        return step
+
+
+def report_rejected(outcomes: list[Outcome], rejected: list[int]) -> None:
+    """Log the outcomes that came too late; their messages are somebody else's now."""
+    stale = set(rejected)
+    for outcome in outcomes:
+        if outcome.receipt in stale and not isinstance(outcome, Release):
+            log.warning(
+                "LeaseLost: %s was finished too late; it has been delivered again, "
+                "and that delivery's result stands",
+                outcome.id,
+            )

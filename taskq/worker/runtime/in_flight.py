@@ -1,0 +1,74 @@
+"""What one consumer has in hand: messages not begun, outcomes not settled, receipts of both.
+
+The main thread and the relay both take from the two deques. `popleft` and `pop` are atomic, so each
+message and each outcome goes to exactly one of them, without a lock on the hot path.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from taskq.protocol.values import Delivered, Outcome, Release
+
+
+class InFlight:
+    """The hands of one consumer.
+
+    Args:
+        inbox: claimed and not begun, in the order in which they will run.
+        outbox: finished and not settled.
+        held: every receipt that the broker has leased to us, as far as we know.
+        began: `time.monotonic` at which the present batch began; 0 between batches.
+        stopping: no further claim shall be made.
+    """
+
+    __slots__ = ("began", "held", "inbox", "outbox", "stopping")
+
+    def __init__(self) -> None:
+        self.inbox: deque[Delivered] = deque()
+        self.outbox: deque[Outcome] = deque()
+        self.held: set[int] = set()
+        self.began = 0.0
+        self.stopping = False
+
+    def take(self, messages: list[Delivered]) -> None:
+        """Put claimed messages in the inbox."""
+        # a message of `ack="early"` is finished already, for the broker
+        self.held.update([message.receipt for message in messages if not message.early])
+        self.inbox.extend(messages)
+
+    def unstarted(self) -> list[Outcome]:
+        """Take out all that has not begun, to be handed back.
+
+        What is acknowledged early stays: the broker would not give it to anyone else.
+        """
+        inbox, early = self.inbox, []
+        releases: list[Outcome] = []
+        while inbox:
+            try:
+                message = inbox.pop()
+            except IndexError:
+                break
+            if message.early:
+                early.append(message)
+            else:
+                releases.append(Release(message.receipt, message.id))
+        inbox.extend(reversed(early))
+        releases.reverse()
+        return releases
+
+    def finished(self) -> list[Outcome]:
+        """Take out all outcomes, to be settled."""
+        outbox = self.outbox
+        outcomes: list[Outcome] = []
+        while outbox:
+            try:
+                outcomes.append(outbox.popleft())
+            except IndexError:
+                break
+        return outcomes
+
+    def settled(self, outcomes: Iterable[Outcome]) -> None:
+        """The broker has these outcomes."""
+        self.held.difference_update([outcome.receipt for outcome in outcomes])

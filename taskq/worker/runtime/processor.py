@@ -1,0 +1,309 @@
+"""Runs one message: load → start the timeout → run → outcome.
+
+Nothing that user code raises leaves this file; every message ends in an outcome.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from types import CoroutineType
+from typing import Any, NoReturn, TypeVar
+
+from taskq import context as contexts
+from taskq.application import App, Policy, RunnableTask
+from taskq.codec.envelope import serializer_of
+from taskq.codec.ref import CallRef
+from taskq.context import TaskContext
+from taskq.errors import BrokerUnavailable, LeaseLost, TaskCancelled, TaskTimeout
+from taskq.options.task_options import Retry, TaskOptions
+from taskq.protocol.consuming import Extend, Report
+from taskq.protocol.values import (
+    Abandon,
+    Ack,
+    Delivered,
+    ErrorInfo,
+    Fail,
+    Outcome,
+    Progress,
+    Release,
+)
+from taskq.texts import harmless, one_line
+from taskq.worker.runtime.coroutines import CoroutineRunner
+from taskq.worker.runtime.limits import GRACE, Alarm, late
+from taskq.worker.runtime.slot import Slot
+
+T = TypeVar("T")
+
+_LARGE = 65_536  # bytes from which a result counts towards `Processor.unsettled_bytes`
+_REPORT_EVERY = 0.05  # seconds between two progress reports that are sent
+_DEFAULTS = TaskOptions()
+
+log = logging.getLogger("taskq.worker")
+
+
+class Processor:
+    """One consumer's executor.
+
+    Args:
+        app: tasks, codec and broker.
+        worker: name of the worker, for error reports.
+        slot: where the launcher sees what is running.
+        alarm: raises `TaskTimeout` in this thread.
+        armed: called when the slot holds a deadline that the launcher does not wait for yet.
+    """
+
+    def __init__(
+        self, app: App, worker: str, slot: Slot, alarm: Alarm, armed: Callable[[], None]
+    ) -> None:
+        self._broker = app.broker
+        self._codec = app.codec
+        self._tasks = app.tasks
+        self._worker = worker
+        self._slot = slot
+        self._ints = slot.ints
+        self._alarm = alarm
+        self._armed = armed
+        self._coroutines = CoroutineRunner()
+        self._pid = os.getpid()
+        self._reported = 0.0
+        self._debug = log.isEnabledFor(logging.DEBUG)
+        self.unsettled_bytes = 0
+
+    def run(self, message: Delivered) -> Outcome | None:
+        """Execute one message; `None` where the broker wants no outcome (`ack="early"`)."""
+        receipt = message.receipt
+        ints = self._ints
+        ints[Slot.RUNNING] = receipt
+        ints[Slot.STARTED] += 1
+        try:
+            if ints[Slot.CANCELS] and self._slot.is_cancelled(receipt):
+                return Abandon(receipt, message.id)
+            outcome = self._process(message)
+        finally:
+            ints[Slot.RUNNING] = 0
+        if self._debug:
+            log.debug("%s %s: %s", message.task, message.id, type(outcome).__name__.lower())
+        return None if message.early else outcome
+
+    def close(self) -> None:
+        """End the event loop, where one was made."""
+        self._coroutines.close()
+
+    # --- the steps --------------------------------------------------------------------------
+
+    def _process(self, message: Delivered) -> Outcome:
+        task = self._tasks.get(message.task)
+        if task is None and not carries_function(message.payload):
+            # loading the arguments may need modules that this worker does not have either
+            return Release(message.receipt, message.id, unknown=True)
+        try:
+            function, args, kwargs = self._codec.decode_call(
+                message.queue, message.id, message.task, message.payload
+            )
+        except BaseException as error:
+            return self._failed(message, error, final=True)
+        try:
+            value = self._execute(message, function or task.fn, args, kwargs)  # type: ignore[union-attr]
+        except BaseException as error:
+            return self._raised(message, policy_of(task, function), error)
+        try:
+            result = self._codec.encode_result(
+                CallRef(message.queue, message.id, message.task),
+                value,
+                serializer_of(message.payload),
+            )
+        except BaseException as error:
+            return self._failed(message, error, final=True)
+        if len(result) > _LARGE:
+            self.unsettled_bytes += len(result)
+        return Ack(message.receipt, message.id, result)
+
+    def _execute(
+        self,
+        message: Delivered,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> object:
+        token = contexts.enter(self._context(message))
+        try:
+            if message.timeout is None:
+                value = function(*args, **kwargs)
+                if value.__class__ is CoroutineType:
+                    value = self._coroutines.run(value, None)
+                return value
+            return self._within(message.timeout, function, args, kwargs)
+        finally:
+            self._end_copies()
+            contexts.leave(token)
+
+    def _within(
+        self,
+        timeout: float,
+        function: Callable[..., Any],
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> object:
+        """Run with a limit on the time: `TaskTimeout` first; if that does not help, the launcher."""
+        slot = self._slot
+        deadline = slot.deadline = time.monotonic() + timeout + GRACE
+        try:
+            self._alarm.start(timeout)
+            # after the system call of `start`: `armed` must not be read before `deadline` is out
+            if not 0 < slot.armed <= deadline:
+                self._armed()
+            value = function(*args, **kwargs)
+            if value.__class__ is CoroutineType:
+                self._alarm.stop()
+                value = self._coroutines.run(value, timeout)
+            return value
+        except TaskTimeout as error:
+            # a thread's alarm can raise the bare class only
+            error.args = error.args or (late(timeout),)
+            raise
+        finally:
+            self._end_copies()  # before it takes the deadline out of the slot that we share
+            try:
+                self._alarm.stop()
+            finally:  # the alarm may ring right here; the next task shall not die of our deadline
+                slot.deadline = 0.0
+
+    def _end_copies(self) -> None:
+        """End a process that the task has forked, and that came out of it as we did.
+
+        It would go on as a second consumer of our name, and share our slot.
+        """
+        if os.getpid() != self._pid:
+            _end_copy(sys.exc_info()[1])
+
+    def _context(self, message: Delivered) -> TaskContext:
+        receipt = message.receipt
+        return TaskContext(
+            message.id,
+            message.attempt,
+            receipt,
+            message.queue,
+            message.task,
+            report=lambda done, total, note: self._report(message, done, total, note),
+            extend=lambda seconds: self._extend(message, seconds),
+            cancelled=lambda: self._slot.is_cancelled(receipt),
+        )
+
+    # --- what a task says through its context -------------------------------------------------
+
+    def _report(self, message: Delivered, done: float, total: float | None, note: str) -> None:
+        now = time.monotonic()
+        complete = total is not None and done >= total
+        if message.early or (now < self._reported + _REPORT_EVERY and not complete):
+            return
+        self._reported = now
+        request = Report(receipt=message.receipt, progress=Progress(done, total, note))
+        try:
+            self._broker.call(request)
+        except BrokerUnavailable as error:
+            # progress is no reason for a task to fail
+            log.warning(
+                "the progress of %s %s was not reported: %s", message.task, message.id, error
+            )
+
+    def _extend(self, message: Delivered, seconds: float) -> None:
+        if not message.early:
+            self._broker.call(Extend(receipt=message.receipt, seconds=seconds))
+
+    # --- failures -----------------------------------------------------------------------------
+
+    def _raised(self, message: Delivered, options: Policy, error: BaseException) -> Outcome:
+        """What follows from an exception of the task itself."""
+        if isinstance(error, TaskCancelled) and self._slot.is_cancelled(message.receipt):
+            return Abandon(message.receipt, message.id)
+        delay = error.delay if isinstance(error, Retry) else None
+        try:
+            final = options.gives_up(error)
+            if delay is None and not final:
+                delay = options.retry_delay(message.attempt)
+        except BaseException as fault:
+            with suppress(Exception):
+                log.exception("the backoff function of %s raised", message.task)
+            fault.__context__ = None
+            final = False
+        return self._failed(message, error, final=final, delay=delay)
+
+    def _failed(
+        self, message: Delivered, error: BaseException, *, final: bool, delay: float | None = None
+    ) -> Outcome:
+        info = self._describe(message, error)
+        self._ints[Slot.FAILED] += 1
+        with suppress(Exception):  # the app may have given our logger a filter that raises
+            _tell(message, error, info, final)
+        return Fail(message.receipt, message.id, info, final=final, delay=delay)
+
+    def _describe(self, message: Delivered, error: BaseException) -> ErrorInfo:
+        try:
+            return self._codec.encode_error(
+                CallRef(message.queue, message.id, message.task),
+                error,
+                message.attempt,
+                self._worker,
+                time.time(),
+                serializer_of(message.payload),
+            )
+        except BaseException:
+            # an exception may lie about itself in any way; its class name is always there
+            return ErrorInfo(
+                kind=type(error).__qualname__,
+                text="the exception cannot be shown",
+                attempt=message.attempt,
+                at=time.time(),
+                worker=self._worker,
+            )
+
+
+def _tell(message: Delivered, error: BaseException, info: ErrorInfo, final: bool) -> None:
+    """Log a failed attempt; with the traceback, where the exception was not raised on purpose."""
+    lost = isinstance(error, LeaseLost)
+    traceback = "" if lost or isinstance(error, Retry) else info.traceback
+    log.log(
+        logging.DEBUG if lost else logging.WARNING,
+        "%s %s failed on attempt %d%s: %s: %s",
+        message.task,
+        message.id,
+        message.attempt,
+        " and is given up" if final else "",
+        info.kind,
+        one_line(info.text),
+        extra={"task_traceback": harmless(traceback)},
+    )
+
+
+def _end_copy(error: BaseException | None) -> NoReturn:
+    """End this process as a program would that ends with that exception."""
+    code = 0
+    try:
+        if isinstance(error, SystemExit):
+            code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        elif error is not None:
+            code = 1
+            traceback.print_exception(error)
+        sys.stdout.flush()
+        sys.stderr.flush()
+    finally:
+        os._exit(code & 0xFF)
+
+
+def carries_function(payload: bytes) -> bool:
+    """Whether a call brings its function with it."""
+    return payload[1:2] == b"v"
+
+
+def policy_of(task: RunnableTask | None, function: Callable[..., Any] | None) -> Policy:
+    """The options that decide about another attempt; a function by value brings its own."""
+    carried: Policy | None = getattr(function, "__taskq_options__", None)
+    if carried is not None:
+        return carried
+    return _DEFAULTS if task is None or function is not None else task.defaults

@@ -1,0 +1,107 @@
+"""A thread that speaks for a consumer whose main thread is busy with a long task.
+
+When a batch has been running for 100 ms it hands back what has not begun and settles what is
+finished, so that a slow task holds no fast one. It asks for nothing and sends nothing otherwise.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from queue import Empty, SimpleQueue
+
+from taskq.errors import BrokerUnavailable, TaskqError
+from taskq.protocol.consuming import Settle
+from taskq.worker.runtime.fetcher import report_rejected
+from taskq.worker.runtime.in_flight import InFlight
+from taskq.worker.runtime.retrying import RetryingConnection
+
+PATIENCE = 0.1  # seconds that a batch may run before its rest is handed back
+_LINGER = 5  # looks at an idle consumer before the thread sleeps for good
+
+log = logging.getLogger("taskq.worker")
+
+
+class SlowTaskGuard:
+    """One consumer's relay.
+
+    `wake` may be called from a signal handler: `SimpleQueue.put` is reentrant.
+    """
+
+    def __init__(self, desk: InFlight, link: RetryingConnection) -> None:
+        self._desk = desk
+        self._link = link
+        self._calls: SimpleQueue[bool] = SimpleQueue()
+        self._idle_looks = 0
+        self._thread = threading.Thread(target=self._run, name="taskq-relay", daemon=True)
+        self.asleep = True
+
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread.start()
+
+    def wake(self) -> None:
+        """A batch has begun that may need it, or the consumer is to stop."""
+        self.asleep = False
+        self._calls.put(True)
+
+    def end(self) -> None:
+        """Have the thread end, and wait until the broker has what it is handing back.
+
+        The process must not end before: what is finished and not settled would run again.
+        """
+        self._calls.put(False)
+        self._thread.join()
+
+    def poll(self, now: float) -> float | None:
+        """Do what is due; returns seconds until the next look, or `None`: not before `wake`."""
+        desk = self._desk
+        began = desk.began
+        if not began:
+            self._idle_looks += 1
+            return PATIENCE if self._idle_looks < _LINGER else None
+        self._idle_looks = 0
+        due = began + PATIENCE - now
+        if due > 0 and not desk.stopping:
+            return due
+        self._hand_back()
+        return None
+
+    def _hand_back(self) -> None:
+        desk = self._desk
+        outcomes = desk.finished() + desk.unstarted()
+        if not outcomes:
+            return
+        try:
+            settle = Settle(outcomes=outcomes)
+            settled = self._link.attempt(lambda connection: connection.call(settle))
+        except TaskqError as error:
+            # the main thread will settle them, or give up for both of us
+            desk.outbox.extendleft(reversed(outcomes))
+            if not isinstance(error, BrokerUnavailable):
+                log.warning("the relay could not settle: %s", error)
+            return
+        desk.settled(outcomes)
+        if settled.rejected:
+            report_rejected(outcomes, settled.rejected)
+
+    def _run(self) -> None:
+        while True:
+            delay = self.poll(time.monotonic())
+            if delay is None:
+                self.asleep = True
+                if self._overlooked():
+                    self.asleep = False
+                    continue
+            try:
+                if not self._calls.get(timeout=delay):
+                    break
+            except Empty:
+                continue
+        self._link.close()
+
+    def _overlooked(self) -> bool:
+        """Whether a batch began just before `asleep` was set, so that nobody called."""
+        began = self._desk.began
+        return bool(began and self._desk.inbox and began + PATIENCE > time.monotonic())

@@ -1,0 +1,87 @@
+"""The heartbeat of a worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from taskq.errors import AuthenticationFailed, BrokerUnavailable
+from taskq.protocol.base import Done
+from taskq.protocol.consuming import Heartbeat, HeartbeatReply, Leave, Reap
+from taskq.protocol.values import WorkerInfo
+from taskq.worker.pool.heartbeat import Heartbeater
+from tests.unit.worker.fakes import FakeBroker, FakeConnection
+
+
+def make(*connections: FakeConnection | Exception) -> tuple[Heartbeater, list[HeartbeatReply]]:
+    news: list[HeartbeatReply] = []
+    return Heartbeater(FakeBroker(*connections), "w", WorkerInfo(), news.append, budget=1.0), news
+
+
+def done(request: object) -> Done:
+    return Done()
+
+
+def test_one_heartbeat_is_always_parked() -> None:
+    connection = FakeConnection(done)
+    heart, news = make(connection)
+    assert heart.poll(0.0) is None
+    (beat,) = connection.sent
+    assert isinstance(beat, Heartbeat)
+    connection.parked[id(beat)] = attended = HeartbeatReply(10.0, [5], [])
+    heart.poll(1.0)
+    assert news == [attended]
+    assert [type(request) for request in connection.sent] == [Heartbeat, Heartbeat]
+    heart.poll(2.0)
+    assert len(connection.sent) == 2
+
+
+def test_a_death_is_told_once() -> None:
+    connection = FakeConnection(done)
+    heart, _ = make(connection)
+    reap = Reap(worker="w", consumer="w/1", running=[3], reason="killed")
+    heart.reap(reap)
+    heart.poll(0.0)
+    heart.poll(1.0)
+    assert connection.sent.count(reap) == 1
+
+
+def test_a_death_is_told_after_a_reconnect() -> None:
+    def gone(request: object) -> Any:
+        raise BrokerUnavailable("gone")
+
+    first, second = FakeConnection(gone), FakeConnection(done)
+    heart, _ = make(first, second)
+    reap = Reap(worker="w", consumer="w/1", running=[3], reason="killed")
+    heart.reap(reap)
+    delay = heart.poll(0.0)
+    assert delay is not None
+    assert heart.poll(delay / 2) == delay / 2  # too soon
+    heart.poll(delay)
+    assert reap in second.sent
+    assert heart.lost is None
+
+
+def test_it_tells_when_the_budget_is_spent() -> None:
+    heart, _ = make(*(BrokerUnavailable("gone") for _ in range(100)))
+    now = 0.0
+    while (delay := heart.poll(now)) is not None:
+        now += delay
+    assert isinstance(heart.lost, BrokerUnavailable)
+    assert 1.0 <= now < 1.5
+
+
+def test_a_wrong_key_ends_it_at_once() -> None:
+    heart, _ = make(AuthenticationFailed("wrong key"))
+    assert heart.poll(0.0) is None
+    assert isinstance(heart.lost, AuthenticationFailed)
+
+
+def test_it_leaves_after_the_last_death_was_told() -> None:
+    connection = FakeConnection(done)
+    heart, _ = make(connection)
+    reap = Reap(worker="w", consumer="w/1", running=[], reason="")
+    heart.reap(reap)
+    heart.leave()
+    assert [type(request) for request in connection.sent] == [Reap, Leave]
+    assert connection.closed
+    assert heart.fileno() is None

@@ -1,0 +1,23 @@
+"""The launcher: what it tells while it waits."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from taskq.worker.pool.launcher import _SLOW_START, Launcher
+from taskq.worker.settings import Settings
+
+
+def test_a_start_that_takes_long_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    launcher = Launcher(Settings(app="shop:queue"))
+    now = time.monotonic()
+    delay = launcher._wait_for_hello(now)
+    assert delay is not None
+    assert 0 < delay <= _SLOW_START
+    assert caplog.messages == []
+    assert launcher._wait_for_hello(now + delay) is None
+    assert launcher._wait_for_hello(now + 2 * delay) is None
+    (message,) = caplog.messages
+    assert "the import of shop:queue goes on, or no broker answers" in message

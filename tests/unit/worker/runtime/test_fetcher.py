@@ -1,0 +1,118 @@
+"""Claims and settlements of one consumer."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from taskq.errors import BrokerUnavailable
+from taskq.protocol.consuming import Claim, Claimed, Settle, Settled
+from taskq.protocol.values import Ack, Delivered, Release
+from taskq.worker.runtime.fetcher import Fetcher
+from taskq.worker.runtime.in_flight import InFlight
+from taskq.worker.runtime.retrying import RetryingConnection
+from taskq.worker.runtime.rotation import Rotation
+from tests.unit.worker.fakes import FakeBroker, FakeConnection
+
+
+def delivered(receipt: int) -> Delivered:
+    return Delivered(receipt, f"id{receipt}", "q", "t", b"", 1, None, 30.0)
+
+
+class Setting:
+    """A fetcher on a fake connection; waiting for the claim brings `coming`, or a stop."""
+
+    def __init__(self, coming: list[Delivered] | None, rejected: list[int] | None = None) -> None:
+        self.desk = InFlight()
+        self.connection = FakeConnection(self.answer)
+        self.rejected = rejected or []
+        self.coming = coming
+        link = RetryingConnection(FakeBroker(self.connection), None, lambda s: False, budget=0.0)
+        self.fetcher = Fetcher(link, self.desk, Rotation([("q", 1)]), self.wait)
+
+    def answer(self, request: Any) -> Any:
+        return Settled(self.rejected) if isinstance(request, Settle) else Claimed([])
+
+    def wait(self, fd: int | None, seconds: float | None = None) -> bool:
+        if self.coming is None:
+            return False
+        claim = self.connection.sent[-1]
+        self.connection.parked[id(claim)] = Claimed(self.coming)
+        return True
+
+
+def test_a_claim_fills_the_inbox() -> None:
+    setting = Setting([delivered(1), delivered(2)])
+    setting.fetcher.turn(5)
+    (claim,) = setting.connection.sent
+    assert isinstance(claim, Claim)
+    assert claim.n == 5
+    assert [message.receipt for message in setting.desk.inbox] == [1, 2]
+    assert setting.desk.held == {1, 2}
+
+
+def test_settlement_and_claim_share_a_round_trip() -> None:
+    setting = Setting([])
+    setting.desk.held = {1}
+    setting.desk.outbox.append(Ack(1, "id1", b"x"))
+    setting.fetcher.turn(1)
+    settle, claim = setting.connection.sent
+    assert isinstance(settle, Settle)
+    assert settle.outcomes == [Ack(1, "id1", b"x")]
+    assert isinstance(claim, Claim)
+    assert setting.desk.held == set()
+
+
+def test_what_could_not_be_settled_is_kept_in_order() -> None:
+    setting = Setting([])
+
+    def gone(request: object) -> Any:
+        raise BrokerUnavailable("gone")
+
+    setting.connection.answer = gone
+    outcomes = [Ack(1, "id1", b""), Ack(2, "id2", b"")]
+    setting.desk.held = {1, 2}
+    setting.desk.outbox.extend(outcomes)
+    with pytest.raises(BrokerUnavailable):
+        setting.fetcher.turn(1)
+    assert list(setting.desk.outbox) == outcomes
+    assert setting.desk.held == {1, 2}
+
+
+def test_a_claim_that_was_answered_while_stopping_is_handed_back() -> None:
+    setting = Setting(None)
+    setting.fetcher.turn(4)
+    (claim,) = setting.connection.sent
+    assert not setting.desk.inbox
+    setting.connection.parked[id(claim)] = Claimed([delivered(1)])
+    setting.fetcher.leave()
+    withdrawal, settle = setting.connection.sent[1:]
+    assert isinstance(withdrawal, Claim)
+    assert (withdrawal.queues, withdrawal.n) == ([], 0)
+    assert isinstance(settle, Settle)
+    assert settle.outcomes == [Release(1, "id1")]
+    assert setting.desk.held == set()
+
+
+def test_a_late_outcome_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    setting = Setting([], rejected=[1, 2])
+    setting.desk.outbox.extend([Ack(1, "late", b""), Release(2, "back"), Ack(3, "fine", b"")])
+    with caplog.at_level(logging.WARNING, "taskq.worker"):
+        setting.fetcher.settle()
+    assert "LeaseLost: late" in caplog.text
+    assert "back" not in caplog.text
+    assert "fine" not in caplog.text
+
+
+def test_drained_is_noticed() -> None:
+    setting = Setting([])
+
+    def wait(fd: int | None, seconds: float | None = None) -> bool:
+        setting.connection.parked[id(setting.connection.sent[-1])] = Claimed([], drained=True)
+        return True
+
+    setting.fetcher._wait = wait
+    setting.fetcher.turn(1)
+    assert setting.fetcher.drained

@@ -1,0 +1,38 @@
+"""What a consumer has in hand."""
+
+from __future__ import annotations
+
+from taskq.protocol.values import Ack, Delivered, Release
+from taskq.worker.runtime.in_flight import InFlight
+
+
+def delivered(receipt: int, early: bool = False) -> Delivered:
+    return Delivered(receipt, f"id{receipt}", "q", "t", b"", 1, None, 30.0, early)
+
+
+def test_unstarted_messages_become_releases_in_order() -> None:
+    desk = InFlight()
+    desk.take([delivered(1), delivered(2), delivered(3)])
+    desk.inbox.popleft()
+    assert desk.unstarted() == [Release(2, "id2"), Release(3, "id3")]
+    assert not desk.inbox
+    assert desk.held == {1, 2, 3}  # until the broker has said that it took them back
+
+
+def test_what_is_acknowledged_early_stays_to_be_run() -> None:
+    desk = InFlight()
+    desk.take([delivered(1), delivered(2, early=True), delivered(3), delivered(4, early=True)])
+    assert [release.receipt for release in desk.unstarted()] == [1, 3]
+    assert [message.receipt for message in desk.inbox] == [2, 4]
+    assert desk.held == {1, 3}
+
+
+def test_settled_outcomes_are_no_longer_held() -> None:
+    desk = InFlight()
+    desk.take([delivered(1), delivered(2)])
+    desk.outbox.append(Ack(1, "id1", None))
+    outcomes = desk.finished()
+    assert desk.held == {1, 2}
+    desk.settled(outcomes)
+    assert desk.held == {2}
+    assert desk.finished() == []

@@ -1,0 +1,112 @@
+"""The thread that hands back what waits behind a long task."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import pytest
+
+from taskq.errors import BrokerUnavailable
+from taskq.protocol.consuming import Settle, Settled
+from taskq.protocol.values import Ack, Delivered, Release
+from taskq.worker.runtime.in_flight import InFlight
+from taskq.worker.runtime.retrying import RetryingConnection
+from taskq.worker.runtime.slow_task_guard import PATIENCE, SlowTaskGuard
+from tests.unit.worker.fakes import FakeBroker, FakeConnection
+
+
+def delivered(receipt: int) -> Delivered:
+    return Delivered(receipt, f"id{receipt}", "q", "t", b"", 1, None, 30.0)
+
+
+def make(
+    answer: Any = lambda request: Settled([]),
+) -> tuple[SlowTaskGuard, InFlight, FakeConnection]:
+    desk = InFlight()
+    connection = FakeConnection(answer)
+    link = RetryingConnection(FakeBroker(connection), None, lambda s: False, budget=0.0)
+    return SlowTaskGuard(desk, link), desk, connection
+
+
+def test_it_looks_again_when_the_batch_will_be_old() -> None:
+    relay, desk, connection = make()
+    desk.began = 10.0
+    desk.take([delivered(1)])
+    assert relay.poll(10.0) == pytest.approx(PATIENCE)
+    assert relay.poll(10.0 + PATIENCE / 4) == pytest.approx(PATIENCE * 3 / 4)
+    assert connection.sent == []
+
+
+def test_an_old_batch_is_handed_back_and_what_is_finished_is_settled() -> None:
+    relay, desk, connection = make()
+    desk.began = 10.0
+    desk.take([delivered(2), delivered(3)])
+    desk.held.add(1)
+    desk.outbox.append(Ack(1, "id1", b""))
+    assert relay.poll(10.0 + PATIENCE) is None
+    (settle,) = connection.sent
+    assert isinstance(settle, Settle)
+    assert settle.outcomes == [Ack(1, "id1", b""), Release(2, "id2"), Release(3, "id3")]
+    assert desk.held == set()
+    assert not desk.inbox
+
+
+def test_a_long_task_with_nothing_behind_it_costs_no_message() -> None:
+    relay, desk, connection = make()
+    desk.began = 10.0
+    assert relay.poll(60.0) is None
+    assert connection.sent == []
+
+
+def test_a_stop_hands_back_at_once() -> None:
+    relay, desk, connection = make()
+    desk.began = 10.0
+    desk.stopping = True
+    desk.take([delivered(1)])
+    relay.poll(10.0)
+    assert len(connection.sent) == 1
+
+
+def test_it_falls_asleep_when_the_consumer_stays_idle() -> None:
+    relay, _, _ = make()
+    looks = 0
+    while relay.poll(float(looks)) is not None:
+        looks += 1
+        assert looks < 100
+    assert looks > 1  # it lingers, so that a consumer that is seldom idle need not wake it
+
+
+def test_without_a_broker_everything_stays_in_hand() -> None:
+    def gone(request: object) -> Any:
+        raise BrokerUnavailable("gone")
+
+    relay, desk, _ = make(gone)
+    desk.began = 10.0
+    desk.take([delivered(1)])
+    relay.poll(20.0)
+    assert list(desk.outbox) == [Release(1, "id1")]
+    assert desk.held == {1}
+
+
+def test_its_end_waits_until_the_broker_has_what_was_handed_back() -> None:
+    asked, may_answer = threading.Event(), threading.Event()
+
+    def slowly(request: object) -> Settled:
+        asked.set()
+        may_answer.wait()
+        return Settled([])
+
+    relay, desk, _ = make(slowly)
+    desk.outbox.append(Ack(1, "id1", b""))
+    desk.began, desk.stopping = 10.0, True
+    relay.start()
+    relay.wake()
+    assert asked.wait(10)
+    ending = threading.Thread(target=relay.end)
+    ending.start()
+    ending.join(0.05)
+    assert ending.is_alive()  # or the process would end, and the task would run again
+    may_answer.set()
+    ending.join(10)
+    assert not ending.is_alive()
