@@ -1,12 +1,13 @@
-"""What the worker needs of an app: the part of `TaskQueue` and its tasks that it uses."""
+"""What the others need of an app, so that nobody imports `TaskQueue` for a type."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from taskq.backends.port import Broker
-from taskq.codec.envelope import Codec
+if TYPE_CHECKING:
+    from taskq.backends.port import Broker
+    from taskq.codec.envelope import Codec
 
 
 class Policy(Protocol):
@@ -28,7 +29,7 @@ class RunnableTask(Protocol):
 
 
 class App(Protocol):
-    """An application object: a `TaskQueue`."""
+    """An application object as workers, handles and dead letters see it: a `TaskQueue`."""
 
     @property
     def name(self) -> str: ...
@@ -38,6 +39,14 @@ class App(Protocol):
     def codec(self) -> Codec: ...
     @property
     def tasks(self) -> Mapping[str, RunnableTask]: ...
+
+
+class Application(App, Protocol):
+    """An application object as its tasks and local workers see it: a `TaskQueue`."""
+
+    def is_importable(self) -> bool: ...
+    def is_in_process(self) -> bool: ...
+    def locate(self) -> str | None: ...
 
 
 def queues_of(app: App) -> list[str]:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import get_ident
 
+IMPORTS = "TASKQ_IMPORT"  # further modules with tasks of the app, separated by commas
+
 importing: int | None = None  # the thread that imports an app
 
 

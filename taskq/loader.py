@@ -12,12 +12,10 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from taskq.importing import ImportEnds, app_import
+from taskq.importing import IMPORTS, ImportEnds, app_import
 
 if TYPE_CHECKING:
     from taskq.client.app import TaskQueue
-
-IMPORTS = "TASKQ_IMPORT"  # further modules with tasks of the app, separated by commas
 
 
 class AppImportError(Exception):

@@ -5,10 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable
 from os.path import basename
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from taskq.client.app import TaskQueue
+from typing import Any
 
 _MAIN = ("__main__", "__mp_main__")
 
@@ -63,7 +60,7 @@ def find(module: str, qualname: str) -> object:
     return found
 
 
-def locate(app: TaskQueue, modules: list[str]) -> str | None:
+def locate(app: object, modules: list[str]) -> str | None:
     """`module:attribute` of an app, looked for in those modules; `None` where it is in none."""
     for module in modules:
         name = importable_name(module)

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from itertools import chain
 from os import urandom
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 from taskq import importing
 from taskq.client.handle import ResultHandle
@@ -16,17 +16,32 @@ from taskq.protocol.producing import Cancel, Enqueue
 from taskq.protocol.values import Call
 
 if TYPE_CHECKING:
+    from taskq.application import App
     from taskq.backends.port import Connection
-    from taskq.client.task import Task
-
-R = TypeVar("R")
+    from taskq.client.handle import Origin
+    from taskq.options.task_options import TaskOptions
 
 CALLS = 1000  # of one request
 BYTES = 2 * 2**20  # of payloads in one request, about
 AHEAD = 2  # requests under way
 
 
-def starmap(task: Task[..., R], iterable: Iterable[Iterable[Any]]) -> HandleSet[R]:
+class Enqueuer(Protocol):
+    """A task as this module sees it: `Task`."""
+
+    @property
+    def app(self) -> App: ...
+    @property
+    def name(self) -> str: ...
+    @property
+    def defaults(self) -> TaskOptions: ...
+    @property
+    def origin(self) -> Origin: ...
+    def encode(self, id: str, args: tuple[Any, ...]) -> bytes: ...
+    def request(self, calls: list[Call]) -> Enqueue: ...
+
+
+def starmap(task: Enqueuer, iterable: Iterable[Iterable[Any]]) -> HandleSet[Any]:
     """See `Task.starmap`."""
     app, origin = task.app, task.origin
     ids: list[str] = []
@@ -38,7 +53,7 @@ def starmap(task: Task[..., R], iterable: Iterable[Iterable[Any]]) -> HandleSet[
 
 
 def _chunks(
-    task: Task[..., Any], iterable: Iterable[Iterable[Any]], ids: list[str]
+    task: Enqueuer, iterable: Iterable[Iterable[Any]], ids: list[str]
 ) -> Iterator[list[Call]]:
     encode = task.encode
     calls: list[Call] = []
@@ -63,7 +78,7 @@ def _chunks(
         yield calls
 
 
-def _enqueue(task: Task[..., Any], chunks: Iterator[list[Call]]) -> None:
+def _enqueue(task: Enqueuer, chunks: Iterator[list[Call]]) -> None:
     broker = task.app.broker
     first = next(chunks, None)
     if first is None:
@@ -87,7 +102,7 @@ def _enqueue(task: Task[..., Any], chunks: Iterator[list[Call]]) -> None:
 
 def _send(
     connection: Connection,
-    task: Task[..., Any],
+    task: Enqueuer,
     chunks: Iterable[list[Call]],
     offered: list[list[str]],
 ) -> None:
@@ -106,7 +121,7 @@ def _send(
 
 def _send_as_there_is_room(
     connection: Connection,
-    task: Task[..., Any],
+    task: Enqueuer,
     chunks: Iterable[list[Call]],
     offered: list[list[str]],
 ) -> None:

@@ -13,7 +13,7 @@ from taskq.protocol.operating import DeadLetters, ListDead, PurgeDead, Replay
 from taskq.protocol.values import DeadLetter
 
 if TYPE_CHECKING:
-    from taskq.client.app import TaskQueue
+    from taskq.application import App
 
 PAGE = 1000  # entries in one reply
 
@@ -41,7 +41,7 @@ class DeadEntry:
         errors: the latest failed attempts, oldest first: kind, text, traceback, worker, time.
     """
 
-    def __init__(self, app: TaskQueue, letter: DeadLetter) -> None:
+    def __init__(self, app: App, letter: DeadLetter) -> None:
         self._app = app
         self._letter = letter
         self.id = letter.id
@@ -87,11 +87,11 @@ class DeadEntry:
 
     def replay(self) -> None:
         """Put it back into its queue."""
-        self._app.dlq.replay(self.id)
+        self._app.broker.call(Replay(ids=[self.id], queue=self.queue, group=self.group))
 
     def purge(self) -> None:
         """Forget it."""
-        self._app.dlq.purge(self.id)
+        self._app.broker.call(PurgeDead(ids=[self.id], queue=self.queue, group=self.group))
 
     def __repr__(self) -> str:
         return f"<DeadEntry {self.id} {self.task}: {self.reason}>"
@@ -129,7 +129,7 @@ class DeadLetterQueue:
         queue: name of the queue.
     """
 
-    def __init__(self, app: TaskQueue, queue: str) -> None:
+    def __init__(self, app: App, queue: str) -> None:
         self._app = app
         self._queue = queue
 

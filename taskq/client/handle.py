@@ -15,7 +15,7 @@ from taskq.options.durations import timeout_of
 if TYPE_CHECKING:
     import asyncio
 
-    from taskq.client.app import TaskQueue
+    from taskq.application import App
     from taskq.protocol.values import Finished, JobInfo, Progress
 
 R_co = TypeVar("R_co", covariant=True)
@@ -44,7 +44,7 @@ class ResultHandle(Generic[R_co]):
 
     __slots__ = ("_app", "_error", "_origin", "_value", "id")
 
-    def __init__(self, app: TaskQueue, id: str, origin: Origin | None = None) -> None:
+    def __init__(self, app: App, id: str, origin: Origin | None = None) -> None:
         self._app = app
         self.id = id
         self._origin = origin
@@ -164,7 +164,7 @@ class ResultHandle(Generic[R_co]):
     # --- for wait and as_completed ----------------------------------------------------------
 
     @property
-    def app(self) -> TaskQueue:
+    def app(self) -> App:
         """The queue object through which this handle asks."""
         return self._app
 

@@ -12,7 +12,7 @@ from taskq.client.waiting import Watch
 from taskq.options.durations import timeout_of
 
 if TYPE_CHECKING:
-    from taskq.client.app import TaskQueue
+    from taskq.application import App
     from taskq.protocol.values import Finished
 
 R = TypeVar("R")
@@ -34,7 +34,7 @@ class HandleSet(Sequence[ResultHandle[R_co]]):
 
     __slots__ = ("_app", "_handles")
 
-    def __init__(self, app: TaskQueue, handles: Iterable[ResultHandle[R_co]]) -> None:
+    def __init__(self, app: App, handles: Iterable[ResultHandle[R_co]]) -> None:
         self._app = app
         self._handles = list(handles)
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from taskq import names
 from taskq.errors import TaskqError
-from taskq.loader import IMPORTS
+from taskq.importing import IMPORTS
 from taskq.options.durations import seconds
 
 if TYPE_CHECKING:
     import subprocess
 
-    from taskq.client.app import TaskQueue
+    from taskq.application import Application
 
 START = 60.0  # seconds within which the workers have to be ready
 GRACE = 5.0  # seconds beyond the shutdown timeout, before they are killed
@@ -26,7 +26,9 @@ GRACE = 5.0  # seconds beyond the shutdown timeout, before they are killed
 class LocalWorkers(AbstractContextManager["LocalWorkers"]):
     """See `TaskQueue.workers`."""
 
-    def __init__(self, app: TaskQueue, n: int, *, shutdown_timeout: float, log_level: str) -> None:
+    def __init__(
+        self, app: Application, n: int, *, shutdown_timeout: float, log_level: str
+    ) -> None:
         if isinstance(n, bool) or not isinstance(n, int) or n < 1:
             raise ValueError(f"the number of workers must be a whole number ≥ 1, not {n!r}")
         self._app = app

@@ -16,7 +16,7 @@ from taskq.protocol.values import Call
 if TYPE_CHECKING:
     from typing import Unpack
 
-    from taskq.client.app import TaskQueue
+    from taskq.application import Application
     from taskq.client.handles import HandleSet
     from taskq.codec.by_value import ByValue
     from taskq.options.task_options import Overrides, TaskOptions
@@ -43,7 +43,7 @@ class Task(Generic[P, R]):
 
     def __init__(
         self,
-        app: TaskQueue,
+        app: Application,
         fn: Callable[P, R],
         name: str,
         options: TaskOptions,
@@ -246,7 +246,7 @@ class Task(Generic[P, R]):
 
 
 def _restore(
-    app: TaskQueue, fn: Callable[..., Any], name: str, options: TaskOptions
+    app: Application, fn: Callable[..., Any], name: str, options: TaskOptions
 ) -> Task[..., Any]:
     return Task(app, fn, name, options, portable=True)
 
