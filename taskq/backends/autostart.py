@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from taskq.errors import BrokerTimeout, BrokerUnavailable
-from taskq.transport.directory import BrokerDirectory, starting
+from taskq.transport.directory import BrokerDirectory
+from taskq.transport.lock import starting
 
 IDLE_EXIT = 60.0
 _LOG_LIMIT = 2**20

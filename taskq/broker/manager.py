@@ -22,8 +22,9 @@ from taskq.broker.loop import Limits
 from taskq.clock import Clock
 from taskq.errors import TaskqError
 from taskq.transport.address import Address, is_loopback, parse_tcp
-from taskq.transport.directory import BrokerDirectory, DirectoryLock
+from taskq.transport.directory import BrokerDirectory
 from taskq.transport.keys import read_key
+from taskq.transport.lock import DirectoryLock
 
 
 @dataclass(frozen=True)

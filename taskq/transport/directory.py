@@ -1,7 +1,7 @@
-"""The broker directory: whose it is, what lies in it, and the lock that lets one broker serve it.
+"""The broker directory: whose it is, and what lies in it.
 
 key           the authentication key, mode 0600
-lock          held by the broker for as long as it lives; names its pid, and whether it is starting
+lock          held by the broker for as long as it lives (see `taskq.transport.lock`)
 sock          the unix socket
 start.lock    held by a client while it starts a broker
 broker.log    what an automatically started broker has to say
@@ -11,12 +11,11 @@ journal.*     the messages (see `taskq.journal`)
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import stat
 from pathlib import Path
 
-from taskq.errors import AuthenticationFailed, BrokerRunning, BrokerUnavailable
+from taskq.errors import AuthenticationFailed, BrokerUnavailable
 from taskq.transport.keys import ensure_key
 
 
@@ -108,59 +107,3 @@ def _check(path: Path, info: os.stat_result) -> None:
             f"the broker directory {path} is open to others "
             f"(mode {stat.S_IMODE(info.st_mode):o}); run: chmod 700 {path}"
         )
-
-
-def starting(directory: Path) -> int:
-    """The process of a broker that is still reading the journal of `directory`; 0 where none is."""
-    try:
-        fd = os.open(directory / "lock", os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except OSError:
-        return 0
-    try:
-        pid, _, state = os.pread(fd, 32, 0).decode("ascii", "replace").partition(" ")
-        if not state or not pid.isdecimal():
-            return 0
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # to be had where that broker was killed
-        return 0
-    except BlockingIOError:
-        return int(pid)
-    finally:
-        os.close(fd)
-
-
-class DirectoryLock:
-    """The right to serve a directory, for as long as this process lives or until `release`.
-
-    Raises:
-        BrokerRunning: another process has it; the sentence names its pid.
-    """
-
-    def __init__(self, directory: BrokerDirectory) -> None:
-        path = directory.path / "lock"
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            text = os.pread(self._fd, 32, 0).decode("ascii", "replace")
-            pid = text.strip().partition(" ")[0] or "unknown"
-            os.close(self._fd)
-            raise BrokerRunning(
-                f"another broker (pid {pid}) already serves {directory.path}; "
-                "stop it, or use another directory"
-            ) from None
-        self._write(f"{os.getpid()} starting\n")
-
-    def serving(self) -> None:
-        """Tell whoever looks that the broker can be reached."""
-        self._write(f"{os.getpid()}\n")
-
-    def _write(self, text: str) -> None:
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, text.encode(), 0)
-
-    def release(self) -> None:
-        """Let another broker have the directory."""
-        if self._fd >= 0:
-            os.ftruncate(self._fd, 0)
-            os.close(self._fd)
-            self._fd = -1

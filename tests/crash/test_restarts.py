@@ -25,7 +25,7 @@ from taskq.protocol.consuming import Claim, Reap, Register, Settle
 from taskq.protocol.operating import GetStats, Ping
 from taskq.protocol.producing import Inspect, Wait
 from taskq.protocol.values import Ack
-from taskq.transport.directory import starting
+from taskq.transport.lock import starting
 from tests.crash.deeds import enqueue
 from tests.crash.victim import ROOT, Victim
 from tests.support import LONG, long_only, wait_until

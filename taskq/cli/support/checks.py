@@ -111,7 +111,7 @@ def disk(directory: Path) -> Finding:
 
 def absent(target: Target, why: str) -> Iterator[Finding]:
     """Why no broker answers."""
-    from taskq.transport.directory import starting
+    from taskq.transport.lock import starting
 
     start = f"start a worker, or: taskq broker --dir {target.directory}"
     if target.directory is None:

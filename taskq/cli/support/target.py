@@ -143,7 +143,7 @@ def not_running(target: Target) -> str:
     """The sentence for a broker that does not answer."""
     if target.directory is None:
         return f"no broker answers at {target.url}; start it, or correct the URL"
-    from taskq.transport.directory import starting
+    from taskq.transport.lock import starting
 
     if pid := starting(target.directory):
         return (

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from taskq.errors import AuthenticationFailed, BrokerRunning, BrokerUnavailable
-from taskq.transport.directory import BrokerDirectory, DirectoryLock, default_path
+from taskq.transport.directory import BrokerDirectory, default_path
 from taskq.transport.keys import ensure_key, payload_key, read_key
+from taskq.transport.lock import DirectoryLock
 
 
 def write_key(path: Path, mode: int = 0o600, text: str = "k" * 64) -> Path:
