@@ -89,7 +89,9 @@ def test_a_look_at_the_lock_keeps_nobody_from_taking_it(short_dir: Path) -> None
     DirectoryLock(directory).release()
     with open(short_dir / "lock", "w") as lock:
         lock.write("1 starting\n")  # as a broker leaves it that is killed just then
-    looking = "import sys, pathlib; from taskq.transport.lock import starting\nprint()\nwhile True: "
+    looking = (
+        "import sys, pathlib; from taskq.transport.lock import starting\nprint()\nwhile True: "
+    )
     looking += "starting(pathlib.Path(sys.argv[1]))"
     probe = subprocess.Popen([sys.executable, "-uc", looking, short_dir], stdout=subprocess.PIPE)
     try:
