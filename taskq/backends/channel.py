@@ -17,7 +17,7 @@ from typing import Any, NoReturn, cast
 
 from taskq import errors
 from taskq.backends.reconnect import Reconnector
-from taskq.protocol.base import Failed, R, Reply, Request
+from taskq.protocol.base import Failed, R, Reply, Request, may_park
 from taskq.protocol.frames import MAX_REPLY, FrameReader, decode_reply, encode
 
 REPLY_TIMEOUT = 30.0  # seconds beyond the time that a request may park
@@ -122,7 +122,7 @@ class Channel:
     ) -> R:
         """Send `requests` and wait for the reply of `awaited`."""
         if timeout is None:
-            patience, limit = REPLY_TIMEOUT + getattr(awaited, "wait", 0.0), self._patience
+            patience, limit = REPLY_TIMEOUT + may_park(awaited), self._patience
         else:
             patience, limit = timeout, min(timeout, self._patience)
         data = self._begin(requests)

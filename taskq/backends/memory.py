@@ -16,7 +16,7 @@ from typing import Any, cast
 from taskq import errors
 from taskq.engine.capacity import UNBOUNDED, Capacity
 from taskq.engine.engine import Engine
-from taskq.protocol.base import Failed, R, Reply, Request
+from taskq.protocol.base import Failed, R, Reply, Request, may_park
 from taskq.protocol.operating import Ping, Pong
 from taskq.version import __version__
 
@@ -86,7 +86,13 @@ class MemoryBroker:
         """Hand one request to the engine and deliver whatever it answers, to anybody."""
         with self.lock:
             if isinstance(request, Ping):
-                pong = Pong(__version__, os.getpid(), "", "none", self.now() - self._started)
+                pong = Pong(
+                    version=__version__,
+                    pid=os.getpid(),
+                    directory="",
+                    durability="none",
+                    uptime=self.now() - self._started,
+                )
                 pong.rid = request.rid
                 self._connections[number].deliver(pong)
             else:
@@ -214,7 +220,7 @@ class MemoryConnection:
         self._broker.apply(self._number, request)
 
     def _receive(self, request: Request[R], timeout: float | None) -> R:
-        patience = getattr(request, "wait", 0.0) + REPLY_TIMEOUT if timeout is None else timeout
+        patience = may_park(request) + REPLY_TIMEOUT if timeout is None else timeout
         reply = self._broker.wait_for(self, request.rid, time.monotonic() + patience)
         if isinstance(reply, Failed):
             raise errors.by_name(reply.error)(reply.text)

@@ -70,7 +70,7 @@ class Host:
             self._own.append((session, self._pong(request.rid)))
         elif type(request) is Enqueue and not self._journal.has_room(self.now, _size(request)):
             sentence = self._disk_full(request.task)
-            self._own.append((session, Failed("DiskFull", sentence, rid=request.rid)))
+            self._own.append((session, Failed(error="DiskFull", text=sentence, rid=request.rid)))
         else:
             self.engine.apply(session, request, self.now, random())
 

@@ -51,7 +51,7 @@ def register(ledger: Ledger, session: Session, request: Register, now: float, dr
     for delivery in lost:
         ledger.revoke(delivery)
         leases.hand_back(ledger, delivery, now, Event.RELEASE)
-    return Done(len(lost))
+    return Done(count=len(lost))
 
 
 def _attach(ledger: Ledger, session: Session, name: str, now: float) -> Worker:
@@ -85,7 +85,9 @@ def claim(
     groups = [ledger.group(name, consumer.group) for name in request.queues]
     messages = take(ledger, consumer, groups, request.n, now)
     if messages or request.wait <= 0:
-        return Claimed(messages, not messages and all(group.is_drained for group in groups))
+        return Claimed(
+            messages=messages, drained=not messages and all(group.is_drained for group in groups)
+        )
     parked = ParkedClaim(session, consumer, request.rid, groups, request.n, now + request.wait)
     session.claim = parked
     for group in groups:
@@ -125,7 +127,7 @@ def take(
             if expires_at is not None and expires_at <= now and not delivery.started:
                 ledger.finish(delivery, Event.EXPIRE, now)
                 continue
-            if not (message.spec.options.portable or consumer.knows(message.spec.task)):
+            if not (message.spec.options.carries_code or consumer.knows(message.spec.task)):
                 ledger.move(delivery, Event.PARK)
                 ledger.place(delivery)
                 continue
@@ -136,7 +138,7 @@ def take(
             ledger.lease(delivery, consumer, now)
             taken.append(_delivered(delivery))
             size += len(message.payload)
-            if message.spec.options.early:
+            if message.spec.options.ack_early:
                 ledger.end_lease(delivery)
                 ledger.finish(delivery, Event.ACK, now)
             if suspect or len(taken) >= n or size >= REPLY_BYTES:
@@ -157,7 +159,7 @@ def _delivered(delivery: Delivery) -> Delivered:
         delivery.claims,
         options.timeout,
         options.lease,
-        options.early,
+        options.ack_early,
     )
 
 
@@ -173,7 +175,7 @@ def serve_parked(ledger: Ledger, group: Group, now: float) -> list[tuple[ParkedC
         messages = take(ledger, parked.consumer, parked.groups, min(parked.n, share), now)
         if messages:
             withdraw(parked.session)
-            answered.append((parked, Claimed(messages)))
+            answered.append((parked, Claimed(messages=messages)))
     return answered
 
 
@@ -184,7 +186,7 @@ def settle(ledger: Ledger, session: Session, request: Settle, now: float, draw: 
         for outcome in request.outcomes
         if not leases.settle(ledger, outcome, now, draw)
     ]
-    return Settled(rejected)
+    return Settled(rejected=rejected)
 
 
 def heartbeat(
@@ -219,7 +221,9 @@ def _heard(ledger: Ledger, worker: Worker) -> None:
 
 def attend(worker: Worker) -> HeartbeatReply:
     """The answer to a worker's parked heartbeat."""
-    reply = HeartbeatReply(worker.renew_in, worker.cancel, worker.terminate)
+    reply = HeartbeatReply(
+        renew_in=worker.renew_in, cancel=worker.cancel, terminate=worker.terminate
+    )
     worker.cancel, worker.terminate, worker.news = [], [], False
     assert worker.heartbeat is not None
     reply.rid = worker.heartbeat.rid
@@ -247,7 +251,7 @@ def reap(ledger: Ledger, session: Session, request: Reap, now: float, draw: floa
             leases.fail(ledger, delivery, error, now, draw)
         else:
             leases.lose(ledger, delivery, request.reason, now)
-    return Done(len(held))
+    return Done(count=len(held))
 
 
 def leave(ledger: Ledger, session: Session, request: Leave, now: float, draw: float) -> Done:
@@ -262,20 +266,20 @@ def leave(ledger: Ledger, session: Session, request: Leave, now: float, draw: fl
     for consumer in worker.consumers.values():
         retire(consumer)
     leases.dismiss(ledger, worker)
-    return Done(len(held))
+    return Done(count=len(held))
 
 
 def extend(ledger: Ledger, session: Session, request: Extend, now: float, draw: float) -> Done:
     """Make one lease last longer than its next renewal would."""
     delivery = _leased(ledger, request.receipt)
     delivery.extended_to = max(delivery.extended_to, now + request.seconds)
-    return Done(1)
+    return Done(count=1)
 
 
 def report(ledger: Ledger, session: Session, request: Report, now: float, draw: float) -> Done:
     """Remember how far a task says it is; kept in memory only."""
     _leased(ledger, request.receipt).progress = request.progress
-    return Done(1)
+    return Done(count=1)
 
 
 def _leased(ledger: Ledger, receipt: int) -> Delivery:

@@ -90,7 +90,7 @@ class Engine:
         try:
             reply = HANDLERS[type(request)](self.ledger, self._session(session), request, now, draw)
         except TaskqError as error:
-            reply = Failed(type(error).__name__, str(error))
+            reply = Failed(error=type(error).__name__, text=str(error))
         if reply is not None:
             reply.rid = request.rid
             self.ledger.replies.append((session, reply))
@@ -190,7 +190,9 @@ class Engine:
         parked, again = consume.overdue(session, now)
         if parked is not None:
             drained = all(group.is_drained for group in parked.groups)
-            self.ledger.replies.append((session.number, Claimed([], drained, rid=parked.rid)))
+            self.ledger.replies.append(
+                (session.number, Claimed(messages=[], drained=drained, rid=parked.rid))
+            )
         worker = session.worker
         if worker is not None and worker.heartbeat is not None:
             if worker.heartbeat.deadline <= now:

@@ -60,7 +60,7 @@ def enqueue(
     _check(request)
     queue = ledger.queue(request.queue)  # a group is given each message that comes after it
     if queue.capacity == UNBOUNDED == ledger.capacity and not queue.offers:
-        return Enqueued(_accept(ledger, request, request.calls, now))
+        return Enqueued(existing=_accept(ledger, request, request.calls, now))
     refuse_what_never_fits(ledger, queue, request.calls)
     serve(ledger, now)  # there may be room for those who wait since something finished in this tick
     if request.wait > 0 and request.calls:
@@ -74,7 +74,7 @@ def enqueue(
             why = f"the queue {queue.name!r} is full: other producers wait for room already"
         if why:
             raise QueueFull(why)
-    return Enqueued(_accept(ledger, request, request.calls, now))
+    return Enqueued(existing=_accept(ledger, request, request.calls, now))
 
 
 def serve(ledger: Ledger, now: float) -> None:
@@ -95,7 +95,7 @@ def _serve_once(ledger: Ledger, now: float) -> bool:
         _take(ledger, offer, now)
         if not offer.rest:
             _withdraw(ledger, offer)
-            _reply(ledger, offer, Enqueued(offer.existing))
+            _reply(ledger, offer, Enqueued(existing=offer.existing))
             if queue.offers:
                 continue
         elif full_group(queue, 1, _next_size(offer)) is None:
@@ -109,12 +109,12 @@ def overdue(ledger: Ledger, session: Session, now: float) -> None:
     for offer in [each for each in session.offers if each.deadline <= now]:
         _withdraw(ledger, offer)
         if offer.taken:
-            _reply(ledger, offer, Enqueued(offer.existing, offer.rest))
+            _reply(ledger, offer, Enqueued(existing=offer.existing, rest=offer.rest))
         else:
             why = why_full(ledger, offer.queue, 1, _next_size(offer))
             why = why or f"the queue {offer.queue.name!r} is full: others came first"
             text = f"no room within {offer.request.wait:g} s: {why}"
-            _reply(ledger, offer, Failed(QueueFull.__name__, text))
+            _reply(ledger, offer, Failed(error=QueueFull.__name__, text=text))
 
 
 def withdraw(ledger: Ledger, session: Session) -> None:
@@ -128,7 +128,7 @@ def turn_away(ledger: Ledger, error: str, text: str) -> None:
     for queue in list(ledger.offering):
         for offer in list(queue.offers):
             _withdraw(ledger, offer)
-            _reply(ledger, offer, Failed(error, text))
+            _reply(ledger, offer, Failed(error=error, text=text))
 
 
 def _wait(ledger: Ledger, session: Session, queue: Queue, request: Enqueue, now: float) -> None:

@@ -36,18 +36,18 @@ def control(ledger: Ledger, session: Session, request: Control, now: float, draw
     """Pause, resume or purge a queue, or remove one of its groups."""
     groups = _groups_of(ledger, request.queue, request.group)
     if request.action == "purge":
-        return Done(sum(_purge(ledger, group) for group in groups))
+        return Done(count=sum(_purge(ledger, group) for group in groups))
     if request.action == "drop":
         if not request.group:
             raise TaskqError("say which consumer group of the queue to drop")
-        return Done(drop(ledger, groups[0]))
+        return Done(count=drop(ledger, groups[0]))
     if request.action not in ("pause", "resume"):
         raise TaskqError(f"{request.action!r} is not one of pause, resume, purge, drop")
     for group in groups:
         group.paused = request.action == "pause"
         ledger.changes.groups[group] = None
         ledger.awake[group] = None
-    return Done(len(groups))
+    return Done(count=len(groups))
 
 
 def limit(ledger: Ledger, session: Session, request: Limit, now: float, draw: float) -> Done:
@@ -61,7 +61,7 @@ def limit(ledger: Ledger, session: Session, request: Limit, now: float, draw: fl
         old.bytes if request.max_bytes is None else request.max_bytes,
     ).checked()
     ledger.changes.groups[queue.groups[DEFAULT_GROUP]] = None
-    return Done(1)
+    return Done(count=1)
 
 
 def _purge(ledger: Ledger, group: Group) -> int:
@@ -106,7 +106,7 @@ def peek(ledger: Ledger, session: Session, request: Peek, now: float, draw: floa
     if state is None:
         raise TaskqError(f"{request.state!r} is not one of {', '.join(labels)}")
     found = islice(_in_state(ledger, groups[0], state), _bounded(request.limit))
-    return Peeked([_preview(delivery) for delivery in found])
+    return Peeked(messages=[_preview(delivery) for delivery in found])
 
 
 def _bounded(limit: int) -> int:
@@ -156,10 +156,10 @@ def list_dead(
         if not _fits(entry, request):
             continue
         if len(letters) >= request.limit or size >= REPLY_BYTES:
-            return DeadLetters(letters, total, more=True)
+            return DeadLetters(entries=letters, total=total, more=True)
         letters.append(_letter(entry))
         size += len(entry.message.payload) + sum(error.size for error in entry.errors or ())
-    return DeadLetters(letters, total)
+    return DeadLetters(entries=letters, total=total)
 
 
 def _from(request: ListDead, groups: list[Group]) -> Iterator[Delivery]:
@@ -236,7 +236,7 @@ def replay(ledger: Ledger, session: Session, request: Replay, now: float, draw: 
             ledger.place(delivery)
         else:
             ledger.schedule(delivery, Event.REPLAY_LATER, now + position / request.rate)
-    return Done(len(chosen))
+    return Done(count=len(chosen))
 
 
 def purge_dead(
@@ -246,7 +246,7 @@ def purge_dead(
     chosen = _chosen(ledger, request.ids, request.queue, request.group)
     for delivery in chosen:
         ledger.drop(delivery)
-    return Done(len(chosen))
+    return Done(count=len(chosen))
 
 
 # --- statistics ---------------------------------------------------------------------------------
@@ -276,7 +276,7 @@ def stats(ledger: Ledger, session: Session, request: GetStats, now: float, draw:
         )
         for worker in ledger.workers.values()
     ]
-    return Stats(broker, [_group_stats(group) for group in groups], workers)
+    return Stats(broker=broker, queues=[_group_stats(group) for group in groups], workers=workers)
 
 
 def _group_stats(group: Group) -> QueueStats:

@@ -40,7 +40,7 @@ def cancel(ledger: Ledger, session: Session, request: Cancel, now: float, draw: 
             asked.append(id)
         elif waiting:
             cancelled.append(id)
-    return Cancelled(cancelled, asked)
+    return Cancelled(cancelled=cancelled, asked=asked)
 
 
 def _ask_to_stop(ledger: Ledger, delivery: Delivery, terminate: bool) -> None:
@@ -69,7 +69,9 @@ def wait(ledger: Ledger, session: Session, request: Wait, now: float, draw: floa
         else:
             watch.done[id] = None
     if watch.rid:  # one request a watch is parked; an older one has nothing left to wait for
-        ledger.replies.append((session.number, Waited([], watch.pending, rid=watch.rid)))
+        ledger.replies.append(
+            (session.number, Waited(finished=[], pending=watch.pending, rid=watch.rid))
+        )
     watch.rid = request.rid
     watch.deadline = now + request.wait
     if watch.done or not watch.open or request.wait <= 0:
@@ -112,7 +114,7 @@ def answer_watch(ledger: Ledger, watch: Watch, now: float) -> Waited:
         finished.append(entry)
     for id in looked_at:
         del watch.done[id]
-    reply = Waited(finished, watch.pending)
+    reply = Waited(finished=finished, pending=watch.pending)
     if not finished:
         reply.unconsumed = _unconsumed(ledger, watch)
     reply.rid, watch.rid, watch.deadline = watch.rid, 0, inf
@@ -151,7 +153,7 @@ def inspect(
         raise UnknownMessage(
             f"no message {request.id!r}: it was never enqueued, was purged, or its result has expired"
         )
-    return Inspected(jobs)
+    return Inspected(jobs=jobs)
 
 
 def _live(delivery: Delivery) -> JobInfo:

@@ -157,8 +157,8 @@ class TaskOptions(Struct, frozen=True, kw_only=True):
             lease=self.visibility_timeout,
             max_deliveries=self.max_deliveries,
             result_ttl=self.result_ttl,
-            early=self.ack == "early",
-            portable=portable,
+            ack_early=self.ack == "early",
+            carries_code=portable,
         )
 
     def has_policy(self) -> bool:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from taskq.protocol.base import Done, Reply, Request, Seconds
+from taskq.protocol.base import Done, Parkable, Reply, Request, Seconds
 from taskq.protocol.values import Delivered, Outcome, Progress, WorkerInfo
 
 
-class Register(Request[Done]):
+class Register(Request[Done], kw_only=True):
     """This connection is consumer `consumer` of worker `worker`, in `group`.
 
     `tasks`: the names it knows; `None` means all. `holding`: receipts that it has in hand; what else
@@ -22,42 +22,40 @@ class Register(Request[Done]):
     holding: list[int] = []
 
 
-class Claim(Request["Claimed"]):
+class Claim(Parkable["Claimed"], kw_only=True):
     """Take up to `n` messages from `queues`, tried in that order; park up to `wait` seconds."""
 
     queues: list[str]
     n: int
-    wait: Seconds
 
 
-class Claimed(Reply):
+class Claimed(Reply, kw_only=True):
     """The claimed messages; none where the wait was over. `drained`: nothing is left to wait for."""
 
     messages: list[Delivered]
     drained: bool = False
 
 
-class Settle(Request["Settled"]):
+class Settle(Request["Settled"], kw_only=True):
     """End deliveries. The result, the acknowledgement and the retry are one transaction."""
 
     outcomes: list[Outcome]
 
 
-class Settled(Reply):
+class Settled(Reply, kw_only=True):
     """`rejected`: receipts that were stale; for them nothing was changed."""
 
     rejected: list[int]
 
 
-class Heartbeat(Request["HeartbeatReply"]):
+class Heartbeat(Parkable["HeartbeatReply"], kw_only=True):
     """Renew every lease of a worker; park until there is news or `wait` is over."""
 
     worker: str
     info: WorkerInfo
-    wait: Seconds
 
 
-class HeartbeatReply(Reply):
+class HeartbeatReply(Reply, kw_only=True):
     """`renew_in`: send the next heartbeat within so many seconds.
     `cancel` and `terminate`: receipts of this worker whose tasks shall stop or be killed."""
 
@@ -66,7 +64,7 @@ class HeartbeatReply(Reply):
     terminate: list[int] = []
 
 
-class Reap(Request[Done]):
+class Reap(Request[Done], kw_only=True):
     """A consumer died: end its leases at once.
 
     `running`: receipts it was executing; these count as a delivery that was lost, or, with
@@ -81,20 +79,20 @@ class Reap(Request[Done]):
     cancelled: bool = False
 
 
-class Leave(Request[Done]):
+class Leave(Request[Done], kw_only=True):
     """A worker ends: whatever it still holds is released without cost."""
 
     worker: str
 
 
-class Extend(Request[Done]):
+class Extend(Request[Done], kw_only=True):
     """Make one lease last at least `seconds` from now. Fails with `LeaseLost`."""
 
     receipt: int
     seconds: Seconds
 
 
-class Report(Request[Done]):
+class Report(Request[Done], kw_only=True):
     """Store the progress of a running message. Fails with `LeaseLost`."""
 
     receipt: int

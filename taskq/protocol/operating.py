@@ -6,7 +6,7 @@ from taskq.protocol.base import Done, Reply, Request
 from taskq.protocol.values import BrokerStats, DeadLetter, Preview, QueueStats, WorkerStats
 
 
-class Control(Request[Done]):
+class Control(Request[Done], kw_only=True):
     """`action`: `pause`, `resume` or `purge` a queue, in one group or (empty) in all.
 
     `drop` removes one group that has no consumers, with its copies; `default` stays.
@@ -17,7 +17,7 @@ class Control(Request[Done]):
     group: str = ""
 
 
-class Limit(Request[Done]):
+class Limit(Request[Done], kw_only=True):
     """Set the limits of a queue, also before its first message. 0: none. `None`: as it is.
 
     `max_messages` and `max_bytes` bound what each consumer group has to finish.
@@ -28,7 +28,7 @@ class Limit(Request[Done]):
     max_bytes: int | None = None
 
 
-class Peek(Request["Peeked"]):
+class Peek(Request["Peeked"], kw_only=True):
     """Look at waiting messages without taking them, in the order in which they would run."""
 
     queue: str
@@ -37,13 +37,13 @@ class Peek(Request["Peeked"]):
     limit: int = 20
 
 
-class Peeked(Reply):
+class Peeked(Reply, kw_only=True):
     """The answer to `Peek`."""
 
     messages: list[Preview]
 
 
-class ListDead(Request["DeadLetters"]):
+class ListDead(Request["DeadLetters"], kw_only=True):
     """List dead letters, oldest first. Empty strings match everything; `error` and `task` match a
     part of the name. `since`, `after` and `after_group` go on behind an entry: its time of death,
     its id and group. If it is gone, those that died at the same instant come (again)."""
@@ -59,7 +59,7 @@ class ListDead(Request["DeadLetters"]):
     after_group: str = ""
 
 
-class DeadLetters(Reply):
+class DeadLetters(Reply, kw_only=True):
     """The entries, and how many there are in all (`total` counts the queue and group, not the
     filter). `more`: the limit or the size of a reply has cut the list."""
 
@@ -68,7 +68,7 @@ class DeadLetters(Reply):
     more: bool = False
 
 
-class Replay(Request[Done]):
+class Replay(Request[Done], kw_only=True):
     """Put dead letters back: those of `ids`, or all of a queue. `rate`: so many a second."""
 
     ids: list[str] = []
@@ -77,7 +77,7 @@ class Replay(Request[Done]):
     rate: float | None = None
 
 
-class PurgeDead(Request[Done]):
+class PurgeDead(Request[Done], kw_only=True):
     """Forget dead letters: those of `ids`, or all of a queue."""
 
     ids: list[str] = []
@@ -85,11 +85,11 @@ class PurgeDead(Request[Done]):
     group: str = ""
 
 
-class GetStats(Request["Stats"]):
+class GetStats(Request["Stats"], kw_only=True):
     """Ask for all counters."""
 
 
-class Stats(Reply):
+class Stats(Reply, kw_only=True):
     """The answer to `GetStats`."""
 
     broker: BrokerStats
@@ -97,11 +97,11 @@ class Stats(Reply):
     workers: list[WorkerStats]
 
 
-class Ping(Request["Pong"]):
+class Ping(Request["Pong"], kw_only=True):
     """Ask whether the broker lives."""
 
 
-class Pong(Reply):
+class Pong(Reply, kw_only=True):
     """`version` of taskq, process id and directory of the broker."""
 
     version: str

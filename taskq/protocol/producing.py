@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from taskq.protocol.base import Done, Reply, Request, Seconds
+from taskq.protocol.base import Done, Parkable, Reply, Request
 from taskq.protocol.values import Call, Finished, JobInfo, Options
 
 
-class Enqueue(Request["Enqueued"]):
+class Enqueue(Parkable["Enqueued"], kw_only=True):
     """Accept messages of one task. An id that is known already is left as it is.
 
     `delay` is counted from now; `eta_at` is a Unix time; the later of the two holds. A message that
@@ -26,10 +26,9 @@ class Enqueue(Request["Enqueued"]):
     eta_at: float | None = None
     expires_at: float | None = None
     expires: float | None = None
-    wait: Seconds = 0.0
 
 
-class Enqueued(Reply):
+class Enqueued(Reply, kw_only=True):
     """The messages are in the journal. `existing`: ids that were known already.
 
     `rest`: so many calls, the last ones, found no room within `wait`, and were not accepted.
@@ -39,7 +38,7 @@ class Enqueued(Reply):
     rest: int = 0
 
 
-class Cancel(Request["Cancelled"]):
+class Cancel(Request["Cancelled"], kw_only=True):
     """Cancel messages. A running one is asked to stop; with `terminate` its process is killed.
     `missing_ok`: an unknown id is no error, and the others are cancelled."""
 
@@ -48,14 +47,14 @@ class Cancel(Request["Cancelled"]):
     missing_ok: bool = False
 
 
-class Cancelled(Reply):
+class Cancelled(Reply, kw_only=True):
     """`cancelled` never started; `asked` were running and have been told; the rest had finished."""
 
     cancelled: list[str]
     asked: list[str]
 
 
-class Wait(Request["Waited"]):
+class Wait(Parkable["Waited"], kw_only=True):
     """Wait until at least one message of a watch has finished.
 
     A watch is a set of ids that the broker keeps for this connection under the number `watch`; `add`
@@ -65,10 +64,9 @@ class Wait(Request["Waited"]):
 
     watch: int
     add: list[str]
-    wait: Seconds
 
 
-class Waited(Reply):
+class Waited(Reply, kw_only=True):
     """`pending`: ids still in the watch. `unconsumed`: their queues that no worker consumes."""
 
     finished: list[Finished]
@@ -76,19 +74,19 @@ class Waited(Reply):
     unconsumed: list[str] = []
 
 
-class Unwatch(Request[Done]):
+class Unwatch(Request[Done], kw_only=True):
     """Drop a watch."""
 
     watch: int
 
 
-class Inspect(Request["Inspected"]):
+class Inspect(Request["Inspected"], kw_only=True):
     """Ask for all that is known of a message; one entry a group. Fails with `UnknownMessage`."""
 
     id: str
 
 
-class Inspected(Reply):
+class Inspected(Reply, kw_only=True):
     """The answer to `Inspect`."""
 
     jobs: list[JobInfo]

@@ -10,7 +10,8 @@ from taskq.protocol.backoff import Backoff
 class Options(Struct, array_like=True, frozen=True):
     """What the broker must know of a message, alike for every call of a task.
 
-    `portable`: the payload carries its function by value, so any worker can run it.
+    `ack_early`: the message is finished when it is handed out. `carries_code`: the payload carries its
+    function by value, so any worker can run it.
     """
 
     priority: int = 2
@@ -20,8 +21,8 @@ class Options(Struct, array_like=True, frozen=True):
     lease: float = 30.0
     max_deliveries: int = 5
     result_ttl: float = 3600.0
-    early: bool = False
-    portable: bool = False
+    ack_early: bool = False
+    carries_code: bool = False
 
 
 class Call(Struct, array_like=True):
@@ -59,7 +60,7 @@ class Delivered(Struct, array_like=True):
     attempt: int
     timeout: float | None
     lease: float
-    early: bool = False
+    ack_early: bool = False
 
 
 class Ack(Struct, array_like=True, tag=True):

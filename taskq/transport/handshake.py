@@ -20,7 +20,7 @@ import os
 
 from taskq.errors import AuthenticationFailed, ProtocolError
 
-VERSION = 1
+VERSION = 2
 MAX_FRAME = 1024
 DEADLINE = 5.0  # seconds for the whole handshake
 

@@ -111,17 +111,17 @@ class Hand:
 
     def ack(self, connection: Connection, message: Delivered, value: bytes = b"") -> list[int]:
         """The receipts that were stale."""
-        return connection.call(Settle([Ack(message.receipt, message.id, value)])).rejected
+        return connection.call(Settle(outcomes=[Ack(message.receipt, message.id, value)])).rejected
 
     def fail(self, connection: Connection, message: Delivered, **how: Any) -> list[int]:
         """The receipts that were stale."""
         error = ErrorInfo("ValueError", "no", "Traceback")
         outcome = Fail(message.receipt, message.id, error, **how)
-        return connection.call(Settle([outcome])).rejected
+        return connection.call(Settle(outcomes=[outcome])).rejected
 
     def state(self, name: str) -> str:
         """Where a message stands in the first group."""
-        return self.broker.call(Inspect(self.id(name))).jobs[0].state
+        return self.broker.call(Inspect(id=self.id(name))).jobs[0].state
 
     def end(self, name: str, wait: float = 20.0) -> Finished:
         """Wait for the end of a message."""

@@ -20,16 +20,16 @@ from tests.support import wait_until
 @pytest.mark.parametrize(
     ("request_", "error"),
     [
-        (Inspect("nobody"), errors.UnknownMessage),
-        (Cancel(["nobody"]), errors.UnknownMessage),
+        (Inspect(id="nobody"), errors.UnknownMessage),
+        (Cancel(ids=["nobody"]), errors.UnknownMessage),
         (Replay(ids=["nobody"]), errors.UnknownMessage),
-        (Claim(["q"], 1, 0), errors.UnknownConsumer),
-        (Extend(10**15, 1), errors.LeaseLost),
-        (Report(10**15, Progress(1)), errors.LeaseLost),
-        (Control("nowhere", "pause"), errors.TaskqError),
-        (Peek("nowhere"), errors.TaskqError),
-        (Enqueue("", "t", Options(), []), errors.TaskqError),
-        (Enqueue("q", "t", Options(priority=9), []), errors.TaskqError),
+        (Claim(queues=["q"], n=1, wait=0), errors.UnknownConsumer),
+        (Extend(receipt=10**15, seconds=1), errors.LeaseLost),
+        (Report(receipt=10**15, progress=Progress(1)), errors.LeaseLost),
+        (Control(queue="nowhere", action="pause"), errors.TaskqError),
+        (Peek(queue="nowhere"), errors.TaskqError),
+        (Enqueue(queue="", task="t", options=Options(), calls=[]), errors.TaskqError),
+        (Enqueue(queue="q", task="t", options=Options(priority=9), calls=[]), errors.TaskqError),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, Request) else None,
 )
@@ -62,7 +62,7 @@ def test_a_pipeline_settles_and_claims_in_one_turn(hand: Hand) -> None:
     seen = []
     while message:
         seen.append(message.id)
-        settle, claim = Settle([Ack(message.receipt, message.id, b"")]), hand.claiming(1)
+        settle, claim = Settle(outcomes=[Ack(message.receipt, message.id, b"")]), hand.claiming(1)
         assert worker.pipeline(settle, claim).rejected == []
         message = next(iter(worker.receive(claim).messages), None)
     assert seen == [hand.id(name) for name in "abc"]
@@ -72,7 +72,7 @@ def test_a_parked_pipeline_wakes_its_descriptor(hand: Hand) -> None:
     worker = hand.consumer()
     hand.enqueue("a")
     (message,) = hand.claim(worker)
-    settle, park = Settle([Ack(message.receipt, message.id, b"")]), hand.claiming(wait=30)
+    settle, park = Settle(outcomes=[Ack(message.receipt, message.id, b"")]), hand.claiming(wait=30)
     assert worker.pipeline(settle, park).rejected == []
     assert not worker.arrived(park)
     assert not select.select([worker.fileno()], [], [], 0)[0]
@@ -100,7 +100,7 @@ def test_another_claim_withdraws_the_parked_one(hand: Hand) -> None:
     worker = hand.consumer()
     park = hand.claiming(wait=30)
     worker.send(park)
-    assert worker.call(Claim([], 0, 0.0)).messages == []
+    assert worker.call(Claim(queues=[], n=0, wait=0.0)).messages == []
     hand.enqueue("a")
     assert hand.state("a") == "ready"
     assert not worker.arrived(park)
@@ -142,7 +142,7 @@ def test_many_threads_at_once(hand: Hand) -> None:
     while len(seen) < 200:
         messages = hand.claim(worker, wait=20)
         assert messages
-        worker.call(Settle([Ack(m.receipt, m.id, b"") for m in messages]))
+        worker.call(Settle(outcomes=[Ack(m.receipt, m.id, b"") for m in messages]))
         assert not seen & {m.id for m in messages}
         seen |= {m.id for m in messages}
     for thread in threads:
@@ -156,7 +156,7 @@ def test_two_consumers_never_get_the_same_message(hand: Hand) -> None:
     def work(name: str) -> None:
         worker = hand.consumer(name)
         while messages := hand.claim(worker, 7, wait=0.3):
-            worker.call(Settle([Ack(m.receipt, m.id, b"") for m in messages]))
+            worker.call(Settle(outcomes=[Ack(m.receipt, m.id, b"") for m in messages]))
             seen.extend(m.id for m in messages)
 
     threads = [hand.aside(lambda n=n: work(f"c{n}")) for n in range(3)]  # type: ignore[misc]

@@ -55,7 +55,7 @@ def test_a_release_costs_nothing(hand: Hand) -> None:
     worker = hand.consumer()
     hand.enqueue("a")
     (message,) = hand.claim(worker)
-    worker.call(Settle([Release(message.receipt, message.id)]))
+    worker.call(Settle(outcomes=[Release(message.receipt, message.id)]))
     (again,) = hand.claim(worker)
     assert again.attempt == 1
     assert again.receipt > message.receipt
@@ -65,7 +65,7 @@ def test_a_stale_receipt_is_rejected(hand: Hand) -> None:
     worker = hand.consumer()
     hand.enqueue("a")
     (stale,) = hand.claim(worker)
-    worker.call(Settle([Release(stale.receipt, stale.id)]))
+    worker.call(Settle(outcomes=[Release(stale.receipt, stale.id)]))
     (message,) = hand.claim(worker)
     assert hand.ack(worker, stale, b"wrong") == [stale.receipt]
     with pytest.raises(errors.LeaseLost):
@@ -101,7 +101,12 @@ def test_a_dead_child_is_reaped(hand: Hand) -> None:
     worker = hand.consumer()
     hand.enqueue("running", "unstarted", max_deliveries=1)
     running, _ = hand.claim(worker)
-    reap = Reap(f"w-{hand.queue}-default", "c", [running.receipt], "killed by signal 9")
+    reap = Reap(
+        worker=f"w-{hand.queue}-default",
+        consumer="c",
+        running=[running.receipt],
+        reason="killed by signal 9",
+    )
     assert hand.broker.call(reap).count == 2
     assert (hand.state("running"), hand.state("unstarted")) == ("dead", "ready")
     end = hand.end("running")
@@ -113,7 +118,9 @@ def test_a_worker_that_vanishes_loses_its_messages_after_a_grace(hand: Hand) -> 
     worker = hand.connect(hand.registration)
     hand.enqueue("a", lease=1000)
     (message,) = hand.claim(worker)
-    other = hand.connect(lambda: Register("other", "c", "default", [hand.queue]))
+    other = hand.connect(
+        lambda: Register(worker="other", consumer="c", group="default", queues=[hand.queue])
+    )
     claimed: list[Delivered] = []
     park = hand.claiming(wait=15)
     other.send(park)

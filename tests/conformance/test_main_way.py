@@ -49,7 +49,7 @@ def test_ten_thousand_in_one_request(hand: Hand) -> None:
     seen: list[str] = []
     while messages := hand.claim(worker, 1000):
         seen += hand.names(messages)
-        worker.call(Settle([Ack(m.receipt, m.id, b"r") for m in messages]))
+        worker.call(Settle(outcomes=[Ack(m.receipt, m.id, b"r") for m in messages]))
     assert seen == all_names
     assert hand.stats().succeeded == 10_000
 

@@ -17,10 +17,10 @@ def test_cancel_what_waits_and_ask_what_runs(hand: Hand) -> None:
     hand.enqueue("waiting")
     beat = Heartbeat(worker=f"w-{hand.queue}-default", info=WorkerInfo(), wait=30)
     launcher.send(beat)
-    reply = hand.broker.call(Cancel([hand.id("running"), hand.id("waiting")]))
+    reply = hand.broker.call(Cancel(ids=[hand.id("running"), hand.id("waiting")]))
     assert (reply.cancelled, reply.asked) == ([hand.id("waiting")], [hand.id("running")])
     assert launcher.receive(beat).cancel == [message.receipt]
-    worker.call(Settle([Abandon(message.receipt, message.id)]))
+    worker.call(Settle(outcomes=[Abandon(message.receipt, message.id)]))
     assert (hand.end("running").state, hand.end("waiting").state) == ("cancelled", "cancelled")
 
 
@@ -32,9 +32,9 @@ def test_expiry(hand: Hand) -> None:
 
 
 def test_early_ack(hand: Hand) -> None:
-    hand.enqueue("a", early=True)
+    hand.enqueue("a", ack_early=True)
     (message,) = hand.claim(hand.consumer())
-    assert message.early
+    assert message.ack_early
     assert hand.end("a").state == "succeeded"
 
 
@@ -81,11 +81,11 @@ def test_stats_and_inspect(hand: Hand) -> None:
     hand.enqueue("a", "b", priority=1)
     hand.enqueue("later", delay=1000)
     (message,) = hand.claim(worker, 1)
-    worker.call(Report(message.receipt, Progress(1, 2, "half")))
+    worker.call(Report(receipt=message.receipt, progress=Progress(1, 2, "half")))
     stats = hand.stats()
     assert (stats.ready, stats.scheduled, stats.leased, stats.consumers) == (1, 1, 1, 1)
     assert stats.bytes == 3 * len(b"payload")
-    (job,) = hand.broker.call(Inspect(hand.id("a"))).jobs
+    (job,) = hand.broker.call(Inspect(id=hand.id("a"))).jobs
     assert (job.state, job.priority, job.attempts) == ("leased", 1, 1)
     assert job.worker == f"w-{hand.queue}-default"
     assert job.progress is not None
@@ -98,5 +98,5 @@ def test_leave_returns_everything(hand: Hand) -> None:
     worker = hand.consumer()
     hand.enqueue("a")
     hand.claim(worker)
-    assert hand.broker.call(Leave(f"w-{hand.queue}-default")).count == 1
+    assert hand.broker.call(Leave(worker=f"w-{hand.queue}-default")).count == 1
     assert hand.state("a") == "ready"

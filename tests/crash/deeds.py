@@ -52,7 +52,7 @@ class EnqueueDeed:
         assert there in ([], ids), "a part of a request"
         assert there or not answered, "acknowledged and lost"
         assert channel.call(request).existing == there
-        waiting = channel.call(Peek(request.queue, limit=100_000)).messages
+        waiting = channel.call(Peek(queue=request.queue, limit=100_000)).messages
         assert sorted(each.id for each in waiting if each.id in ids) == sorted(ids)
 
     def _request(self, number: int) -> Enqueue:
@@ -70,7 +70,7 @@ class SettleDeed:
         ids = self._ids(number)
         channel.call(enqueue(f"q{number}", *ids))
         channel.call(self._registration(number))
-        claimed = channel.call(Claim([f"q{number}"], 3, 0)).messages
+        claimed = channel.call(Claim(queues=[f"q{number}"], n=3, wait=0)).messages
         assert [message.id for message in claimed] == ids
         self._receipts = [message.receipt for message in claimed]
         return self._request(number)
@@ -112,7 +112,7 @@ class SettleDeed:
         ack, retry, bury = zip(self._receipts, self._ids(number), strict=True)
         error = ErrorInfo("builtins.ValueError", "no")
         return Settle(
-            [
+            outcomes=[
                 Ack(*ack, value=b"42"),
                 Fail(*retry, error=error, delay=3600),
                 Fail(*bury, error=error, final=True),
@@ -123,7 +123,9 @@ class SettleDeed:
 def enqueue(queue: str, *ids: str, size: int = 10, delay: float = 0.0, **options: Any) -> Enqueue:
     """Messages with one retry each."""
     calls = [Call(id, b"p" * size) for id in ids]
-    return Enqueue(queue, "task", Options(retries=1, **options), calls, delay=delay)
+    return Enqueue(
+        queue=queue, task="task", options=Options(retries=1, **options), calls=calls, delay=delay
+    )
 
 
 def load(directory: Path, durability: str = "fsync") -> Engine:
@@ -140,6 +142,6 @@ def load(directory: Path, durability: str = "fsync") -> Engine:
 def states(channel: Channel, id: str) -> list[str]:
     """The state of a message in each group; empty where it is not known."""
     try:
-        return [job.state for job in channel.call(Inspect(id)).jobs]
+        return [job.state for job in channel.call(Inspect(id=id)).jobs]
     except UnknownMessage:
         return []

@@ -69,8 +69,8 @@ def record(base: Path, durability: str) -> Recording:
             ):
                 channel.call(request)
                 asked[request.rid] = {call.id: "there" for call in request.calls}
-            claimed = channel.call(Claim(["q"], 3, 0)).messages
-            settle = Settle([outcome(message) for message in claimed])
+            claimed = channel.call(Claim(queues=["q"], n=3, wait=0)).messages
+            settle = Settle(outcomes=[outcome(message) for message in claimed])
             channel.call(settle)
             asked[settle.rid] = dict(zip(ids, ENDS, strict=True))
         os.kill(int((victim.directory / "lock").read_text()), signal.SIGTERM)

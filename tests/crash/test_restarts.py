@@ -55,8 +55,8 @@ def test_14_counts_survive_a_crash_loop_and_the_journal_stays_bounded(victim: Vi
         ids = [f"{number}-{index}" for index in range(40)]
         channel.call(enqueue("q", *ids, size=5000, result_ttl=0))
         channel.call(Register(worker="w", consumer="c", group="default", queues=["q"]))
-        claimed = channel.call(Claim(["q"], 40, 0)).messages
-        channel.call(Settle([Ack(each.receipt, each.id, b"r") for each in claimed]))
+        claimed = channel.call(Claim(queues=["q"], n=40, wait=0)).messages
+        channel.call(Settle(outcomes=[Ack(each.receipt, each.id, b"r") for each in claimed]))
         victim.kill()
         sizes.append(sum(file.stat().st_size for file in victim.directory.glob("journal.*")))
         victim.start()
@@ -77,14 +77,14 @@ def test_14_deliveries_are_counted_through_a_crash_loop(victim: Victim) -> None:
     for number in range(1, 7):
         registration = Register(worker="w", consumer="c", group="default", queues=["q"])
         channel.call(registration)
-        (claimed,) = channel.call(Claim(["q"], 1, 0)).messages
+        (claimed,) = channel.call(Claim(queues=["q"], n=1, wait=0)).messages
         victim.kill()
         victim.start()
         channel = victim.connect()
         registration.holding = [claimed.receipt]  # the worker lived on, and is about to die
         channel.call(registration)
-        channel.call(Reap("w", "c", running=[claimed.receipt], reason="killed"))
-        (job,) = channel.call(Inspect("poison")).jobs
+        channel.call(Reap(worker="w", consumer="c", running=[claimed.receipt], reason="killed"))
+        (job,) = channel.call(Inspect(id="poison")).jobs
         assert job.deliveries == number
     assert job.state == "dead"
 

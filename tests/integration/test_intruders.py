@@ -116,12 +116,12 @@ def test_63_a_client_of_another_protocol_is_refused_with_both_versions(
 ) -> None:
     with besieged() as fort:
         with monkeypatch.context() as patch:
-            patch.setattr(handshake, "VERSION", 2)
-            with pytest.raises(ProtocolError, match="speaks protocol 1 and this taskq speaks 2"):
+            patch.setattr(handshake, "VERSION", handshake.VERSION + 1)
+            with pytest.raises(ProtocolError, match="speaks protocol 2 and this taskq speaks 3"):
                 connect(fort.address, fort.key())
             hello = handshake.ClientHandshake(fort.key()).hello()
         assert speak(fort, hello, b"\0" * 32) == b""  # one that goes on all the same
-        wait_until(lambda: "a client speaks protocol 2, this broker 1" in fort.log())
+        wait_until(lambda: "a client speaks protocol 3, this broker 2" in fort.log())
         assert fort.serves()
 
 

@@ -257,7 +257,9 @@ def test_60_a_function_by_value_of_another_python_is_refused_by_the_worker(
             "w", "v99", "m.f", (), {}, function=b"\x80\x05garbage"
         )
     app.queue.broker.call(
-        Enqueue(queue="w", task="m.f", options=Options(portable=True), calls=[Call("v99", payload)])
+        Enqueue(
+            queue="w", task="m.f", options=Options(carries_code=True), calls=[Call("v99", payload)]
+        )
     )
     handle: ResultHandle[object] = app.queue.handle("v99")
     with pytest.raises(SerializationError, match=r"code of Python 3\.99 and this is Python 3\."):

@@ -101,7 +101,9 @@ class Failing(Stage):
         """
         self.collect()
         actor = self.pick_actor(pick, registered=True)
-        enqueue = Enqueue("q", "known", Options(), [Call(f"m{pick % 70}", b"in flight")])
+        enqueue = Enqueue(
+            queue="q", task="known", options=Options(), calls=[Call(f"m{pick % 70}", b"in flight")]
+        )
         enqueued = self.try_to_enqueue(enqueue)
         claimed = 0
         if actor is not None:

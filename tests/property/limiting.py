@@ -49,7 +49,9 @@ class Waiting:
             # of two calls with one id in a request, the first may be new
             again = known[:1] == [call.id] and ids[position:].count(call.id) == known.count(call.id)
             yield Part(
-                Enqueue(request.queue, request.task, request.options, [call]),
+                Enqueue(
+                    queue=request.queue, task=request.task, options=request.options, calls=[call]
+                ),
                 [known.pop(0)] if again else [],
             )
         assert not known, f"9: {known} were said to be known"
@@ -66,7 +68,7 @@ class Limiting(Stage):
     )
     def limit(self, queue: str, messages: int | None, size: int | None) -> None:
         old = self.ledger.queue(queue).capacity if queue in self.ledger.queues else (0, 0)
-        self.bench.apply(Limit(queue, messages, size))
+        self.bench.apply(Limit(queue=queue, max_messages=messages, max_bytes=size))
         new = self.ledger.queues[queue].capacity
         asked = [
             now if now is not None else was for now, was in zip((messages, size), old, strict=True)
@@ -96,7 +98,7 @@ class Limiting(Stage):
     ) -> None:
         """`same`: the producer asks on a connection on which it waits already."""
         calls = [Call(f"m{name}", payload) for name in names]
-        request = Enqueue(queue, task, options, calls, wait=wait)
+        request = Enqueue(queue=queue, task=task, options=options, calls=calls, wait=wait)
         self.sessions += not same
         session = PRODUCERS + self.sessions
         self.offers.append(Waiting(0, session, request, self.bench.now + wait))
@@ -184,7 +186,7 @@ class Limiting(Stage):
         while waiting := [queue for queue in parts.values() if queue]:
             ripe = (q for q in waiting if all(map(self._is_known, q[0].known)))
             part = next(ripe, waiting[0]).popleft()
-            self.model.enqueued(part.request, Enqueued(part.known), self.bench.now, engine)
+            self.model.enqueued(part.request, Enqueued(existing=part.known), self.bench.now, engine)
             if not part.known:
                 name = part.request.queue
                 assert fits_queue(engine, name, 0, 0), "53: above the limit of the queue"

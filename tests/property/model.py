@@ -123,7 +123,7 @@ class Model:
             assert not copy.over, "6: delivered after its end"
             if message.expires_at is not None and not copy.started:
                 assert now < message.expires_at, "started after it had expired"
-            assert not (message.options.early and copy.deliveries), "5: early, and twice"
+            assert not (message.options.ack_early and copy.deliveries), "5: early, and twice"
             if copy.fresh and not message.delayed:
                 lane = (message.queue, group, message.options.priority)
                 assert copy.position > self.last_fresh.get(lane, 0), "11: not first in, first out"

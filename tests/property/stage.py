@@ -47,8 +47,8 @@ task_options = st.builds(
     lease=st.sampled_from([1.0, 5.0, 30.0]),
     max_deliveries=st.integers(1, 3),
     result_ttl=st.sampled_from([0.0, 5.0, 100.0]),
-    early=st.sampled_from([False, False, False, True]),
-    portable=st.sampled_from([False, False, False, True]),
+    ack_early=st.sampled_from([False, False, False, True]),
+    carries_code=st.sampled_from([False, False, False, True]),
 )
 WORKERS = st.sampled_from(["w1", "w2", "w3", "w4"])
 
@@ -254,7 +254,7 @@ class Stage(RuleBasedStateMachine):
                 while messages := self.bench.call(
                     Claim(queues=actor.queues, n=100, wait=0), actor.session
                 ).messages:
-                    acks = [Ack(m.receipt, m.id, b"") for m in messages if not m.early]
+                    acks = [Ack(m.receipt, m.id, b"") for m in messages if not m.ack_early]
                     assert self.bench.settle(*acks) == []
             open_ = [s for id in self.ledger.messages for s in self.states(id)]
             if all(state is State.DEAD or state not in WAITING | {State.LEASED} for state in open_):

@@ -131,7 +131,7 @@ class Working(Stage):
         message = stale[pick % len(stale)]
         before = snapshot(self.bench.engine)
         reply = self.bench.call(Settle(outcomes=[outcome_of(kind, message)]), WAITER)
-        if message.receipt not in self.settled and not message.early:
+        if message.receipt not in self.settled and not message.ack_early:
             assert reply.rejected == [message.receipt], (
                 "4: a lost lease was taken for a settled one"
             )

@@ -35,7 +35,7 @@ class InFlight:
     def take(self, messages: list[Delivered]) -> None:
         """Put claimed messages in the inbox."""
         # a message of `ack="early"` is finished already, for the broker
-        self.held.update([message.receipt for message in messages if not message.early])
+        self.held.update([message.receipt for message in messages if not message.ack_early])
         self.inbox.extend(messages)
 
     def unstarted(self) -> list[Outcome]:
@@ -50,7 +50,7 @@ class InFlight:
                 message = inbox.pop()
             except IndexError:
                 break
-            if message.early:
+            if message.ack_early:
                 early.append(message)
             else:
                 releases.append(Release(message.receipt, message.id))

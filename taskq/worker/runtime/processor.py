@@ -89,7 +89,7 @@ class Processor:
             ints[Slot.RUNNING] = 0
         if self._debug:
             log.debug("%s %s: %s", message.task, message.id, type(outcome).__name__.lower())
-        return None if message.early else outcome
+        return None if message.ack_early else outcome
 
     def close(self) -> None:
         """End the event loop, where one was made."""
@@ -200,7 +200,7 @@ class Processor:
     def _report(self, message: Delivered, done: float, total: float | None, note: str) -> None:
         now = time.monotonic()
         complete = total is not None and done >= total
-        if message.early or (now < self._reported + _REPORT_EVERY and not complete):
+        if message.ack_early or (now < self._reported + _REPORT_EVERY and not complete):
             return
         self._reported = now
         request = Report(receipt=message.receipt, progress=Progress(done, total, note))
@@ -213,7 +213,7 @@ class Processor:
             )
 
     def _extend(self, message: Delivered, seconds: float) -> None:
-        if not message.early:
+        if not message.ack_early:
             self._broker.call(Extend(receipt=message.receipt, seconds=seconds))
 
     # --- failures -----------------------------------------------------------------------------

@@ -112,7 +112,7 @@ def channel(script: Script) -> Iterator[Callable[..., Channel]]:
 
 
 def pong(rid: int) -> Pong:
-    return Pong("1", 1, "", "none", 0.0, rid=rid)
+    return Pong(version="1", pid=1, directory="", durability="none", uptime=0.0, rid=rid)
 
 
 def test_a_call_gets_its_own_reply(script: Script, channel: Callable[..., Channel]) -> None:
@@ -125,7 +125,7 @@ def test_a_call_gets_its_own_reply(script: Script, channel: Callable[..., Channe
 def test_a_refusal_raises_its_error_and_the_connection_goes_on(
     script: Script, channel: Callable[..., Channel]
 ) -> None:
-    script.connection(Failed("LeaseLost", "too late", rid=1), pong(2))
+    script.connection(Failed(error="LeaseLost", text="too late", rid=1), pong(2))
     client = channel()
     with pytest.raises(LeaseLost, match="too late"):
         client.call(Unwatch(watch=1))
@@ -136,13 +136,13 @@ def test_a_refusal_raises_its_error_and_the_connection_goes_on(
 def test_pipeline_is_one_write_and_the_second_reply_waits(
     script: Script, channel: Callable[..., Channel]
 ) -> None:
-    script.connection(None, (Claimed([], rid=2), Settled([], rid=1)), pong(3))
+    script.connection(None, (Claimed(messages=[], rid=2), Settled(rejected=[], rid=1)), pong(3))
     client = channel()
     claim = Claim(queues=["q"], n=1, wait=9)
     assert client.pipeline(Settle(outcomes=[]), claim).rejected == []
     assert client.arrived(claim)
     assert client.call(Ping()).rid == 3
-    assert client.receive(claim) == Claimed([], rid=2)
+    assert client.receive(claim) == Claimed(messages=[], rid=2)
     assert [type(each) for each in script.heard[0]] == [Settle, Claim, Ping]
 
 
@@ -204,12 +204,12 @@ def test_12_a_lost_call_is_sent_again_after_the_greeting(
     script: Script, channel: Callable[..., Channel]
 ) -> None:
     script.connection(Done(rid=1), None, HANG_UP)
-    script.connection(Done(rid=4), Claimed([], rid=2), Done(count=5, rid=3))
+    script.connection(Done(rid=4), Claimed(messages=[], rid=2), Done(count=5, rid=3))
     client = channel(lambda: GREETING)
     claim = Claim(queues=["q"], n=1, wait=9)
     client.send(claim)
     assert client.call(Unwatch(watch=1)).count == 5
-    assert client.receive(claim) == Claimed([], rid=2)
+    assert client.receive(claim) == Claimed(messages=[], rid=2)
     assert [type(each) for each in script.heard[1]] == [Register, Claim, Unwatch]
 
 
@@ -217,7 +217,7 @@ def test_31_a_reply_that_was_not_taken_is_asked_for_again(
     script: Script, channel: Callable[..., Channel]
 ) -> None:
     # the broker takes back what a lost connection had claimed: the old reply is worth nothing
-    script.connection(Claimed([], drained=True, rid=1), pong(2), HANG_UP)
+    script.connection(Claimed(messages=[], drained=True, rid=1), pong(2), HANG_UP)
     script.connection(None, pong(3))
     client = channel()
     claim = Claim(queues=["q"], n=1, wait=9)
@@ -225,7 +225,7 @@ def test_31_a_reply_that_was_not_taken_is_asked_for_again(
     client.call(Ping())
     client.call(Ping())
     assert not client.arrived(claim)
-    script.far[1].sendall(wire.encode(Claimed([], drained=False, rid=1)))
+    script.far[1].sendall(wire.encode(Claimed(messages=[], drained=False, rid=1)))
     assert client.receive(claim).drained is False
 
 
@@ -257,7 +257,7 @@ def test_35_a_broken_or_unasked_reply_closes_the_connection(
     script: Script, channel: Callable[..., Channel]
 ) -> None:
     script.connection(Done(rid=77))
-    script.connection(Failed("ProtocolError", "you speak nonsense", rid=0))
+    script.connection(Failed(error="ProtocolError", text="you speak nonsense", rid=0))
     script.connection(pong(3))
     client = channel()
     with pytest.raises(ProtocolError, match="answers nothing that was asked"):

@@ -26,7 +26,7 @@ def stats(**changes: Any) -> QueueStats:
 
 
 def pong(version: str = __version__) -> Pong:
-    return Pong(version, 1, "/d", "fsync", 1.0)
+    return Pong(version=version, pid=1, directory="/d", durability="fsync", uptime=1.0)
 
 
 def wrong(findings: Any) -> list[str]:

@@ -304,7 +304,8 @@ class Script:
 
 def test_ids_are_sent_once() -> None:
     script = Script(
-        Waited([Finished("a", "succeeded")], 1), Waited([Finished("b", "succeeded")], 0)
+        Waited(finished=[Finished("a", "succeeded")], pending=1),
+        Waited(finished=[Finished("b", "succeeded")], pending=0),
     )
     watch = Watch(script, ["a", "b"])  # type: ignore[arg-type]
     assert [f.id for f in watch.next(None)] == ["a"]
@@ -320,14 +321,19 @@ def test_the_hint_names_a_queue_whose_name_has_a_colon() -> None:
 
 
 def test_12_a_forgotten_watch_is_made_again() -> None:
-    script = Script(Waited([], 0), Waited([Finished("a", "succeeded")], 1))
+    script = Script(
+        Waited(finished=[], pending=0), Waited(finished=[Finished("a", "succeeded")], pending=1)
+    )
     watch = Watch(script, ["a", "b"])  # type: ignore[arg-type]
     assert [f.id for f in watch.next(None)] == ["a"]
     assert [sorted(request.add) for request in script.asked] == [["a", "b"], ["a", "b"]]
 
 
 def test_the_first_slice_is_short_and_tells_of_missing_workers() -> None:
-    script = Script(Waited([], 1, ["lonely"]), Waited([Finished("a", "succeeded")], 0))
+    script = Script(
+        Waited(finished=[], pending=1, unconsumed=["lonely"]),
+        Waited(finished=[Finished("a", "succeeded")], pending=0),
+    )
     watch = Watch(script, ["a"])  # type: ignore[arg-type]
     with pytest.warns(UnconsumedWarning, match="no worker consumes the queue 'lonely'") as caught:
         watch.next(None)

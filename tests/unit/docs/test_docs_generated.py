@@ -56,5 +56,5 @@ def test_the_order_of_fields_is_that_of_the_wire(generate: ModuleType) -> None:
     import msgspec
 
     claim = Claim(queues=["q"], n=1, wait=2.0, rid=7)
-    assert msgspec.msgpack.decode(msgspec.msgpack.encode(claim)) == ["Claim", ["q"], 1, 2.0, 7]
-    assert 'array: `["Claim", queues, n, wait, rid]`' in generate.vocabulary()
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(claim)) == ["Claim", 7, 2.0, ["q"], 1]
+    assert 'array: `["Claim", rid, wait, queues, n]`' in generate.vocabulary()

@@ -35,7 +35,7 @@ def request(
     *ids: str, wait: float = 10.0, payload: bytes = b"12345", queue: str = "q", **more: Any
 ) -> Enqueue:
     calls = [Call(id, payload) for id in ids]
-    return Enqueue(queue, "t", Options(), calls, wait=wait, **more)
+    return Enqueue(queue=queue, task="t", options=Options(), calls=calls, wait=wait, **more)
 
 
 def ready(bench: Bench, queue: str = "q") -> list[str]:
@@ -257,7 +257,9 @@ def test_what_was_accepted_in_time_stays_and_the_rest_is_told(bench: Bench) -> N
 def test_an_early_ack_makes_room_in_the_same_tick(bench: Bench) -> None:
     limit(bench, messages=1)
     calls = [Call(id, b"") for id in ("a", "b", "c")]
-    rid = bench.park(Enqueue("q", "t", Options(early=True), calls, wait=10))
+    rid = bench.park(
+        Enqueue(queue="q", task="t", options=Options(ack_early=True), calls=calls, wait=10)
+    )
     assert [message.id for message in bench.claim(1)] == ["a"]
     assert [message.id for message in bench.claim(1)] == ["b"]
     assert bench.answer(rid) is not None
@@ -269,7 +271,9 @@ def test_a_parked_claim_and_a_waiting_producer_drive_each_other(bench: Bench) ->
     claim = bench.park_claim(WORKER, n=1)
     other = bench.park_claim(6, n=1)
     calls = [Call(id, b"") for id in ("a", "b", "c")]
-    rid = bench.apply(Enqueue("q", "t", Options(early=True), calls, wait=10))
+    rid = bench.apply(
+        Enqueue(queue="q", task="t", options=Options(ack_early=True), calls=calls, wait=10)
+    )
     bench.tick()
     assert bench.answer(rid) is not None
     told = [m.id for parked in (claim, other) for m in bench.answer(parked).messages]
@@ -326,7 +330,7 @@ def test_an_id_that_another_queue_has_taken_meanwhile_waits_no_longer(bench: Ben
     second = bench.park(request("a"), THIRD)
     finish(bench)
     assert bench.answer(second) == Enqueued(rid=second)
-    assert bench.answer(first) == Enqueued(["a"], rid=first)
+    assert bench.answer(first) == Enqueued(existing=["a"], rid=first)
 
 
 def test_the_broker_as_a_whole_serves_its_producers_in_turn() -> None:
@@ -351,5 +355,5 @@ def test_a_full_disk_turns_the_waiting_away(bench: Bench) -> None:
     rid = bench.park(request("b"))
     bench.engine.turn_away("DiskFull", "no room on the disk")
     bench.tick()
-    assert bench.answer(rid) == Failed("DiskFull", "no room on the disk", rid=rid)
+    assert bench.answer(rid) == Failed(error="DiskFull", text="no room on the disk", rid=rid)
     assert not bench.engine.has_offers

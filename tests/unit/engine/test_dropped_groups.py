@@ -168,7 +168,7 @@ def test_producers_that_waited_for_room_in_it_get_in(bench: Bench) -> None:
     with pytest.raises(errors.QueueFull, match=r"in its group 'typo' .*taskq queue drop"):
         bench.enqueue("b")
     calls = [Call("b", b"")]
-    rid = bench.park(Enqueue("q", "t", Options(), calls, wait=10), 50)
+    rid = bench.park(Enqueue(queue="q", task="t", options=Options(), calls=calls, wait=10), 50)
     claimed = bench.park_claim()
     drop(bench)
     assert bench.answer(rid) == Enqueued(rid=rid)
@@ -181,7 +181,9 @@ def test_producers_that_waited_for_room_in_the_broker_get_in(bench: Bench) -> No
     leave_a_group(bench)
     bench.enqueue("a")
     bench.ack(bench.claim_one())
-    rid = bench.park(Enqueue("q", "t", Options(), [Call("b", b"")], wait=10), 50)
+    rid = bench.park(
+        Enqueue(queue="q", task="t", options=Options(), calls=[Call("b", b"")], wait=10), 50
+    )
     drop(bench)
     assert bench.answer(rid) == Enqueued(rid=rid)
 

@@ -105,7 +105,7 @@ def test_54_a_payload_over_the_limit_refuses_the_whole_request(
     bench.enqueue("exact", payload=b"x" * 10)
     calls = [Call("small", b""), Call("big", b"x" * 11)]
     with pytest.raises(PayloadTooLarge, match="big"):
-        bench.call(Enqueue("q", "t", Options(), calls))
+        bench.call(Enqueue(queue="q", task="t", options=Options(), calls=calls))
     assert ids(bench.claim()) == ["exact"]
 
 
@@ -135,7 +135,7 @@ def test_options_in_use_are_kept_however_many_there_are(
 
 
 def test_a_refusal_carries_the_request_id(bench: Bench) -> None:
-    rid = bench.apply(Enqueue("", "t", Options(), []))
+    rid = bench.apply(Enqueue(queue="", task="t", options=Options(), calls=[]))
     bench.tick()
     reply = bench.answer(rid)
     assert (type(reply), reply.error) == (Failed, "TaskqError")

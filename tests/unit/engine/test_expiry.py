@@ -90,9 +90,9 @@ def test_the_copy_of_a_new_group_expires_too(bench: Bench) -> None:
 
 
 def test_early_ack_is_recorded_before_delivery(bench: Bench) -> None:
-    bench.enqueue("a", early=True)
+    bench.enqueue("a", ack_early=True)
     message = bench.claim_one()
-    assert message.early
+    assert message.ack_early
     assert bench.end("a").state == "succeeded"
     bench.reap(running=[message.receipt])
     bench.register()
@@ -100,7 +100,7 @@ def test_early_ack_is_recorded_before_delivery(bench: Bench) -> None:
 
 
 def test_settling_an_early_one_is_harmless(bench: Bench) -> None:
-    bench.enqueue("a", early=True)
+    bench.enqueue("a", ack_early=True)
     message = bench.claim_one()
     bench.fail(message)
     bench.ack(message)

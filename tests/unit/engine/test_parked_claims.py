@@ -159,8 +159,8 @@ def test_a_claim_waits_on_several_queues(bench: Bench) -> None:
 
 def test_a_claim_that_was_answered_is_not_served_from_its_other_queue(bench: Bench) -> None:
     rid = bench.park_claim(queues=["q", "other"])
-    bench.apply(Enqueue("q", "t", Options(), [Call("a", b"")]))
-    bench.apply(Enqueue("other", "t", Options(), [Call("b", b"")]))
+    bench.apply(Enqueue(queue="q", task="t", options=Options(), calls=[Call("a", b"")]))
+    bench.apply(Enqueue(queue="other", task="t", options=Options(), calls=[Call("b", b"")]))
     bench.tick()
     assert len(bench.replies[WORKER]) == 2  # the registration and one claim
     given = set(ids(bench.answer(rid).messages))

@@ -38,7 +38,12 @@ def test_a_delivery_carries_all_that_the_worker_needs(bench: Bench) -> None:
         "mail.send",
         b"xyz",
     )
-    assert (message.attempt, message.timeout, message.lease, message.early) == (1, 7.0, 12.0, False)
+    assert (message.attempt, message.timeout, message.lease, message.ack_early) == (
+        1,
+        7.0,
+        12.0,
+        False,
+    )
 
 
 def test_receipts_rise_strictly(bench: Bench) -> None:

@@ -63,7 +63,7 @@ def test_what_is_released_as_unknown_goes_to_a_claim_that_waits_and_knows_it(ben
 
 
 def test_a_portable_message_can_go_anywhere(bench: Bench) -> None:
-    bench.enqueue("a", task="<lambda>", portable=True)
+    bench.enqueue("a", task="<lambda>", carries_code=True)
     assert ids(bench.claim()) == ["a"]
 
 

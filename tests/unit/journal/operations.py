@@ -117,7 +117,7 @@ def become_due(bench: Bench) -> None:
 
 def early(bench: Bench) -> None:
     bench.register()
-    bench.enqueue("a", "b", early=True)
+    bench.enqueue("a", "b", ack_early=True)
     bench.claim(1)
 
 
@@ -176,9 +176,9 @@ def late_group_after_a_death(bench: Bench) -> None:
 
 
 def group_in_the_tick_of_its_messages(bench: Bench) -> None:
-    bench.apply(Enqueue("q", "t", Options(), [Call("a", b"")]))
-    bench.apply(Register("w", "c", "late", ["q"]))
-    bench.apply(Enqueue("q", "t", Options(), [Call("b", b"")]))
+    bench.apply(Enqueue(queue="q", task="t", options=Options(), calls=[Call("a", b"")]))
+    bench.apply(Register(worker="w", consumer="c", group="late", queues=["q"]))
+    bench.apply(Enqueue(queue="q", task="t", options=Options(), calls=[Call("b", b"")]))
     bench.tick()
 
 
@@ -209,17 +209,17 @@ def drop_group_and_make_it_again(bench: Bench) -> None:
 def drop_group_and_make_it_again_in_one_tick(bench: Bench) -> None:
     leave_a_group(bench)
     bench.apply(Control(queue="q", group="audit", action="drop"))
-    bench.apply(Enqueue("q", "t", Options(), [Call("between", b"x")]))
-    bench.apply(Register("auditor", "c", "audit", ["q"]), 3)
-    bench.apply(Enqueue("q", "t", Options(), [Call("after", b"x")]))
+    bench.apply(Enqueue(queue="q", task="t", options=Options(), calls=[Call("between", b"x")]))
+    bench.apply(Register(worker="auditor", consumer="c", group="audit", queues=["q"]), 3)
+    bench.apply(Enqueue(queue="q", task="t", options=Options(), calls=[Call("after", b"x")]))
     bench.tick()
 
 
 def make_and_drop_group_in_one_tick(bench: Bench) -> None:
     claim(bench)
-    bench.apply(Register("auditor", "c", "audit", ["q"]), 3)
-    bench.apply(Leave("auditor"), 3)
-    bench.apply(Enqueue("q", "t", Options(), [Call("between", b"x")]))
+    bench.apply(Register(worker="auditor", consumer="c", group="audit", queues=["q"]), 3)
+    bench.apply(Leave(worker="auditor"), 3)
+    bench.apply(Enqueue(queue="q", task="t", options=Options(), calls=[Call("between", b"x")]))
     bench.apply(Control(queue="q", group="audit", action="drop"))
     bench.tick()
 
@@ -230,7 +230,7 @@ def drop_group_beside_one_new_message(bench: Bench) -> None:
     bench.register(3, worker="auditor", group="audit")
     bench.disconnect(3)
     bench.apply(Control(queue="q", group="audit", action="drop"))
-    bench.apply(Enqueue("q", "t", Options(), [Call("a", b"x")]))
+    bench.apply(Enqueue(queue="q", task="t", options=Options(), calls=[Call("a", b"x")]))
     bench.tick()
 
 
@@ -259,36 +259,40 @@ def results_expire(bench: Bench) -> None:
 def add_claim_and_settle_in_one_tick(bench: Bench) -> None:
     bench.register()
     for id in "abc":
-        bench.apply(Enqueue("q", "t", Options(retries=1), [Call(id, b"x")]))
-    bench.apply(Claim(["q"], 2, 0), WORKER)
-    bench.apply(Settle([Ack(1, "a", b"1"), failure(Delivered(2, "b", "", "", b"", 1, 0, 0))]))
+        bench.apply(
+            Enqueue(queue="q", task="t", options=Options(retries=1), calls=[Call(id, b"x")])
+        )
+    bench.apply(Claim(queues=["q"], n=2, wait=0), WORKER)
+    bench.apply(
+        Settle(outcomes=[Ack(1, "a", b"1"), failure(Delivered(2, "b", "", "", b"", 1, 0, 0))])
+    )
     bench.tick()
 
 
 def add_beside_a_claim(bench: Bench) -> None:
     bench.register()
     bench.enqueue("a")
-    bench.apply(Enqueue("q", "t", Options(), [Call("b", b"x")]))
-    bench.apply(Claim(["q"], 1, 0), WORKER)
+    bench.apply(Enqueue(queue="q", task="t", options=Options(), calls=[Call("b", b"x")]))
+    bench.apply(Claim(queues=["q"], n=1, wait=0), WORKER)
     bench.tick()
 
 
 def add_and_cancel_in_one_tick(bench: Bench) -> None:
-    bench.apply(Enqueue("q", "t", Options(), [Call("a", b"x")]))
-    bench.apply(Cancel(["a"]))
+    bench.apply(Enqueue(queue="q", task="t", options=Options(), calls=[Call("a", b"x")]))
+    bench.apply(Cancel(ids=["a"]))
     bench.tick()
 
 
 def add_and_purge_in_one_tick(bench: Bench) -> None:
-    bench.apply(Enqueue("q", "t", Options(), [Call("a", b"x")]))
+    bench.apply(Enqueue(queue="q", task="t", options=Options(), calls=[Call("a", b"x")]))
     bench.apply(Control(queue="q", action="purge"))
-    bench.apply(Enqueue("q", "t", Options(), [Call("a", b"y")]))
+    bench.apply(Enqueue(queue="q", task="t", options=Options(), calls=[Call("a", b"y")]))
     bench.tick()
 
 
 def limit(bench: Bench) -> None:
-    bench.call(Limit("q", max_messages=2))
-    bench.call(Limit("other", max_messages=7, max_bytes=2**40))
+    bench.call(Limit(queue="q", max_messages=2))
+    bench.call(Limit(queue="other", max_messages=7, max_bytes=2**40))
     bench.register()
     bench.register(3, worker="w2", group="audit")
     bench.bury("dead")

@@ -239,7 +239,7 @@ def test_a_group_that_was_dropped_and_made_again_keeps_to_its_new_beginning(benc
     bench.fail(bench.claim_one(), final=True)
     bench.disconnect(3)
     bench.apply(Control(queue="q", group="audit", action="drop"))
-    bench.apply(Register("w2", "c", "audit", ["q"]), 3)
+    bench.apply(Register(worker="w2", consumer="c", group="audit", queues=["q"]), 3)
     bench.tick()
     bench.enqueue("b")
     bench.restart()

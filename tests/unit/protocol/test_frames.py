@@ -99,10 +99,10 @@ def test_a_request_arrives_as_it_was_sent() -> None:
 
 def test_replies_are_joined_into_one_buffer() -> None:
     out = bytearray()
-    wire.append(out, Claimed([], rid=1))
-    wire.append(out, Failed("LeaseLost", "late", rid=2))
+    wire.append(out, Claimed(messages=[], rid=1))
+    wire.append(out, Failed(error="LeaseLost", text="late", rid=2))
     replies = [wire.decode_reply(body) for body in wire.FrameReader().feed(out)]
-    assert replies == [Claimed([], rid=1), Failed("LeaseLost", "late", rid=2)]
+    assert replies == [Claimed(messages=[], rid=1), Failed(error="LeaseLost", text="late", rid=2)]
 
 
 @pytest.mark.parametrize(
@@ -112,7 +112,7 @@ def test_replies_are_joined_into_one_buffer() -> None:
         b"\x80\x05K\x01.",  # a pickle
         b"\xc1",
         PING[4:-1] + b"\xc0",
-        wire.encode(Claimed([]))[4:],  # a reply is no request
+        wire.encode(Claimed(messages=[]))[4:],  # a reply is no request
         b"\x93\xa4Nope\x00\x00",
         b"\x95\xa5Claim\x01\xa1q\x01\x01",  # queues must be a list
         b"\x94" * 5000,

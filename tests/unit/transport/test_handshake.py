@@ -74,12 +74,12 @@ def test_a_proof_is_good_for_one_connection() -> None:
 
 def test_63_another_version_gets_a_clear_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     server = ServerHandshake(KEY)
-    monkeypatch.setattr(handshake, "VERSION", 2)
+    monkeypatch.setattr(handshake, "VERSION", 3)
     client = ClientHandshake(KEY)
     monkeypatch.undo()
     hello = server.receive(client.hello())
-    monkeypatch.setattr(handshake, "VERSION", 2)
-    with pytest.raises(ProtocolError, match="the broker speaks protocol 1 and this taskq speaks 2"):
+    monkeypatch.setattr(handshake, "VERSION", 3)
+    with pytest.raises(ProtocolError, match="the broker speaks protocol 2 and this taskq speaks 3"):
         client.receive(hello)
 
 
@@ -93,7 +93,7 @@ def test_63_a_client_of_another_version_gets_no_further(monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"GET / HTTP/1.1", b"taskq", b"taskq\0\1short", b"#CHALLENGE#x"]
+    "body", [b"", b"GET / HTTP/1.1", b"taskq", b"taskq\0\2short", b"#CHALLENGE#x"]
 )
 def test_67_noise_is_refused(body: bytes) -> None:
     with pytest.raises(ProtocolError):

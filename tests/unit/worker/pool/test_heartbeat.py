@@ -27,7 +27,7 @@ def test_one_heartbeat_is_always_parked() -> None:
     assert heart.poll(0.0) is None
     (beat,) = connection.sent
     assert isinstance(beat, Heartbeat)
-    connection.parked[id(beat)] = attended = HeartbeatReply(10.0, [5], [])
+    connection.parked[id(beat)] = attended = HeartbeatReply(renew_in=10.0, cancel=[5], terminate=[])
     heart.poll(1.0)
     assert news == [attended]
     assert [type(request) for request in connection.sent] == [Heartbeat, Heartbeat]

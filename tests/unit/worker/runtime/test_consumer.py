@@ -104,7 +104,7 @@ def test_what_is_acknowledged_early_is_run_even_when_stopping(early: bool) -> No
     ran: list[int] = []
     scene = Scene(add)
     scene.app.tasks["add"].fn = lambda a, b: ran.append(a)
-    message = scene.app.claim_as("w/1", "add", "id", 1, 2, early=early)
+    message = scene.app.claim_as("w/1", "add", "id", 1, 2, ack_early=early)
     scene.consumer._desk.take([message])
     scene.consumer.stop()
     assert scene.run() is Ending.STOPPED

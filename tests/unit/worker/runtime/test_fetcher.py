@@ -33,13 +33,15 @@ class Setting:
         self.fetcher = Fetcher(link, self.desk, Rotation([("q", 1)]), self.wait)
 
     def answer(self, request: Any) -> Any:
-        return Settled(self.rejected) if isinstance(request, Settle) else Claimed([])
+        return (
+            Settled(rejected=self.rejected) if isinstance(request, Settle) else Claimed(messages=[])
+        )
 
     def wait(self, fd: int | None, seconds: float | None = None) -> bool:
         if self.coming is None:
             return False
         claim = self.connection.sent[-1]
-        self.connection.parked[id(claim)] = Claimed(self.coming)
+        self.connection.parked[id(claim)] = Claimed(messages=self.coming)
         return True
 
 
@@ -86,7 +88,7 @@ def test_a_claim_that_was_answered_while_stopping_is_handed_back() -> None:
     setting.fetcher.turn(4)
     (claim,) = setting.connection.sent
     assert not setting.desk.inbox
-    setting.connection.parked[id(claim)] = Claimed([delivered(1)])
+    setting.connection.parked[id(claim)] = Claimed(messages=[delivered(1)])
     setting.fetcher.leave()
     withdrawal, settle = setting.connection.sent[1:]
     assert isinstance(withdrawal, Claim)
@@ -110,7 +112,9 @@ def test_drained_is_noticed() -> None:
     setting = Setting([])
 
     def wait(fd: int | None, seconds: float | None = None) -> bool:
-        setting.connection.parked[id(setting.connection.sent[-1])] = Claimed([], drained=True)
+        setting.connection.parked[id(setting.connection.sent[-1])] = Claimed(
+            messages=[], drained=True
+        )
         return True
 
     setting.fetcher._wait = wait

@@ -375,7 +375,7 @@ def test_what_is_raised_on_purpose_is_logged_without_traceback(
 
 def test_early_acknowledgement_gives_no_outcome(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "taskq.worker"):
-        assert Bench(fail).run("fail", "oops", early=True) is None
+        assert Bench(fail).run("fail", "oops", ack_early=True) is None
     assert "oops" in caplog.text
 
 

@@ -61,13 +61,13 @@ def lost(request: object) -> Any:
 
 
 def test_a_step_is_repeated_on_a_new_connection() -> None:
-    first, second = FakeConnection(lost), FakeConnection(lambda request: Done(7))
+    first, second = FakeConnection(lost), FakeConnection(lambda request: Done(count=7))
     broker = FakeBroker(first, BrokerUnavailable("starting"), second)
     pauses: list[float] = []
     link = RetryingConnection(
         broker, lambda: Ping(rid=9), lambda s: bool(pauses.append(s)), budget=60.0
     )
-    assert link.attempt(reach) == Done(7)
+    assert link.attempt(reach) == Done(count=7)
     assert first.closed
     assert pauses == [0.05, 0.1]
     assert [greeting.rid for greeting in broker.greetings] == [9, 9]

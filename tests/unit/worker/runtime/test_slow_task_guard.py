@@ -21,7 +21,7 @@ def delivered(receipt: int) -> Delivered:
 
 
 def make(
-    answer: Any = lambda request: Settled([]),
+    answer: Any = lambda request: Settled(rejected=[]),
 ) -> tuple[SlowTaskGuard, InFlight, FakeConnection]:
     desk = InFlight()
     connection = FakeConnection(answer)
@@ -95,7 +95,7 @@ def test_its_end_waits_until_the_broker_has_what_was_handed_back() -> None:
     def slowly(request: object) -> Settled:
         asked.set()
         may_answer.wait()
-        return Settled([])
+        return Settled(rejected=[])
 
     relay, desk, _ = make(slowly)
     desk.outbox.append(Ack(1, "id1", b""))
