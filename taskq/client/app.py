@@ -11,10 +11,10 @@ from itertools import count
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from taskq import importing, names
+from taskq.client.control import QueueControl
 from taskq.client.handle import ResultHandle
 from taskq.client.task import Task
 from taskq.options.task_options import TaskOptions
-from taskq.protocol.operating import Control, GetStats, Limit, Stats
 
 if TYPE_CHECKING:
     from typing import Unpack
@@ -41,7 +41,7 @@ class TaskDecorator(Protocol):
     def __call__(self, fn: Callable[P, R], /) -> Task[P, R]: ...
 
 
-class TaskQueue:
+class TaskQueue(QueueControl):
     """A queue of tasks: makes tasks of functions, and knows where their calls go.
 
     Nothing is connected or started before the first call. Thread-safe, and safe to use on both
@@ -119,10 +119,10 @@ class TaskQueue:
 
     @property
     def dlq(self) -> DeadLetterQueue:
-        """The dead letters of this queue."""
+        """The dead letters of every queue that the tasks of this object go to."""
         from taskq.client.dlq import DeadLetterQueue
 
-        return DeadLetterQueue(self, self.name)
+        return DeadLetterQueue(self)
 
     def workers(
         self, n: int = 1, *, shutdown_timeout: float = 30.0, log_level: str = "warning"
@@ -142,50 +142,6 @@ class TaskQueue:
 
         importing.refuse_to_block()
         return LocalWorkers(self, n, shutdown_timeout=shutdown_timeout, log_level=log_level)
-
-    # --- operating --------------------------------------------------------------------------
-
-    def pause(self, queue: str | None = None) -> None:
-        """Give out no more messages of the queue, by default this one."""
-        self._control("pause", queue)
-
-    def resume(self, queue: str | None = None) -> None:
-        """Undo `pause`."""
-        self._control("resume", queue)
-
-    def purge(self, queue: str | None = None) -> int:
-        """Forget all messages that wait in the queue; returns how many."""
-        return self._control("purge", queue)
-
-    def limit(
-        self,
-        *,
-        max_messages: int | None = None,
-        max_bytes: int | str | None = None,
-        queue: str | None = None,
-    ) -> None:
-        """Bound what the queue may have to finish; the broker keeps that across restarts.
-
-        Args:
-            max_messages: held, scheduled, ready and leased ones in each group; 0 removes the limit.
-            max_bytes: of their payloads, e.g. `"1GiB"`; 0 removes the limit.
-            queue: default: this one.
-
-        Raises:
-            TypeError: a value of the wrong type.
-            ValueError: a value below zero or not readable, or no name of a queue.
-        """
-        from taskq.options.checks import queue_name
-        from taskq.sizes import size_in_bytes, whole_number
-
-        name = self.name if queue is None else queue_name("queue", queue)
-        count = None if max_messages is None else whole_number("max_messages", max_messages)
-        size = None if max_bytes is None else size_in_bytes("max_bytes", max_bytes)
-        self.broker.call(Limit(queue=name, max_messages=count, max_bytes=size))
-
-    def stats(self) -> Stats:
-        """The counters of the broker, of every queue, and of every worker."""
-        return self.broker.call(GetStats())
 
     def close(self) -> None:
         """Close this thread's connection. A later call opens another one."""
@@ -260,9 +216,6 @@ class TaskQueue:
                 )
             task = self.tasks[name] = Task(self, fn, name, options)
         return task
-
-    def _control(self, action: str, queue: str | None) -> int:
-        return self.broker.call(Control(queue=queue or self.name, action=action)).count
 
     def _connect(self) -> Broker:
         with self._lock:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from heapq import merge
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from taskq import errors
+from taskq.application import queues_of
+from taskq.errors import UnknownMessage
 from taskq.protocol.operating import DeadLetters, ListDead, PurgeDead, Replay
 from taskq.protocol.values import DeadLetter
 
@@ -86,11 +89,19 @@ class DeadEntry:
         return f"{self.task}({text if len(text) <= 500 else text[:500] + '…'})"
 
     def replay(self) -> None:
-        """Put it back into its queue."""
+        """Put it back into its queue, for its consumer group, with fresh attempts.
+
+        Raises:
+            UnknownMessage: it has been replayed or purged meanwhile.
+        """
         self._app.broker.call(Replay(ids=[self.id], queue=self.queue, group=self.group))
 
     def purge(self) -> None:
-        """Forget it."""
+        """Forget it; entries of other consumer groups stay.
+
+        Raises:
+            UnknownMessage: it has been replayed or purged meanwhile.
+        """
         self._app.broker.call(PurgeDead(ids=[self.id], queue=self.queue, group=self.group))
 
     def __repr__(self) -> str:
@@ -122,16 +133,14 @@ def letters(call: Callable[[ListDead], DeadLetters], request: ListDead) -> Itera
 
 
 class DeadLetterQueue:
-    """The dead letters of one queue.
+    """The dead letters of every queue that the tasks of an app go to.
 
     Args:
         app: the queue object that asks.
-        queue: name of the queue.
     """
 
-    def __init__(self, app: App, queue: str) -> None:
+    def __init__(self, app: App) -> None:
         self._app = app
-        self._queue = queue
 
     def list(self, limit: int = 100, *, task: str = "", error: str = "") -> list[DeadEntry]:
         """The oldest entries.
@@ -139,67 +148,93 @@ class DeadLetterQueue:
         Args:
             limit: at most so many.
             task: a part of the task name.
-            error: a part of the name of the last exception.
+            error: a part of the name or the text of the last exception.
+
+        Raises:
+            ValueError: a limit below zero.
         """
         if isinstance(limit, bool) or not isinstance(limit, int) or limit < 0:
             raise ValueError(f"limit must be a whole number that is not negative, not {limit!r}")
-        request = ListDead(queue=self._queue, task=task, error=error, limit=limit)
-        return [*self._ask(request)]
+        return [*self._entries(limit, task, error)]
 
     def get(self, id: str) -> DeadEntry:
-        """One entry.
+        """One entry; the oldest, where several consumer groups have given the message up.
 
         Raises:
-            UnknownMessage: no dead letter of this queue has that id.
+            UnknownMessage: no dead letter of these queues has that id.
         """
-        for entry in self._ask(ListDead(queue=self._queue, id=id, limit=1)):
-            return entry
-        raise errors.UnknownMessage(f"no dead letter {id!r} in queue {self._queue!r}")
+        queues = queues_of(self._app)
+        for letter in self._app.broker.call(ListDead(id=id)).entries:
+            if letter.id == id and letter.queue in queues:
+                return DeadEntry(self._app, letter)
+        names = ", ".join(map(repr, queues))
+        raise UnknownMessage(f"there is no dead letter {id!r} in {names}")
 
     def replay(self, id: str) -> None:
-        """Put one back into its queue, with fresh attempts.
+        """Put a message back into its queue, for every group that gave it up, with fresh attempts.
 
         Raises:
-            UnknownMessage: no dead letter has that id.
+            UnknownMessage: no dead letter of these queues has that id.
         """
-        if not self._app.broker.call(Replay(ids=[id])).count:
-            raise errors.UnknownMessage(f"no dead letter {id!r} to replay")
+        self._app.broker.call(Replay(ids=[id], queue=self.get(id).queue))
 
     def replay_all(self, rate: float | None = None) -> int:
         """Put all back; returns how many.
 
         Args:
-            rate: so many a second; default: all at once.
+            rate: at most so many a second, in all queues together; default: all at once.
+
+        Raises:
+            ValueError: a rate of zero or less.
         """
         if rate is not None and not rate > 0:
             raise ValueError(f"rate must be greater than zero, not {rate!r}")
-        return self._app.broker.call(Replay(queue=self._queue, rate=rate)).count
+        call = self._app.broker.call
+        totals = {queue: self._total(queue) for queue in queues_of(self._app)}
+        everything = sum(totals.values())
+        count = 0
+        for queue, total in totals.items():
+            if total:  # each queue gets its share of the rate, so that all of them end together
+                share = None if rate is None else rate * total / everything
+                count += call(Replay(queue=queue, rate=share)).count
+        return count
 
     def purge(self, id: str) -> None:
-        """Forget one.
+        """Forget a message, for every group that gave it up.
 
         Raises:
-            UnknownMessage: no dead letter has that id.
+            UnknownMessage: no dead letter of these queues has that id.
         """
-        if not self._app.broker.call(PurgeDead(ids=[id])).count:
-            raise errors.UnknownMessage(f"no dead letter {id!r} to purge")
+        self._app.broker.call(PurgeDead(ids=[id], queue=self.get(id).queue))
 
     def purge_all(self) -> int:
         """Forget all; returns how many."""
-        return self._app.broker.call(PurgeDead(queue=self._queue)).count
+        call = self._app.broker.call
+        return sum(call(PurgeDead(queue=queue)).count for queue in queues_of(self._app))
 
     def __len__(self) -> int:
-        return self._app.broker.call(ListDead(queue=self._queue, limit=0)).total
+        return sum(map(self._total, queues_of(self._app)))
 
     def __bool__(self) -> bool:
         return True  # the object, not its emptiness
 
     def __iter__(self) -> Iterator[DeadEntry]:
-        return self._ask(ListDead(queue=self._queue, limit=sys.maxsize))
+        return self._entries(sys.maxsize)
 
-    def _ask(self, request: ListDead) -> Iterator[DeadEntry]:
-        for letter in letters(self._app.broker.call, request):
+    def _entries(self, limit: int, task: str = "", error: str = "") -> Iterator[DeadEntry]:
+        """Entries of all queues in the order of their deaths."""
+        found = [
+            letters(
+                self._app.broker.call,
+                ListDead(queue=queue, task=task, error=error, limit=limit),
+            )
+            for queue in queues_of(self._app)
+        ]
+        for letter in islice(merge(*found, key=lambda each: each.last_failed_at), limit):
             yield DeadEntry(self._app, letter)
 
+    def _total(self, queue: str) -> int:
+        return self._app.broker.call(ListDead(queue=queue, limit=0)).total
+
     def __repr__(self) -> str:
-        return f"<DeadLetterQueue of {self._queue!r}>"
+        return f"<DeadLetterQueue of {', '.join(map(repr, queues_of(self._app)))}>"

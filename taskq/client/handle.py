@@ -227,7 +227,7 @@ class ResultHandle(Generic[R_co]):
         return ResultHandle, (self._app, self.id, self._origin)
 
     def __repr__(self) -> str:
-        return f"<ResultHandle {self.id} of queue {self._app.name!r}>"
+        return f"<ResultHandle {self.id}{f' of {self._origin.task}' if self._origin else ''}>"
 
 
 def _of_another(call: CallRef, finished: Finished) -> errors.UnknownMessage:

@@ -53,13 +53,35 @@ class HandleSet(Sequence[ResultHandle[R_co]]):
     def __iter__(self) -> Iterator[ResultHandle[R_co]]:
         return iter(self._handles)
 
+    @overload
     def results(
-        self, timeout: float | None = None, *, progress: bool | TextIO = False
-    ) -> list[R_co]:
+        self,
+        timeout: float | None = None,
+        *,
+        return_exceptions: Literal[False] = False,
+        progress: bool | TextIO = False,
+    ) -> list[R_co]: ...
+    @overload
+    def results(
+        self,
+        timeout: float | None = None,
+        *,
+        return_exceptions: bool,
+        progress: bool | TextIO = False,
+    ) -> list[R_co | BaseException]: ...
+    def results(
+        self,
+        timeout: float | None = None,
+        *,
+        return_exceptions: bool = False,
+        progress: bool | TextIO = False,
+    ) -> list[Any]:
         """Wait for all and return what the tasks returned, in the order of the calls.
 
         Args:
             timeout: seconds for all of them together.
+            return_exceptions: put the error of a failed call in the place of its result, as
+                `asyncio.gather` does, instead of raising the first one.
             progress: draw a progress bar on a terminal: on stderr, or on that file.
 
         Raises:
@@ -68,6 +90,12 @@ class HandleSet(Sequence[ResultHandle[R_co]]):
         """
         for _ in self._drawn(self.as_completed(timeout), progress):
             pass
+        if return_exceptions:
+            errors = [handle.exception() for handle in self._handles]
+            return [
+                handle.result() if error is None else error
+                for handle, error in zip(self._handles, errors, strict=True)
+            ]
         return [handle.result() for handle in self._handles]
 
     def as_completed(self, timeout: float | None = None) -> Iterator[ResultHandle[R_co]]:
@@ -109,7 +137,7 @@ class HandleSet(Sequence[ResultHandle[R_co]]):
         return drawn(handles, len(self), None if progress is True else progress)
 
     def __repr__(self) -> str:
-        return f"<HandleSet of {len(self)} calls of queue {self._app.name!r}>"
+        return f"<HandleSet of {len(self)} calls>"
 
 
 def wait(

@@ -65,3 +65,4 @@ async def waits() -> None:
     assert_type(add(1)(), int)
     assert_type(add(1).result(timeout=5), int)
     assert_type(add.map([1]).results(), list[int])
+    assert_type(add.map([1]).results(return_exceptions=True), list[int | BaseException])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 
 from taskq import TaskQueue
+from taskq.application import queues_of
 from taskq.codec.ref import CallRef
 from taskq.protocol.consuming import Claim, Register, Settle
 from taskq.protocol.values import Ack, Fail, Outcome
@@ -12,13 +13,14 @@ from taskq.protocol.values import Ack, Fail, Outcome
 _numbers = itertools.count(1)
 
 
-def work(queue: TaskQueue, n: int = 10_000) -> int:
-    """Run up to `n` messages that are ready; returns how many."""
+def work(queue: TaskQueue, n: int = 10_000, group: str = "default") -> int:
+    """Run up to `n` messages of the app's queues that are ready; returns how many."""
+    queues = queues_of(queue)
     name = f"hand-{next(_numbers)}"
-    register = Register(worker=name, consumer=name, group="default", queues=[queue.name])
+    register = Register(worker=name, consumer=name, group=group, queues=queues)
     connection = queue.broker.connect(lambda: register)
     try:
-        messages = connection.call(Claim(queues=[queue.name], n=n, wait=0)).messages
+        messages = connection.call(Claim(queues=queues, n=n, wait=0)).messages
         outcomes: list[Outcome] = []
         for message in messages:
             function, args, kwargs = queue.codec.decode_call(

@@ -11,7 +11,7 @@ import pytest
 from client_hand import work
 
 import taskq
-from taskq import Task, TaskQueue, names
+from taskq import Task, TaskQueue, errors, names
 
 module_queue = TaskQueue("in-a-module")
 
@@ -149,6 +149,33 @@ def test_operating() -> None:
     assert q.stats().queues[0].ready == 0
     q.close()
     q.stats()
+
+
+def test_operating_all_queues_of_the_tasks() -> None:
+    q = TaskQueue("main", broker="memory:")
+    mail = q.task(name="mail", queue="mails")(lambda: 1)
+    q.pause()  # before the broker has seen any of the queues
+    handle = mail()
+    assert work(q) == 0
+    assert {stats.queue: stats.paused for stats in q.stats().queues} == {"main": 1, "mails": 1}
+    q.resume("main")
+    assert work(q) == 0
+    q.resume()
+    assert work(q) == 1
+    assert handle.result() == 1
+    mail()
+    assert q.purge("main") == 0
+    assert q.purge() == 1
+    for act in (q.pause, q.resume, q.purge):
+        with pytest.raises(errors.TaskqError, match="no queue 'nope'"):
+            act("nope")
+
+
+def test_a_handle_does_not_claim_to_know_its_queue() -> None:
+    q = TaskQueue("main", broker="memory:")
+    handle = q.task(name="mail", queue="mails")(lambda: 1)()
+    assert repr(handle) == f"<ResultHandle {handle.id} of mail>"
+    assert repr(q.handle("x")) == "<ResultHandle x>"
 
 
 def test_threads_share_one_broker() -> None:

@@ -4,6 +4,9 @@ import pytest
 from client_hand import work
 
 from taskq import TaskQueue, errors
+from taskq.protocol.consuming import Register
+from taskq.protocol.operating import Peek
+from taskq.protocol.producing import Inspect
 
 
 @pytest.fixture
@@ -77,6 +80,78 @@ def test_replay_and_purge(q: TaskQueue) -> None:
             act("nothing")
     with pytest.raises(ValueError, match="rate must be"):
         q.dlq.replay_all(rate=0)
+
+
+class Shop:
+    """Two queues of one app and one of another, at one broker; every call fails."""
+
+    def __init__(self) -> None:
+        self.app = TaskQueue("shop", broker="memory:")
+        self.other = TaskQueue("other")
+        self.other.use_broker(self.app.broker)
+
+        def fail(n: int) -> None:
+            raise ValueError(n)
+
+        self.order = self.app.task(name="order")(fail)
+        self.mail = self.app.task(name="mail", queue="mails")(fail)
+        self.others = self.other.task(name="others")(fail)
+
+
+def test_the_dead_letters_of_every_queue_of_the_app_and_of_no_other() -> None:
+    shop = Shop()
+    handles = [shop.order(1), shop.mail(2)]
+    strange = shop.others(3)
+    work(shop.app)
+    work(shop.other)
+    assert [entry.id for entry in shop.app.dlq] == [handle.id for handle in handles]
+    assert {entry.queue for entry in shop.app.dlq.list()} == {"shop", "mails"}
+    assert len(shop.app.dlq.list(1)) == 1
+    assert len(shop.app.dlq) == 2
+    assert shop.app.dlq.get(handles[1].id).queue == "mails"
+    for act in (shop.app.dlq.get, shop.app.dlq.replay, shop.app.dlq.purge):
+        for id in (strange.id, ""):
+            with pytest.raises(errors.UnknownMessage, match="in 'shop', 'mails'"):
+                act(id)
+    assert shop.app.dlq.replay_all() == 2
+    work(shop.app)
+    assert shop.app.dlq.purge_all() == 2
+    assert [entry.id for entry in shop.other.dlq] == [strange.id]
+
+
+def test_a_rate_is_that_of_all_queues_together() -> None:
+    shop = Shop()
+    for n in range(3):
+        shop.order(n)
+    shop.mail(9)
+    work(shop.app)
+    assert shop.app.dlq.replay_all(rate=0.001) == 4
+    found = {stats.queue: stats for stats in shop.app.stats().queues}
+    assert (found["shop"].ready, found["shop"].scheduled) == (1, 2)
+    due = [
+        shop.app.broker.call(Inspect(id=each.id)).jobs[0].due_at
+        for each in shop.app.broker.call(Peek(queue="shop", state="scheduled")).messages
+    ]
+    assert due[1] - due[0] == pytest.approx(4000 / 3)
+
+
+def test_an_entry_acts_on_its_own_group_only() -> None:
+    queue = TaskQueue("q", broker="memory:")
+    queue.broker.connect().call(
+        Register(worker="w", consumer="c", group="audit", queues=["q"], tasks=None)
+    )
+    handle = queue.task(name="fails")(lambda: 1 / 0)()
+    work(queue)
+    work(queue, group="audit")
+    by_group = {entry.group: entry for entry in queue.dlq}
+    assert by_group.keys() == {"default", "audit"}
+    by_group["audit"].purge()
+    assert [entry.group for entry in queue.dlq] == ["default"]
+    by_group["default"].replay()
+    assert handle.status() == "ready"
+    for act in (by_group["default"].replay, by_group["audit"].purge):
+        with pytest.raises(errors.UnknownMessage):
+            act()
 
 
 def test_a_call_that_cannot_be_loaded_is_still_shown(q: TaskQueue) -> None:

@@ -270,6 +270,19 @@ def test_a_handle_set_is_a_sequence(q: TaskQueue) -> None:
     assert not handles.wait(timeout=0).not_done
 
 
+def test_results_with_the_errors_in_their_places(q: TaskQueue) -> None:
+    share = q.task(name="share")(lambda n: 12 // n)
+    handles = share.map([3, 0, 4])
+    work(q)
+    with pytest.raises(ZeroDivisionError):
+        handles.results(timeout=0)
+    four, error, three = handles.results(timeout=0, return_exceptions=True)
+    assert (four, three) == (4, 3)
+    assert isinstance(error, ZeroDivisionError)
+    with pytest.raises(TimeoutError):
+        share.map([1]).results(timeout=0, return_exceptions=True)
+
+
 def test_a_set_draws_only_in_a_terminal(q: TaskQueue) -> None:
     import io
 
