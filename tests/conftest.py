@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import short_directory
+from tests.kit.files import short_directory
 
 
 @pytest.fixture

@@ -2,41 +2,18 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections.abc import Iterator
-from contextlib import suppress
 from itertools import count
-from pathlib import Path
 
 import pytest
 
 from taskq.backends import connect
 from taskq.backends.port import Broker
-from taskq.protocol.operating import Ping
-from tests.conformance.hand import Hand
-from tests.support import short_directory, wait_until
+from tests.kit.broker import stop_broker
+from tests.kit.files import short_directory
+from tests.kit.port import PortBench
 
 _numbers = count(1)
-
-
-def _is_gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    with suppress(OSError):  # a zombie of this container's first process has ended, too
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
-    return False
-
-
-def _end(broker: Broker) -> None:
-    pid = broker.call(Ping()).pid
-    broker.close()
-    if pid == os.getpid():
-        return
-    os.kill(pid, signal.SIGTERM)
-    wait_until(lambda: _is_gone(pid))
 
 
 @pytest.fixture(scope="session", params=["memory", "embedded"])
@@ -46,12 +23,12 @@ def broker(request: pytest.FixtureRequest) -> Iterator[Broker]:
         url = "memory:" if request.param == "memory" else f"embedded:{directory / 'b'}"
         broker = connect(url, "conformance")
         yield broker
-        _end(broker)
+        stop_broker(broker)
 
 
 @pytest.fixture
-def hand(broker: Broker) -> Iterator[Hand]:
+def bench(broker: Broker) -> Iterator[PortBench]:
     """Short commands on a queue of this test's own."""
-    hand = Hand(broker, f"q{next(_numbers)}")
-    yield hand
-    hand.close()
+    bench = PortBench(broker, f"q{next(_numbers)}")
+    yield bench
+    bench.close()

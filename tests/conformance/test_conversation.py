@@ -13,8 +13,8 @@ from taskq.protocol.consuming import Claim, Extend, Report, Settle
 from taskq.protocol.operating import Control, Peek, Ping, Replay
 from taskq.protocol.producing import Cancel, Enqueue, Inspect
 from taskq.protocol.values import Ack, Options, Progress
-from tests.conformance.hand import Hand
-from tests.support import wait_until
+from tests.kit.port import PortBench
+from tests.kit.waiting import wait_until
 
 
 @pytest.mark.parametrize(
@@ -55,112 +55,112 @@ def test_a_broker_has_a_key_and_a_limit(broker: Broker) -> None:
     assert broker.url
 
 
-def test_a_pipeline_settles_and_claims_in_one_turn(hand: Hand) -> None:
-    worker = hand.consumer()
-    hand.enqueue(*"abc")
-    (message,) = hand.claim(worker, 1)
+def test_a_pipeline_settles_and_claims_in_one_turn(bench: PortBench) -> None:
+    worker = bench.consumer()
+    bench.enqueue(*"abc")
+    (message,) = bench.claim(worker, 1)
     seen = []
     while message:
         seen.append(message.id)
-        settle, claim = Settle(outcomes=[Ack(message.receipt, message.id, b"")]), hand.claiming(1)
+        settle, claim = Settle(outcomes=[Ack(message.receipt, message.id, b"")]), bench.claiming(1)
         assert worker.pipeline(settle, claim).rejected == []
         message = next(iter(worker.receive(claim).messages), None)
-    assert seen == [hand.id(name) for name in "abc"]
+    assert seen == [bench.id(name) for name in "abc"]
 
 
-def test_a_parked_pipeline_wakes_its_descriptor(hand: Hand) -> None:
-    worker = hand.consumer()
-    hand.enqueue("a")
-    (message,) = hand.claim(worker)
-    settle, park = Settle(outcomes=[Ack(message.receipt, message.id, b"")]), hand.claiming(wait=30)
+def test_a_parked_pipeline_wakes_its_descriptor(bench: PortBench) -> None:
+    worker = bench.consumer()
+    bench.enqueue("a")
+    (message,) = bench.claim(worker)
+    settle, park = Settle(outcomes=[Ack(message.receipt, message.id, b"")]), bench.claiming(wait=30)
     assert worker.pipeline(settle, park).rejected == []
     assert not worker.arrived(park)
     assert not select.select([worker.fileno()], [], [], 0)[0]
-    hand.aside(lambda: hand.enqueue("b"))
+    bench.aside(lambda: bench.enqueue("b"))
     assert wait_until(lambda: worker.arrived(park) or _readable(worker.fileno()))
-    assert hand.names(worker.receive(park).messages) == ["b"]
+    assert bench.names(worker.receive(park).messages) == ["b"]
 
 
 def _readable(descriptor: int) -> bool:
     return bool(select.select([descriptor], [], [], 0)[0])
 
 
-def test_calls_go_on_while_a_request_is_parked(hand: Hand) -> None:
-    worker = hand.consumer()
-    park = hand.claiming(wait=30)
+def test_calls_go_on_while_a_request_is_parked(bench: PortBench) -> None:
+    worker = bench.consumer()
+    park = bench.claiming(wait=30)
     worker.send(park)
     for n in range(20):
         assert worker.call(Ping()).pid
-        assert worker.call(hand.request(f"{n}", delay=1000)).existing == []
-    worker.call(hand.request("now"))
-    assert hand.names(worker.receive(park).messages) == ["now"]
+        assert worker.call(bench.request(f"{n}", delay=1000)).existing == []
+    worker.call(bench.request("now"))
+    assert bench.names(worker.receive(park).messages) == ["now"]
 
 
-def test_another_claim_withdraws_the_parked_one(hand: Hand) -> None:
-    worker = hand.consumer()
-    park = hand.claiming(wait=30)
+def test_another_claim_withdraws_the_parked_one(bench: PortBench) -> None:
+    worker = bench.consumer()
+    park = bench.claiming(wait=30)
     worker.send(park)
     assert worker.call(Claim(queues=[], n=0, wait=0.0)).messages == []
-    hand.enqueue("a")
-    assert hand.state("a") == "ready"
+    bench.enqueue("a")
+    assert bench.state("a") == "ready"
     assert not worker.arrived(park)
 
 
-def test_a_closed_connection_takes_its_parked_claim_along(hand: Hand) -> None:
-    gone, there = hand.consumer("gone"), hand.consumer("there")
-    gone.send(hand.claiming(wait=30))
+def test_a_closed_connection_takes_its_parked_claim_along(bench: PortBench) -> None:
+    gone, there = bench.consumer("gone"), bench.consumer("there")
+    gone.send(bench.claiming(wait=30))
     gone.call(Ping())
     gone.close()
-    park = hand.claiming(wait=30)
+    park = bench.claiming(wait=30)
     there.send(park)
-    wait_until(lambda: hand.stats().consumers == 1)
-    hand.enqueue("a")
-    assert hand.names(there.receive(park).messages) == ["a"]
+    wait_until(lambda: bench.stats().consumers == 1)
+    bench.enqueue("a")
+    assert bench.names(there.receive(park).messages) == ["a"]
 
 
-def test_a_closed_connection_refuses_calls(hand: Hand) -> None:
-    connection = hand.connect()
+def test_a_closed_connection_refuses_calls(bench: PortBench) -> None:
+    connection = bench.connect()
     connection.close()
     connection.close()
     with pytest.raises(errors.BrokerUnavailable):
         connection.call(Ping())
 
 
-def test_a_call_that_takes_too_long_is_a_broker_timeout(hand: Hand) -> None:
-    worker = hand.consumer()
+def test_a_call_that_takes_too_long_is_a_broker_timeout(bench: PortBench) -> None:
+    worker = bench.consumer()
     with pytest.raises(errors.BrokerTimeout):
-        worker.call(hand.claiming(wait=30), timeout=0.05)
+        worker.call(bench.claiming(wait=30), timeout=0.05)
 
 
-def test_many_threads_at_once(hand: Hand) -> None:
+def test_many_threads_at_once(bench: PortBench) -> None:
     threads = [
-        hand.aside(lambda t=t: [hand.enqueue(f"{t}-{n}") for n in range(25)])  # type: ignore[misc]
+        bench.aside(lambda t=t: [bench.enqueue(f"{t}-{n}") for n in range(25)])  # type: ignore[misc]
         for t in range(8)
     ]
-    worker = hand.consumer()
+    worker = bench.consumer()
     seen: set[str] = set()
     while len(seen) < 200:
-        messages = hand.claim(worker, wait=20)
+        messages = bench.claim(worker, wait=20)
         assert messages
         worker.call(Settle(outcomes=[Ack(m.receipt, m.id, b"") for m in messages]))
         assert not seen & {m.id for m in messages}
         seen |= {m.id for m in messages}
     for thread in threads:
         thread.join(20)
-    assert hand.stats().succeeded == 200
+    assert bench.stats().succeeded == 200
 
 
-def test_two_consumers_never_get_the_same_message(hand: Hand) -> None:
+def test_two_consumers_never_get_the_same_message(bench: PortBench) -> None:
     seen: list[str] = []
 
     def work(name: str) -> None:
-        worker = hand.consumer(name)
-        while messages := hand.claim(worker, 7, wait=0.3):
+        worker = bench.consumer(name)
+        while messages := bench.claim(worker, 7, wait=0.3):
             worker.call(Settle(outcomes=[Ack(m.receipt, m.id, b"") for m in messages]))
             seen.extend(m.id for m in messages)
 
-    threads = [hand.aside(lambda n=n: work(f"c{n}")) for n in range(3)]  # type: ignore[misc]
-    hand.enqueue(*[f"{n}" for n in range(300)])
+    threads = [bench.aside(lambda n=n: work(f"c{n}")) for n in range(3)]  # type: ignore[misc]
+    bench.enqueue(*[f"{n}" for n in range(300)])
     for thread in threads:
         thread.join(30)
     assert len(seen) == len(set(seen)) == 300

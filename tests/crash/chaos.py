@@ -21,7 +21,7 @@ from shutil import rmtree
 from tests.crash import verdict
 from tests.crash.chaos_stage import Stage
 from tests.crash.history import History, load, save
-from tests.support import wait_until
+from tests.kit.waiting import wait_until
 
 PATIENCE = 120.0  # seconds for the rest of the work, once the chaos is over
 ACTIONS = {  # how often, in relation to each other

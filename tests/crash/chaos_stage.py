@@ -19,12 +19,13 @@ from taskq.codec.ref import CallRef
 from taskq.errors import TaskqError
 from taskq.protocol.operating import Ping
 from taskq.protocol.producing import Wait
-from tests.broker_process import ROOT, BrokerProcess
 from tests.crash.chaos_app import BULK, LEASE
 from tests.crash.history import VARIABLE, Ending, History, read
-from tests.crash.scene import children_of, is_alive
-from tests.proxy import Proxy
-from tests.support import wait_until
+from tests.kit.broker import BrokerProcess
+from tests.kit.files import ROOT
+from tests.kit.processes import children_of, is_alive
+from tests.kit.proxy import Proxy
+from tests.kit.waiting import wait_until
 
 WORKERS, CHILDREN, PRODUCERS = 2, 2, 3
 SHARE = 0.7  # of the time in which the producers are to be done
@@ -52,9 +53,8 @@ class Stage:
         self._environment = {**os.environ, VARIABLE: str(self._notes), "TASKQ_DURABILITY": "os"}
         url = direct = f"embedded:{directory / 'b'}"
         if link == "proxy":
-            (directory / "b").mkdir(mode=0o700)
-            self._broker = self._stack.enter_context(BrokerProcess(directory / "b"))
-            self._proxy = self._stack.enter_context(Proxy(self._broker.place))
+            self._broker = self._stack.enter_context(BrokerProcess(directory / "b", listen="tcp"))
+            self._proxy = self._stack.enter_context(Proxy(self._broker.address))
             url, direct = self._proxy.url, self._broker.url
             self._environment["TASKQ_AUTHKEY_FILE"] = str(self._broker.key_file)
             self._stack.enter_context(_variable("TASKQ_AUTHKEY_FILE", str(self._broker.key_file)))
@@ -79,7 +79,7 @@ class Stage:
                 stops = self._stopped.setdefault(pid, [])
                 stops.append((self._asleep.pop(pid)[0], time.monotonic()))
                 _signal(pid, signal.SIGCONT)
-        if self._broker is not None and self._broker.process.poll() is not None:
+        if self._broker is not None and not self._broker.is_running:
             self._broker.start()
         self._workers = [each for each in self._workers if each.poll() is None]
         while len(self._workers) < WORKERS:

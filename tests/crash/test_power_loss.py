@@ -23,10 +23,11 @@ import pytest
 from taskq.engine.engine import Engine
 from taskq.protocol.consuming import Claim, Register, Settle
 from taskq.protocol.values import Ack, Delivered, ErrorInfo, Fail, Outcome
-from tests.crash.deeds import enqueue, load, states
 from tests.crash.disk import TRACING, Disk, Event, part, put, read_trace
-from tests.crash.victim import Victim, needs_strace
-from tests.support import LONG, short_directory
+from tests.crash.operations import enqueue, load, states
+from tests.kit.files import short_directory
+from tests.kit.marks import LONG
+from tests.kit.tracing import TracedBroker, needs_strace
 
 pytestmark = [needs_strace, pytest.mark.timeout(1800 if LONG else 120)]
 
@@ -55,11 +56,11 @@ def recording(request: pytest.FixtureRequest) -> Iterator[tuple[str, Recording]]
 
 def record(base: Path, durability: str) -> Recording:
     """Let a broker enqueue, claim and settle under strace, from its first start to its stop."""
-    victim = Victim(base, durability, SMALL_LOG)
+    broker = TracedBroker(base, durability, SMALL_LOG)
     asked: dict[int, dict[str, str]] = {}
     try:
-        victim.start(*TRACING, "-o", str(victim.trace))
-        channel = victim.connect()
+        broker.start(*TRACING, "-o", str(broker.trace))
+        channel = broker.connect()
         channel.call(Register(worker="w", consumer="c", group="default", queues=["q"]))
         for number in range(ROUNDS):
             ids = [f"{number}-{name}" for name in ENDS]
@@ -73,11 +74,11 @@ def record(base: Path, durability: str) -> Recording:
             settle = Settle(outcomes=[outcome(message) for message in claimed])
             channel.call(settle)
             asked[settle.rid] = dict(zip(ids, ENDS, strict=True))
-        os.kill(int((victim.directory / "lock").read_text()), signal.SIGTERM)
-        assert victim.ended() == 0
-        return Recording(base, list(read_trace(victim.trace.read_text())), asked)
+        os.kill(int((broker.directory / "lock").read_text()), signal.SIGTERM)
+        assert broker.wait() == 0
+        return Recording(base, list(read_trace(broker.trace.read_text())), asked)
     finally:
-        victim.close()
+        broker.close()
 
 
 def outcome(message: Delivered) -> Outcome:
@@ -138,16 +139,16 @@ def test_01_a_broker_starts_on_what_a_power_loss_has_left(
         disk.apply(event)
         if (rid := answered(event)) is not None:
             promised.add(rid)
-    victim = Victim(scratch, durability)
+    broker = TracedBroker(scratch, durability)
     with left_after(disk.after_power_loss(lambda: False), tape.base, scratch):
         try:
-            victim.start()
-            channel = victim.connect()
+            broker.start()
+            channel = broker.connect()
             for rid in promised if durability == "fsync" else ():
                 assert all(states(channel, id) for id in tape.asked[rid])
             assert channel.call(enqueue("q", "after")).existing == []
         finally:
-            victim.close()
+            broker.close()
 
 
 def test_01_each_acknowledgement_follows_a_sync_of_the_log(

@@ -26,9 +26,11 @@ from taskq.protocol.operating import GetStats, Ping
 from taskq.protocol.producing import Inspect, Wait
 from taskq.protocol.values import Ack
 from taskq.transport.lock import starting
-from tests.crash.deeds import enqueue
-from tests.crash.victim import ROOT, Victim
-from tests.support import LONG, long_only, wait_until
+from tests.crash.operations import enqueue
+from tests.kit.files import ROOT
+from tests.kit.marks import LONG, long_only
+from tests.kit.tracing import TracedBroker
+from tests.kit.waiting import wait_until
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"),
@@ -40,16 +42,16 @@ MANY = 20_000
 
 
 @pytest.fixture
-def victim(short_dir: Path) -> Iterator[Victim]:
-    it = Victim(short_dir, "os")
+def broker(short_dir: Path) -> Iterator[TracedBroker]:
+    it = TracedBroker(short_dir, "os")
     it.start()
     yield it
     it.close()
 
 
-def test_14_counts_survive_a_crash_loop_and_the_journal_stays_bounded(victim: Victim) -> None:
+def test_14_counts_survive_a_crash_loop_and_the_journal_stays_bounded(broker: TracedBroker) -> None:
     sizes = []
-    channel = victim.connect()
+    channel = broker.connect()
     channel.call(enqueue("kept", *"abc"))
     for number in range(CRASHES):
         ids = [f"{number}-{index}" for index in range(40)]
@@ -57,10 +59,10 @@ def test_14_counts_survive_a_crash_loop_and_the_journal_stays_bounded(victim: Vi
         channel.call(Register(worker="w", consumer="c", group="default", queues=["q"]))
         claimed = channel.call(Claim(queues=["q"], n=40, wait=0)).messages
         channel.call(Settle(outcomes=[Ack(each.receipt, each.id, b"r") for each in claimed]))
-        victim.kill()
-        sizes.append(sum(file.stat().st_size for file in victim.directory.glob("journal.*")))
-        victim.start()
-        channel = victim.connect()
+        broker.kill()
+        sizes.append(sum(file.stat().st_size for file in broker.directory.glob("journal.*")))
+        broker.start()
+        channel = broker.connect()
         stats = channel.call(GetStats())
         assert stats.broker.acknowledged == 3 + 40 * (number + 1)
         groups = {each.queue: each for each in stats.queues}
@@ -71,16 +73,16 @@ def test_14_counts_survive_a_crash_loop_and_the_journal_stays_bounded(victim: Vi
     assert max(sizes[3:]) - max(sizes[:3]) < CRASHES * 40 * 5000 // 20
 
 
-def test_14_deliveries_are_counted_through_a_crash_loop(victim: Victim) -> None:
-    channel = victim.connect()
+def test_14_deliveries_are_counted_through_a_crash_loop(broker: TracedBroker) -> None:
+    channel = broker.connect()
     channel.call(enqueue("q", "poison", max_deliveries=6))
     for number in range(1, 7):
         registration = Register(worker="w", consumer="c", group="default", queues=["q"])
         channel.call(registration)
         (claimed,) = channel.call(Claim(queues=["q"], n=1, wait=0)).messages
-        victim.kill()
-        victim.start()
-        channel = victim.connect()
+        broker.kill()
+        broker.start()
+        channel = broker.connect()
         registration.holding = [claimed.receipt]  # the worker lived on, and is about to die
         channel.call(registration)
         channel.call(Reap(worker="w", consumer="c", running=[claimed.receipt], reason="killed"))
@@ -92,29 +94,29 @@ def test_14_deliveries_are_counted_through_a_crash_loop(victim: Victim) -> None:
 # --- a large journal ----------------------------------------------------------------------------
 
 
-def fill(victim: Victim, count: int) -> None:
-    channel = victim.connect()
+def fill(broker: TracedBroker, count: int) -> None:
+    channel = broker.connect()
     for start in range(0, count, 1000):
         channel.call(enqueue("q", *(f"m{n}" for n in range(start, start + 1000)), size=100))
 
 
 @pytest.fixture
-def halted(victim: Victim) -> Iterator[Victim]:
+def halted(broker: TracedBroker) -> Iterator[TracedBroker]:
     """A broker that is stopped (SIGSTOP) while it reads its journal."""
-    fill(victim, MANY)
-    victim.kill()
-    thread = threading.Thread(target=victim.start)
+    fill(broker, MANY)
+    broker.kill()
+    thread = threading.Thread(target=broker.start)
     thread.start()
-    pid = wait_until(lambda: starting(victim.directory), every=0.001)
+    pid = wait_until(lambda: starting(broker.directory), every=0.001)
     os.kill(pid, signal.SIGSTOP)
-    assert starting(victim.directory) == pid, "it was ready before it could be stopped"
-    yield victim
+    assert starting(broker.directory) == pid, "it was ready before it could be stopped"
+    yield broker
     os.kill(pid, signal.SIGCONT)
     thread.join()
 
 
 def test_15_a_broker_that_reads_its_journal_is_reported_as_starting(
-    halted: Victim, monkeypatch: pytest.MonkeyPatch
+    halted: TracedBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = rf"{halted.directory} \(pid {halted.pid}\) is (still )?starting"
     monkeypatch.setattr(embedded, "START", 0.2)
@@ -131,7 +133,7 @@ def test_15_a_broker_that_reads_its_journal_is_reported_as_starting(
         assert f"(pid {halted.pid}) is starting: it reads its journal" in done.stdout + done.stderr
 
 
-def test_15_a_client_waits_for_a_broker_that_is_starting(halted: Victim) -> None:
+def test_15_a_client_waits_for_a_broker_that_is_starting(halted: TracedBroker) -> None:
     answers: list[int] = []
 
     def ask() -> None:
@@ -152,18 +154,18 @@ def test_15_a_million_messages_at_the_start(short_dir: Path) -> None:
     """The time to start is in proportion to the messages."""
     seconds = {}
     for count in (100_000, 1_000_000):
-        victim = Victim(short_dir / str(count), "os")
-        victim.base.mkdir()
+        broker = TracedBroker(short_dir / str(count), "os")
+        broker.base.mkdir()
         try:
-            victim.start()
-            fill(victim, count)
-            victim.kill()
+            broker.start()
+            fill(broker, count)
+            broker.kill()
             began = time.monotonic()
-            victim.start()
+            broker.start()
             seconds[count] = time.monotonic() - began
-            assert victim.connect().call(GetStats()).broker.messages == count
+            assert broker.connect().call(GetStats()).broker.messages == count
         finally:
-            victim.close()
+            broker.close()
     print(seconds)
     assert seconds[1_000_000] < 15 * seconds[100_000]
 
@@ -232,13 +234,13 @@ def test_10_a_broker_whose_starter_was_killed_meanwhile_leaves(short_dir: Path) 
 # --- waiters ------------------------------------------------------------------------------------
 
 
-def test_36_ten_thousand_waiters_raise_when_the_broker_is_gone(victim: Victim) -> None:
-    victim.connect().call(enqueue("q", "never"))
+def test_36_ten_thousand_waiters_raise_when_the_broker_is_gone(broker: TracedBroker) -> None:
+    broker.connect().call(enqueue("q", "never"))
     outcomes: list[type[BaseException]] = []
     parked = threading.Barrier(101)
 
     def wait_for_it() -> None:
-        channel = EmbeddedBroker(victim.directory, autostart=False).connect(patience=0.5)
+        channel = EmbeddedBroker(broker.directory, autostart=False).connect(patience=0.5)
         waits = [Wait(watch=n, add=["never"], wait=3600) for n in range(100)]
         for wait in waits:
             channel.send(wait)
@@ -255,7 +257,7 @@ def test_36_ten_thousand_waiters_raise_when_the_broker_is_gone(victim: Victim) -
     for thread in threads:
         thread.start()
     parked.wait()
-    victim.kill()
+    broker.kill()
     for thread in threads:
         thread.join(60)
     assert outcomes == [BrokerUnavailable] * 10_000

@@ -6,28 +6,22 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from taskq import ResultHandle
-from tests.crash.scene import Scene, children_of, is_alive
-from tests.support import wait_until
+from tests.crash.app import step
+from tests.crash.scene import CrashScene
+from tests.kit.processes import is_alive
+from tests.kit.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
-
-
-@pytest.fixture
-def scene() -> Iterator[Scene]:
-    it = Scene()
-    yield it
-    it.close()
 
 
 class Producer:
     """Calls the task from a thread of its own until it is told to end."""
 
-    def __init__(self, scene: Scene) -> None:
+    def __init__(self, scene: CrashScene) -> None:
         self._scene = scene
         self._over = threading.Event()
         self._failed: BaseException | None = None
@@ -39,7 +33,7 @@ class Producer:
         try:
             while not self._over.wait(0.005):
                 start = len(self.handles)
-                self.handles += self._scene.step.map(range(start, start + 80))
+                self.handles += step.map(range(start, start + 80))
         except BaseException as error:
             self._failed = error
         finally:
@@ -60,25 +54,25 @@ class Producer:
         wait_until(lambda: self._scene.succeeded() >= finished + 100)
 
 
-def restart_broker(scene: Scene) -> None:
+def restart_broker(scene: CrashScene) -> None:
     pid = scene.broker_pid()
     os.kill(pid, signal.SIGTERM)
     wait_until(lambda: not is_alive(pid))
 
 
-def test_64_a_rolling_restart_loses_and_repeats_nothing(scene: Scene) -> None:
-    first, second = scene.worker(), scene.worker()
+def test_64_a_rolling_restart_loses_and_repeats_nothing(scene: CrashScene) -> None:
+    first, second = scene.registered_worker(), scene.registered_worker()
     producer = Producer(scene)
     try:
         producer.goes_on()
-        old = set(children_of(first.pid))
-        first.send_signal(signal.SIGHUP)
-        wait_until(lambda: not old & set(children_of(first.pid)))
+        old = set(first.children)
+        first.signal(signal.SIGHUP)
+        wait_until(lambda: not old & set(first.children))
         producer.goes_on()
         for worker in (first, second):
-            scene.worker()  # the new one is there before the old one leaves
-            worker.send_signal(signal.SIGTERM)
-            assert worker.wait(30) == 0
+            scene.registered_worker()  # the new one is there before the old one leaves
+            worker.signal(signal.SIGTERM)
+            assert worker.exit_code(30) == 0
             producer.goes_on()
             restart_broker(scene)
             producer.goes_on()

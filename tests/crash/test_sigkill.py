@@ -9,12 +9,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
 
 import pytest
 
-from tests.crash.scene import Scene, children_of, is_alive
-from tests.support import wait_until
+from tests.crash.app import step
+from tests.crash.scene import CrashScene
+from tests.kit.processes import is_alive
+from tests.kit.waiting import wait_until
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc"),
@@ -25,14 +26,7 @@ TASKS = 10_000
 BATCH = 128  # the most that one child has in hand
 
 
-@pytest.fixture
-def scene() -> Iterator[Scene]:
-    it = Scene()
-    yield it
-    it.close()
-
-
-def check_all_finished(scene: Scene, results: list[int], lost_hands: int) -> None:
+def check_all_finished(scene: CrashScene, results: list[int], lost_hands: int) -> None:
     assert results == [n * 2 for n in range(TASKS)]
     executions = scene.executions()
     assert set(executions) == set(range(TASKS))
@@ -43,9 +37,9 @@ def check_all_finished(scene: Scene, results: list[int], lost_hands: int) -> Non
     assert group.ready == group.leased == group.scheduled == group.held == 0
 
 
-def test_broker_killed_three_times(scene: Scene) -> None:
-    scene.worker()
-    handles = scene.step.map(range(TASKS))
+def test_broker_killed_three_times(scene: CrashScene) -> None:
+    scene.registered_worker()
+    handles = step.map(range(TASKS))
     for share in (1, 2, 3):
         wait_until(lambda share=share: scene.succeeded() > TASKS * share // 5, 60)
         scene.kill_broker()
@@ -54,53 +48,51 @@ def test_broker_killed_three_times(scene: Scene) -> None:
     check_all_finished(scene, results, lost_hands=0)
 
 
-def test_children_killed_one_after_the_other(scene: Scene) -> None:
-    launcher = scene.worker()
-    handles = scene.step.map(range(TASKS))
+def test_children_killed_one_after_the_other(scene: CrashScene) -> None:
+    launcher = scene.registered_worker()
+    handles = step.map(range(TASKS))
     kills = 5
     for share in range(1, kills + 1):
         wait_until(lambda share=share: scene.succeeded() > TASKS * share // 8, 60)
-        os.kill(children_of(launcher.pid)[0], signal.SIGKILL)
-        wait_until(lambda: len(children_of(launcher.pid)) == 2, 20)
+        os.kill(launcher.children[0], signal.SIGKILL)
+        wait_until(lambda: len(launcher.children) == 2, 20)
     results = handles.results(timeout=120)
     check_all_finished(scene, results, lost_hands=kills)
-    assert launcher.poll() is None
+    assert launcher.is_running
 
 
-def test_launcher_killed_and_its_children_with_it(scene: Scene) -> None:
-    launcher = scene.worker()
-    children = children_of(launcher.pid)
-    handles = scene.step.map(range(TASKS))
+def test_launcher_killed_and_its_children_with_it(scene: CrashScene) -> None:
+    launcher = scene.registered_worker()
+    children = launcher.children
+    handles = step.map(range(TASKS))
     wait_until(lambda: scene.succeeded() > TASKS // 5, 60)
     launcher.kill()
-    launcher.wait()
     wait_until(lambda: not any(is_alive(child) for child in children), 10)
-    scene.worker()
+    scene.registered_worker()
     results = handles.results(timeout=120)
     check_all_finished(scene, results, lost_hands=2)
 
 
-def test_all_of_them_killed_at_once(scene: Scene) -> None:
-    launcher = scene.worker()
-    handles = scene.step.map(range(TASKS))
+def test_all_of_them_killed_at_once(scene: CrashScene) -> None:
+    launcher = scene.registered_worker()
+    handles = step.map(range(TASKS))
     wait_until(lambda: scene.succeeded() > TASKS // 3, 60)
     scene.kill_broker()
     launcher.kill()
-    launcher.wait()
     # the messages that were leased wait for their leases to run out: nobody knows who lives
-    scene.worker()
+    scene.registered_worker()
     results = handles.results(timeout=150)
     check_all_finished(scene, results, lost_hands=2)
 
 
-def test_producer_killed_in_the_middle(scene: Scene) -> None:
-    scene.worker()
+def test_producer_killed_in_the_middle(scene: CrashScene) -> None:
+    scene.registered_worker()
     reader, writer = os.pipe()
     producer = os.fork()
     if producer == 0:
         try:
             for n in range(TASKS):
-                handle = scene.step(n)  # acknowledged, so it must end
+                handle = step(n)  # acknowledged, so it must end
                 os.write(writer, f"{handle.id} {n}\n".encode())
         finally:
             os._exit(1)

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.deeds import Deed, EnqueueDeed, SettleDeed, load
-from tests.crash.victim import Victim, is_answered, needs_strace
-from tests.support import long_only
+from tests.crash.operations import CrashOperation, EnqueueOperation, SettleOperation, load
+from tests.kit.marks import long_only
+from tests.kit.tracing import TracedBroker, is_answered, needs_strace
 
 # not those that only look, such as the statfs for free space: they depend on the time of the last look
 CHANGING = ("recvfrom", "pwrite64", "fdatasync", "sendto")
@@ -25,14 +25,14 @@ pytestmark = [needs_strace, pytest.mark.timeout(600)]
 
 
 @pytest.fixture
-def victim(short_dir: Path) -> Iterator[Victim]:
-    it = Victim(short_dir)
+def broker(short_dir: Path) -> Iterator[TracedBroker]:
+    it = TracedBroker(short_dir)
     it.start()
     yield it
     it.close()
 
 
-def kill_at_each_syscall(victim: Victim, deed: Deed) -> Counter[str]:
+def kill_at_each_syscall(broker: TracedBroker, operation: CrashOperation) -> Counter[str]:
     """Kill at the first, second, … of each system call, until a request gets past it.
 
     Returns how often each one was struck.
@@ -43,29 +43,29 @@ def kill_at_each_syscall(victim: Victim, deed: Deed) -> Counter[str]:
         answered = False
         while not answered:
             number += 1
-            channel = victim.connect()
-            request = deed.prepare(channel, number)
+            channel = broker.connect()
+            request = operation.prepare(channel, number)
             when = struck[name] + 1
-            victim.attach("-e", f"trace={name}", "-e", f"inject={name}:signal=SIGKILL:when={when}")
+            broker.attach("-e", f"trace={name}", "-e", f"inject={name}:signal=SIGKILL:when={when}")
             answered = is_answered(channel, request)
             if answered:
-                victim.kill()  # right after the reply
+                broker.kill()  # right after the reply
             else:
-                assert victim.ended() == -signal.SIGKILL
+                assert broker.wait() == -signal.SIGKILL
                 struck[name] += 1
-            victim.start()
-            deed.check(victim.connect(), number, answered)
+            broker.start()
+            operation.check(broker.connect(), number, answered)
     return struck
 
 
-def test_01_killed_at_each_syscall_of_an_enqueue(victim: Victim) -> None:
-    struck = kill_at_each_syscall(victim, EnqueueDeed())
+def test_01_killed_at_each_syscall_of_an_enqueue(broker: TracedBroker) -> None:
+    struck = kill_at_each_syscall(broker, EnqueueOperation())
     assert struck.keys() == set(CHANGING)
     assert struck["pwrite64"] >= 4  # at least two pages, each with its header
 
 
-def test_13_killed_at_each_syscall_of_a_settle(victim: Victim) -> None:
-    struck = kill_at_each_syscall(victim, SettleDeed())
+def test_13_killed_at_each_syscall_of_a_settle(broker: TracedBroker) -> None:
+    struck = kill_at_each_syscall(broker, SettleOperation())
     assert struck.keys() == set(CHANGING)
     assert struck["pwrite64"] >= 6
 
@@ -73,44 +73,46 @@ def test_13_killed_at_each_syscall_of_a_settle(victim: Victim) -> None:
 @long_only
 @pytest.mark.parametrize("durability", ["fsync", "os"])
 @pytest.mark.parametrize(
-    "deed",
+    "operation",
     [
-        EnqueueDeed(new_queue=False),
-        EnqueueDeed(count=500, size=100),
-        EnqueueDeed(size=100_000, new_queue=False),
-        SettleDeed(),
+        EnqueueOperation(new_queue=False),
+        EnqueueOperation(count=500, size=100),
+        EnqueueOperation(size=100_000, new_queue=False),
+        SettleOperation(),
     ],
     ids=["one more", "many", "large", "settle"],
 )
-def test_01_13_killed_on_longer_paths(short_dir: Path, deed: Deed, durability: str) -> None:
-    victim = Victim(short_dir, durability)
-    victim.start()
+def test_01_13_killed_on_longer_paths(
+    short_dir: Path, operation: CrashOperation, durability: str
+) -> None:
+    broker = TracedBroker(short_dir, durability)
+    broker.start()
     try:
-        struck = kill_at_each_syscall(victim, deed)
+        struck = kill_at_each_syscall(broker, operation)
     finally:
-        victim.close()
+        broker.close()
     assert struck["pwrite64"] >= 2
     assert struck["fdatasync"] or durability == "os"
 
 
-def test_01_11_killed_at_each_syscall_of_a_stop(victim: Victim) -> None:
+def test_01_11_killed_at_each_syscall_of_a_stop(broker: TracedBroker) -> None:
     """A stop folds the log into the journal, as a checkpoint does, and removes it."""
-    victim.kill()
-    deed = EnqueueDeed(count=3, size=3000)
+    broker.kill()
+    operation = EnqueueOperation(count=3, size=3000)
     struck: Counter[str] = Counter()
     for name in ("pwrite64", "ftruncate", "fdatasync", "unlink"):
         code = -signal.SIGKILL
         while code:
-            shutil.rmtree(victim.directory)
-            victim.start()
-            channel = victim.connect()
-            assert is_answered(channel, deed.prepare(channel, 1))
+            shutil.rmtree(broker.directory)
+            broker.start()
+            channel = broker.connect()
+            assert is_answered(channel, operation.prepare(channel, 1))
             when = struck[name] + 1
-            victim.attach("-e", f"trace={name}", "-e", f"inject={name}:signal=SIGKILL:when={when}")
-            code = victim.stop()
+            broker.attach("-e", f"trace={name}", "-e", f"inject={name}:signal=SIGKILL:when={when}")
+            code = broker.stop()
             assert code in (0, -signal.SIGKILL)
             struck[name] += code != 0
-            assert set(load(victim.directory).ledger.messages) == {"1-0", "1-1", "1-2"}
+            assert set(load(broker.directory).ledger.messages) == {"1-0", "1-1", "1-2"}
     assert struck["pwrite64"] >= 4
     assert struck["fdatasync"] >= 2  # of the log before it is folded, of the journal after
     assert struck["unlink"] == 2  # the socket and the log
@@ -125,23 +127,23 @@ def test_01_11_killed_at_each_syscall_of_a_stop(victim: Victim) -> None:
     ],
 )
 def test_05_48_a_failed_write_or_fsync_stops_the_broker_without_a_reply(
-    victim: Victim, name: str, error: str, sentence: str, times: int
+    broker: TracedBroker, name: str, error: str, sentence: str, times: int
 ) -> None:
     failed = 0
-    deed = EnqueueDeed()
+    operation = EnqueueOperation()
     for number, when in enumerate(("1", "1+", "2", "3", "4"), start=1):
-        channel = victim.connect()
-        request = deed.prepare(channel, number)
-        victim.attach("-e", f"trace={name}", "-e", f"inject={name}:error={error}:when={when}")
+        channel = broker.connect()
+        request = operation.prepare(channel, number)
+        broker.attach("-e", f"trace={name}", "-e", f"inject={name}:error={error}:when={when}")
         answered = is_answered(channel, request)
         if answered:
-            victim.kill()
+            broker.kill()
         else:
             failed += 1
-            assert victim.ended() == 1
-            told = [line for line in victim.log.read_text().splitlines() if "stopped:" in line]
+            assert broker.wait() == 1
+            told = [line for line in broker.output.splitlines() if "stopped:" in line]
             assert len(told) == failed
-            assert f"{victim.directory / 'journal.db'} {sentence}" in told[-1]
-        victim.start()
-        deed.check(victim.connect(), number, answered)
+            assert f"{broker.directory / 'journal.db'} {sentence}" in told[-1]
+        broker.start()
+        operation.check(broker.connect(), number, answered)
     assert failed >= times

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
 
 import pytest
 
 from taskq.cli.benchmark.figures import KINDS
 from taskq.cli.support.processes import is_alive
-from tests.integration.terminal import Terminal, open_terminal
-from tests.support import wait_until
+from tests.kit.terminal import Terminal
+from tests.kit.waiting import wait_until
 
 
 @pytest.fixture
-def terminal() -> Iterator[Terminal]:
-    with open_terminal() as found:
-        found.cwd = found.directory  # it needs nothing of the place where it is called
-        yield found
+def terminal(terminal: Terminal) -> Terminal:
+    """One whose commands run in its own directory."""
+    terminal.cwd = terminal.directory  # it needs nothing of the place where it is called
+    return terminal
 
 
 def test_it_measures_every_figure_and_leaves_nothing_behind(terminal: Terminal) -> None:

@@ -5,22 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import socket
-from collections.abc import Iterator
-
-import pytest
 
 from taskq.cli.support.processes import is_alive
-from tests.integration.terminal import Terminal, open_terminal
-from tests.support import wait_until
+from tests.kit.terminal import Terminal
+from tests.kit.waiting import wait_until
 
 APP = "tests.integration.cli_app:queue"
 ADD, FAIL, READ = (f"tests.integration.cli_app:{name}" for name in ("add", "fail", "read"))
-
-
-@pytest.fixture
-def terminal() -> Iterator[Terminal]:
-    with open_terminal() as found:
-        yield found
 
 
 def burst(terminal: Terminal) -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import taskq
-from tests.support import wait_until
+from tests.kit.waiting import wait_until
 
 PROGRAM = """
 import asyncio, os

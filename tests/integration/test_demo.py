@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
 
 import pytest
 
 from taskq.cli.support.processes import is_alive
-from tests.integration.terminal import Terminal, open_terminal
-from tests.support import short_directory, wait_until
+from tests.kit.files import short_directory
+from tests.kit.terminal import Terminal
+from tests.kit.waiting import wait_until
 
 
 @pytest.fixture
-def terminal() -> Iterator[Terminal]:
-    with open_terminal() as found:
-        found.cwd = found.directory
-        yield found
+def terminal(terminal: Terminal) -> Terminal:
+    """One whose commands run in its own directory."""
+    terminal.cwd = terminal.directory
+    return terminal
 
 
 def test_the_demo_claims_and_proves_that_nothing_was_lost(terminal: Terminal) -> None:

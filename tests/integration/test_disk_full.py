@@ -12,8 +12,8 @@ import pytest
 
 from taskq import ResultHandle, Task, TaskQueue, errors
 from taskq.protocol.operating import Ping
-from tests.integration.mounts import mounted_disk
-from tests.support import wait_until
+from tests.kit.files import mounted_disk
+from tests.kit.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(
     sys.platform != "linux" or os.geteuid() != 0, reason="mounts a file system"

@@ -6,7 +6,6 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,9 +13,9 @@ import pytest
 from taskq.backends.embedded import EmbeddedBroker
 from taskq.cli.support.processes import is_alive
 from taskq.protocol.operating import Ping
-from tests.integration.mounts import mounted_disk
-from tests.integration.terminal import Terminal, open_terminal
-from tests.support import wait_until
+from tests.kit.files import mounted_disk
+from tests.kit.terminal import Terminal, open_terminal
+from tests.kit.waiting import wait_until
 
 APP = "tests.integration.cli_app:queue"
 ADD = "tests.integration.cli_app:add"
@@ -24,12 +23,6 @@ OTHER = "from taskq import TaskQueue\nqueue = TaskQueue('shop')\n"
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="uses a Linux file system")
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system, or becomes others")
-
-
-@pytest.fixture
-def terminal() -> Iterator[Terminal]:
-    with open_terminal() as found:
-        yield found
 
 
 def diagnosis(terminal: Terminal, *options: str) -> dict[str, str]:

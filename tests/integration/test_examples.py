@@ -7,14 +7,14 @@ import threading
 import urllib.error
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from examples.contact_form.sink import MailSink
-from tests.integration.terminal import ROOT, Terminal, open_terminal
-from tests.support import wait_until
+from tests.kit.files import ROOT
+from tests.kit.terminal import Terminal
+from tests.kit.waiting import wait_until
 
 ONE_MINUTE_PROGRAM = """\
 from taskq import TaskQueue
@@ -33,12 +33,6 @@ def fib(n: int) -> int:
 fib100k = fib(100_000)
 print(str(fib100k())[-6:])
 """
-
-
-@pytest.fixture
-def terminal() -> Iterator[Terminal]:
-    with open_terminal() as found:
-        yield found
 
 
 # --- fib ----------------------------------------------------------------------------------------

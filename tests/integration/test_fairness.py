@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -11,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from taskq.protocol.operating import Ping
-from tests.crash.scene import ROOT, is_alive
 from tests.integration import fairness_app as app
-from tests.support import wait_until
+from tests.kit.broker import stop_broker
+from tests.kit.files import ROOT
 
 FULL = 400  # messages of each queue
 PATIENCE = 20.0  # seconds
@@ -25,11 +22,8 @@ def url(short_dir: Path) -> Iterator[str]:
     """A broker of the app's queues."""
     url = f"embedded:{short_dir / 'b'}"
     app.queue.use_broker(url)
-    pid = app.queue.broker.call(Ping()).pid
     yield url
-    app.queue.close()
-    os.kill(pid, signal.SIGTERM)
-    wait_until(lambda: not is_alive(pid))
+    stop_broker(app.queue.broker)
 
 
 def work(url: str, *args: str) -> None:

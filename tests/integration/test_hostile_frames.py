@@ -21,9 +21,15 @@ from hypothesis import strategies as st
 from taskq.protocol.base import Failed
 from taskq.protocol.frames import MAX_FRAME, frame
 from taskq.transport import handshake
-from tests.integration.fort import ROOT, Fort, Insider, besieged, last_words
 from tests.integration.nasty import ill_typed, mangled, well_typed
-from tests.support import wait_until
+from tests.kit.attack import (
+    AuthenticatedSocket,
+    BrokerUnderAttack,
+    broker_under_attack,
+    read_to_end,
+)
+from tests.kit.files import ROOT
+from tests.kit.waiting import wait_until
 
 TRAP = ROOT / "tests" / "integration" / "trap"
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"
@@ -49,9 +55,9 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"
 
 
 @pytest.fixture(scope="module")
-def fort() -> Iterator[Fort]:
-    with besieged() as fort:
-        yield fort
+def broker() -> Iterator[BrokerUnderAttack]:
+    with broker_under_attack() as broker:
+        yield broker
 
 
 def stock_calls() -> list[bytes]:
@@ -63,9 +69,9 @@ def stock_calls() -> list[bytes]:
     ]
 
 
-def throw(fort: Fort, bodies: list[bytes]) -> None:
+def throw(broker: BrokerUnderAttack, bodies: list[bytes]) -> None:
     """Send bodies on a connection of their own."""
-    insider = fort.enter()
+    insider = broker.authenticate()
     try:
         for body in bodies:
             insider.send(frame(body))
@@ -77,7 +83,7 @@ def throw(fort: Fort, bodies: list[bytes]) -> None:
 
 @pytest.mark.timeout(7200 if LONG else 120)
 def test_67_any_request_leaves_the_broker_well_and_its_journal_readable() -> None:
-    with besieged() as fort:
+    with broker_under_attack() as broker:
 
         @settings(
             max_examples=TURNS,
@@ -89,76 +95,78 @@ def test_67_any_request_leaves_the_broker_well_and_its_journal_readable() -> Non
         )
         @given(st.lists(well_typed, min_size=6, max_size=6), st.one_of(ill_typed(), mangled()))
         def storm(accepted: list[bytes], refused: bytes) -> None:
-            throw(fort, accepted)
-            throw(fort, [refused])
-            assert fort.serves(), fort.log()[-4000:]
+            throw(broker, accepted)
+            throw(broker, [refused])
+            assert broker.serves(), broker.output[-4000:]
 
         storm()
-        fort.known.close()
-        fort.process.terminate()
-        assert fort.process.wait(20) == 0
-        fort.start()
-        assert fort.serves()
+        broker.finish()
+        broker.start()
+        assert broker.serves()
 
 
 @pytest.mark.timeout(7200 if LONG else 120)
-def test_67_noise_from_strangers_closes_their_connections_only(fort: Fort) -> None:
+def test_67_noise_from_strangers_closes_their_connections_only(broker: BrokerUnderAttack) -> None:
     source = random.Random(67)
     for _ in range(STRANGERS):
-        sock = fort.knock()
+        sock = broker.raw_connect()
         noise = source.randbytes(source.randrange(1, 200))
         sock.sendall(source.choice([noise, frame(noise), struct.pack("!i", 1024) + noise * 20]))
         sock.close()
-    assert fort.serves()
-    assert len(fort.log()) < 20_000
+    assert broker.serves()
+    assert len(broker.output) < 20_000
 
 
 @pytest.mark.parametrize("header", NEGATIVE + HUGE)
-def test_67_68_an_impossible_length_closes_that_connection(fort: Fort, header: bytes) -> None:
-    insider = fort.enter()
+def test_67_68_an_impossible_length_closes_that_connection(
+    broker: BrokerUnderAttack, header: bytes
+) -> None:
+    insider = broker.authenticate()
     insider.send(header)
     refused = insider.receive()
     assert isinstance(refused, Failed)
     assert refused.error == "ProtocolError"
-    assert last_words(insider.sock) == b""
+    assert read_to_end(insider.sock) == b""
     insider.close()
-    stranger = fort.knock()
+    stranger = broker.raw_connect()
     stranger.sendall(header)
-    assert last_words(stranger) == b""
+    assert read_to_end(stranger) == b""
     stranger.close()
-    assert fort.serves()
+    assert broker.serves()
 
 
 @on_linux
-def test_68_no_memory_is_taken_for_what_a_header_announces(fort: Fort) -> None:
-    before = fort.memory()
-    waiting: list[Insider] = []
+def test_68_no_memory_is_taken_for_what_a_header_announces(broker: BrokerUnderAttack) -> None:
+    before = broker.memory()
+    waiting: list[AuthenticatedSocket] = []
     for _ in range(100):
         for header in HUGE:
-            stranger, insider = fort.knock(), fort.enter()
+            stranger, insider = broker.raw_connect(), broker.authenticate()
             stranger.sendall(header)
             insider.send(header)
             stranger.close()
             insider.close()
-        insider = fort.enter()
+        insider = broker.authenticate()
         insider.send(struct.pack("!i", MAX_FRAME) + b"the first of 65 million bytes")
         waiting.append(insider)
-    assert fort.serves()
-    assert fort.memory() - before < 16 * 2**20
+    assert broker.serves()
+    assert broker.memory() - before < 16 * 2**20
     for insider in waiting:
         insider.close()
 
 
-def test_66_73_pickles_and_the_methods_of_the_stock_manager_are_refused(fort: Fort) -> None:
+def test_66_73_pickles_and_the_methods_of_the_stock_manager_are_refused(
+    broker: BrokerUnderAttack,
+) -> None:
     for call in stock_calls():
-        insider = fort.enter()
+        insider = broker.authenticate()
         insider.send(frame(call))
         refused = insider.receive()
         assert isinstance(refused, Failed)
         assert refused.error == "ProtocolError"
-        assert last_words(insider.sock) == b""
+        assert read_to_end(insider.sock) == b""
         insider.close()
-    assert fort.serves()
+    assert broker.serves()
 
 
 class Bomb:
@@ -180,20 +188,20 @@ def test_66_a_broker_whose_pickle_is_poisoned_serves_all_traffic(tmp_path: Path)
         timeout=100,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    with besieged(**trap) as fort:
+    with broker_under_attack(**trap) as broker:
         for body in [pickle.dumps(Bomb()), *stock_calls()]:
-            throw(fort, [body])
-            stranger = fort.knock()
+            throw(broker, [body])
+            stranger = broker.raw_connect()
             stranger.sendall(frame(body))
-            assert last_words(stranger) == b""
+            assert read_to_end(stranger) == b""
             stranger.close()
-        greeted = fort.knock()
+        greeted = broker.raw_connect()
         greeted.sendall(
             frame(handshake.ClientHandshake(b"x" * 32).hello()) + frame(stock_calls()[0])
         )
-        last_words(greeted)
+        read_to_end(greeted)
         greeted.close()
-        assert fort.serves()
+        assert broker.serves()
     assert not (tmp_path / "caught").exists()
 
 

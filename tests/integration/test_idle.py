@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -14,11 +11,13 @@ from pathlib import Path
 import pytest
 
 from taskq.protocol.operating import Ping
-from tests.crash.scene import children_of, is_alive
 from tests.integration import worker_app as app
-from tests.support import wait_until
+from tests.kit.broker import stop_broker
+from tests.kit.marks import on_linux
+from tests.kit.processes import children_of
+from tests.kit.waiting import wait_until
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+pytestmark = on_linux
 
 WINDOW = 4.0  # seconds in which wake-ups are counted
 MOST = 2.0  # wake-ups a second of one process
@@ -31,9 +30,7 @@ def broker_pid(short_dir: Path) -> Iterator[int]:
     app.queue.use_broker(f"embedded:{short_dir / 'b'}")
     pid = app.queue.broker.call(Ping()).pid
     yield pid
-    app.queue.close()
-    os.kill(pid, signal.SIGTERM)
-    wait_until(lambda: not is_alive(pid))
+    stop_broker(app.queue.broker)
 
 
 def wake_ups(pid: int) -> int:

@@ -20,8 +20,10 @@ from taskq.errors import AuthenticationFailed, ProtocolError, TaskqError
 from taskq.protocol.frames import FrameReader, encode, frame
 from taskq.protocol.operating import GetStats, Ping, Pong
 from taskq.transport import handshake
-from tests.integration.fort import ROOT, Fort, besieged, free_port, is_over, last_words
-from tests.support import short_directory, wait_until
+from tests.kit.attack import BrokerUnderAttack, broker_under_attack, is_closed, read_to_end
+from tests.kit.files import ROOT, short_directory
+from tests.kit.processes import free_port
+from tests.kit.waiting import wait_until
 
 NOBODY = 65534
 KEY = b"k" * 64
@@ -33,11 +35,11 @@ as_root = pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
 # --- strangers ----------------------------------------------------------------------------------
 
 
-def speak(fort: Fort, *bodies: bytes) -> bytes:
+def speak(broker: BrokerUnderAttack, *bodies: bytes) -> bytes:
     """All that a stranger who says that hears after the broker's greeting."""
-    sock = fort.knock()
+    sock = broker.raw_connect()
     sock.sendall(b"".join(map(frame, bodies)))
-    said = last_words(sock)
+    said = read_to_end(sock)
     sock.close()
     greetings = FrameReader().feed(said)
     assert [len(body) for body in greetings] in ([], [39]), "more than a greeting"
@@ -46,17 +48,17 @@ def speak(fort: Fort, *bodies: bytes) -> bytes:
 
 @pytest.mark.parametrize("listen", ["unix", "tcp"])
 def test_65_without_the_key_nothing_is_told_and_nothing_is_done(listen: str) -> None:
-    with besieged("unix" if listen == "unix" else f"tcp://127.0.0.1:{free_port()}") as fort:
+    with broker_under_attack(listen) as broker:
         hello = handshake.ClientHandshake(b"w" * 32).hello()
         for proof in (b"", b"\0" * 32, b"\0" * 31, hello, b"w" * 1000):
-            assert speak(fort, hello, proof) == b""
-        assert speak(fort, PING[4:]) == b""
-        assert speak(fort, hello, PING[4:]) == b""
+            assert speak(broker, hello, proof) == b""
+        assert speak(broker, PING[4:]) == b""
+        assert speak(broker, hello, PING[4:]) == b""
         with pytest.raises(AuthenticationFailed, match="refused our key"):
-            connect(fort.address, b"w" * 32)
-        assert fort.serves()
-        assert str(ROOT) not in fort.log()
-        assert "Traceback" not in fort.log()
+            connect(broker.address, b"w" * 32)
+        assert broker.serves()
+        assert str(ROOT) not in broker.output
+        assert "Traceback" not in broker.output
 
 
 def drip(sock: socket.socket) -> int:
@@ -64,7 +66,7 @@ def drip(sock: socket.socket) -> int:
     sent = 0
     with contextlib.suppress(OSError):
         for byte in frame(handshake.ClientHandshake(b"w" * 32).hello()):
-            if is_over(sock):
+            if is_closed(sock):
                 break
             sock.sendall(bytes([byte]))
             sent += 1
@@ -73,35 +75,35 @@ def drip(sock: socket.socket) -> int:
     return sent
 
 
-def ask_like_the_stock_manager(fort: Fort, errors: list[BaseException]) -> None:
+def ask_like_the_stock_manager(broker: BrokerUnderAttack, errors: list[BaseException]) -> None:
     try:
-        BaseManager(fort.address, fort.key()).connect()
+        BaseManager(broker.address, broker.key).connect()
     except (EOFError, OSError) as error:
         errors.append(error)
 
 
 def test_69_70_73_the_silent_and_the_slow_are_dropped_and_keep_nobody_out() -> None:
     # one test, since each of them takes as long as a handshake may
-    with besieged() as fort:
+    with broker_under_attack() as broker:
         refused: list[BaseException] = []
-        stock = threading.Thread(target=ask_like_the_stock_manager, args=(fort, refused))
+        stock = threading.Thread(target=ask_like_the_stock_manager, args=(broker, refused))
         stock.start()
         sent: list[int] = []
-        dripping = threading.Thread(target=lambda: sent.append(drip(fort.knock())))
+        dripping = threading.Thread(target=lambda: sent.append(drip(broker.raw_connect())))
         dripping.start()
         silent: list[socket.socket] = []
         for number in range(1000):
-            silent.append(fort.knock())
+            silent.append(broker.raw_connect())
             if number % 100 == 0:
-                assert fort.serves()
-                assert fort.descriptors() < 110, "64 strangers and some newcomers"
-        wait_until(lambda: sum(map(is_over, silent[:900])) == 900)
-        late = [fort.knock() for _ in range(20)]
-        slow = fort.knock()
+                assert broker.serves()
+                assert broker.descriptors() < 110, "64 strangers and some newcomers"
+        wait_until(lambda: sum(map(is_closed, silent[:900])) == 900)
+        late = [broker.raw_connect() for _ in range(20)]
+        slow = broker.raw_connect()
         dripping_late = threading.Thread(target=lambda: sent.append(drip(slow)))
         dripping_late.start()
-        wait_until(lambda: all(map(is_over, silent + late)))
-        assert fort.serves()
+        wait_until(lambda: all(map(is_closed, silent + late)))
+        assert broker.serves()
         for thread in (stock, dripping, dripping_late):
             thread.join(30)
             assert not thread.is_alive()
@@ -114,15 +116,15 @@ def test_69_70_73_the_silent_and_the_slow_are_dropped_and_keep_nobody_out() -> N
 def test_63_a_client_of_another_protocol_is_refused_with_both_versions(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with besieged() as fort:
+    with broker_under_attack() as broker:
         with monkeypatch.context() as patch:
             patch.setattr(handshake, "VERSION", handshake.VERSION + 1)
             with pytest.raises(ProtocolError, match="speaks protocol 2 and this taskq speaks 3"):
-                connect(fort.address, fort.key())
-            hello = handshake.ClientHandshake(fort.key()).hello()
-        assert speak(fort, hello, b"\0" * 32) == b""  # one that goes on all the same
-        wait_until(lambda: "a client speaks protocol 3, this broker 2" in fort.log())
-        assert fort.serves()
+                connect(broker.address, broker.key)
+            hello = handshake.ClientHandshake(broker.key).hello()
+        assert speak(broker, hello, b"\0" * 32) == b""  # one that goes on all the same
+        wait_until(lambda: "a client speaks protocol 3, this broker 2" in broker.output)
+        assert broker.serves()
 
 
 # --- in the broker's place ----------------------------------------------------------------------
@@ -156,7 +158,7 @@ class Squatter:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_WR)
         for sock in socks:
-            self.heard += last_words(sock)
+            self.heard += read_to_end(sock)
             sock.close()
 
     def pass_on(self, source: socket.socket, target: socket.socket) -> None:
@@ -227,18 +229,18 @@ def test_71_a_squatter_that_reflects_learns_nothing_and_runs_nothing(
 def test_71_a_squatter_cannot_pass_a_client_on_to_the_broker_of_another_path(
     short_dir: Path,
 ) -> None:
-    with besieged() as fort:
+    with broker_under_attack() as broker:
 
         def relay(squatter: Squatter, client: socket.socket) -> None:
-            with fort.knock() as broker:
+            with broker.raw_connect() as real:
                 for _ in range(2):
-                    squatter.pass_on(client, broker)
-                    squatter.pass_on(broker, client)
+                    squatter.pass_on(client, real)
+                    squatter.pass_on(real, client)
 
-        errors, heard = fool(short_dir / "sock", fort.key(), 1, relay)
+        errors, heard = fool(short_dir / "sock", broker.key, 1, relay)
         assert isinstance(errors[0], AuthenticationFailed), errors
         assert PING not in heard
-        assert fort.serves()
+        assert broker.serves()
 
 
 # --- other users --------------------------------------------------------------------------------
@@ -256,9 +258,9 @@ else:
 """
 
 
-def knock_as_nobody(fort: Fort) -> str:
+def knock_as_nobody(broker: BrokerUnderAttack) -> str:
     """What another user's client with the right key comes to."""
-    program = KNOCK.format(nobody=NOBODY, address=fort.address, key=fort.key())
+    program = KNOCK.format(nobody=NOBODY, address=broker.address, key=broker.key)
     done = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
@@ -267,14 +269,14 @@ def knock_as_nobody(fort: Fort) -> str:
 
 @as_root
 def test_78_another_user_is_refused_by_the_directory_and_then_by_the_kernel_s_word() -> None:
-    with besieged() as fort:
-        assert knock_as_nobody(fort).startswith("PermissionError")
-        fort.path.chmod(0o755)
-        (fort.path / "sock").chmod(0o666)
+    with broker_under_attack() as broker:
+        assert knock_as_nobody(broker).startswith("PermissionError")
+        broker.directory.chmod(0o755)
+        (broker.directory / "sock").chmod(0o666)
         # it has the key and reaches the socket, and may not even say its greeting
-        assert "came in" not in knock_as_nobody(fort)
-        wait_until(lambda: "belongs to user 65534, not to user 0" in fort.log())
-        assert fort.serves()
+        assert "came in" not in knock_as_nobody(broker)
+        wait_until(lambda: "belongs to user 65534, not to user 0" in broker.output)
+        assert broker.serves()
 
 
 @as_root
@@ -292,16 +294,16 @@ def test_78_a_broker_of_another_user_is_refused_by_the_client(short_dir: Path) -
 
 @on_linux
 def test_78_there_is_one_socket_file_for_the_owner_and_no_abstract_socket() -> None:
-    with besieged() as fort:
-        assert os.stat(fort.path / "sock").st_mode & 0o777 == 0o600
-        assert os.stat(fort.path).st_mode & 0o777 == 0o700
-        links = [os.readlink(entry) for entry in Path(f"/proc/{fort.process.pid}/fd").iterdir()]
+    with broker_under_attack() as broker:
+        assert os.stat(broker.directory / "sock").st_mode & 0o777 == 0o600
+        assert os.stat(broker.directory).st_mode & 0o777 == 0o700
+        links = [os.readlink(entry) for entry in Path(f"/proc/{broker.pid}/fd").iterdir()]
         inodes = {link[8:-1] for link in links if link.startswith("socket:")}
         lines = Path("/proc/net/unix").read_text().splitlines()[1:]
         names = {line.split()[7] for line in lines if line.split()[6] in inodes and "@" in line}
         named = {line.split()[7] for line in lines if line.split()[6] in inodes and "/" in line}
         assert names == set()
-        assert named == {str(fort.path / "sock")}
+        assert named == {str(broker.directory / "sock")}
 
 
 # --- beyond this machine ------------------------------------------------------------------------
@@ -349,12 +351,12 @@ def test_tcp_beyond_this_machine_that_was_asked_for() -> None:
 
 def test_what_a_known_client_may_do() -> None:
     # the other side of all of the above: with the key, the same socket answers
-    with besieged() as fort:
-        insider = fort.enter()
+    with broker_under_attack() as broker:
+        insider = broker.authenticate()
         insider.ask(Ping(rid=7))
         pong = insider.receive()
         assert isinstance(pong, Pong)
-        assert (pong.rid, pong.pid) == (7, fort.process.pid)
+        assert (pong.rid, pong.pid) == (7, broker.pid)
         insider.ask(GetStats(rid=8))
         assert insider.receive().rid == 8
         insider.close()

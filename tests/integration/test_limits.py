@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from taskq.protocol.operating import GetStats, Stats
-from tests.integration.terminal import Terminal, open_terminal
-from tests.support import wait_until
+from tests.kit.terminal import Terminal
+from tests.kit.waiting import wait_until
 
 PRODUCER = """
 import os, sys
@@ -46,11 +45,11 @@ MESSAGES, BYTES, SIZE = 40, 2 * 2**20, 100_000
 
 
 @pytest.fixture
-def terminal() -> Iterator[Terminal]:
-    with open_terminal() as found:
-        (found.directory / "producer.py").write_text(PRODUCER)
-        found.cwd = found.directory
-        yield found
+def terminal(terminal: Terminal) -> Terminal:
+    """One whose commands run in its own directory."""
+    (terminal.directory / "producer.py").write_text(PRODUCER)
+    terminal.cwd = terminal.directory
+    return terminal
 
 
 def memory(pid: int) -> int:

@@ -18,11 +18,12 @@ from taskq.errors import BrokerTimeout
 from taskq.protocol.operating import GetStats, Ping
 from taskq.protocol.producing import Enqueue, Inspect
 from taskq.protocol.values import Call, Options
-from tests.broker_process import BrokerProcess
 from tests.integration import worker_app as app
-from tests.integration.pool import PATIENCE, Place
-from tests.proxy import Proxy
-from tests.support import wait_until
+from tests.kit.broker import BrokerProcess
+from tests.kit.proxy import Proxy
+from tests.kit.scene import Scene
+from tests.kit.waiting import wait_until
+from tests.kit.worker import PATIENCE
 
 
 def enqueue(id: str) -> Enqueue:
@@ -51,7 +52,7 @@ def test_30_after_a_signal_in_mid_call_the_next_call_gets_its_own_reply(
     proxy: Proxy, tcp_broker: BrokerProcess, connect: Callable[[], Connection]
 ) -> None:
     connection = connect()
-    assert connection.call(Ping()).pid == tcp_broker.process.pid
+    assert connection.call(Ping()).pid == tcp_broker.pid
     proxy.deafen()  # so the call is certainly under way when the signal comes
 
     def ring(signum: int, frame: FrameType | None) -> None:
@@ -66,7 +67,7 @@ def test_30_after_a_signal_in_mid_call_the_next_call_gets_its_own_reply(
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
     proxy.deafen(False)
-    assert connection.call(Ping()).pid == tcp_broker.process.pid
+    assert connection.call(Ping()).pid == tcp_broker.pid
     assert proxy.connections == 2
 
 
@@ -82,27 +83,27 @@ def test_31_an_enqueue_whose_reply_is_lost_is_one_message(
 
 @pytest.mark.parametrize("keep", [0, 1, 20])
 def test_32_a_claim_whose_reply_is_lost_is_delivered_again_at_once(
-    far_place: Place, proxy: Proxy, keep: int
+    far_scene: Scene, proxy: Proxy, keep: int
 ) -> None:
-    far_place.worker()
+    far_scene.worker()
     proxy.cut_reply(b"m-32", keep)
-    handle = app.gate.options(id="m-32")(None, far_place.path("runs"))
+    handle = app.gate.options(id="m-32")(None, far_scene.path("runs"))
     handle.result(PATIENCE)
     assert proxy.cuts == 1
-    assert len(far_place.lines("runs")) == 1
+    assert len(far_scene.lines("runs")) == 1
     assert handle.info().attempts == 1  # the lost delivery cost nothing
 
 
-def test_32_an_ack_whose_reply_is_lost_is_sent_again(far_place: Place, proxy: Proxy) -> None:
-    worker = far_place.worker()
-    handle = app.gate.options(id="m-ack")(far_place.path("open"), far_place.path("runs"))
-    wait_until(lambda: far_place.lines("runs"))
+def test_32_an_ack_whose_reply_is_lost_is_sent_again(far_scene: Scene, proxy: Proxy) -> None:
+    worker = far_scene.worker()
+    handle = app.gate.options(id="m-ack")(far_scene.path("open"), far_scene.path("runs"))
+    wait_until(lambda: far_scene.lines("runs"))
     proxy.lose_reply(b"m-ack")
-    Path(far_place.path("open")).touch()
+    Path(far_scene.path("open")).touch()
     handle.result(PATIENCE)
     wait_until(lambda: proxy.cuts == 1)
     assert app.add(1, 2).result(PATIENCE) == 3
-    assert len(far_place.lines("runs")) == 1
+    assert len(far_scene.lines("runs")) == 1
     assert "LeaseLost" not in worker.output
 
 
@@ -135,28 +136,28 @@ def test_33_a_wait_with_a_deadline_ends_soon_after_it_beside_a_silent_broker(
 
 
 def test_33_a_worker_whose_broker_never_replies_says_so_and_leaves(
-    far_place: Place, proxy: Proxy
+    far_scene: Scene, proxy: Proxy
 ) -> None:
     proxy.deafen()
-    worker = far_place.worker(ready=False, TASKQ_RECONNECT="0.2")
-    assert "accepts connections and does not answer" in worker.told()
+    worker = far_scene.worker(ready=False, TASKQ_RECONNECT="0.2")
+    assert "accepts connections and does not answer" in worker.ready_line()
     assert worker.exit_code() == 3
 
 
 def test_34_drops_in_a_row_do_not_end_consumption(
-    far_place: Place, proxy: Proxy, tcp_broker: BrokerProcess
+    far_scene: Scene, proxy: Proxy, tcp_broker: BrokerProcess
 ) -> None:
     tasks = 600
-    worker = far_place.worker("-c", "2")
-    runs = far_place.path("runs")
+    worker = far_scene.worker("-c", "2")
+    runs = far_scene.path("runs")
     handles = app.gate.starmap((None, runs) for _ in range(tasks))
     for share in (1, 2, 3):
-        wait_until(lambda share=share: len(far_place.lines("runs")) >= tasks * share // 5)
+        wait_until(lambda share=share: len(far_scene.lines("runs")) >= tasks * share // 5)
         proxy.drop()
     assert len(handles.results(PATIENCE)) == tasks
     proxy.drop()  # while both claims are parked
     assert app.add(1, 2).result(PATIENCE) == 3
-    assert len(far_place.lines("runs")) == tasks  # what was in hand stayed in hand
+    assert len(far_scene.lines("runs")) == tasks  # what was in hand stayed in hand
     assert "LeaseLost" not in worker.output
 
 
@@ -175,7 +176,7 @@ def test_35_a_reset_at_any_byte_gives_every_call_its_own_reply(
         nonlocal sent
         sent += 1
         connection, id = connect(), f"m-{sent}"
-        assert connection.call(Ping()).pid == tcp_broker.process.pid
+        assert connection.call(Ping()).pid == tcp_broker.pid
         assert connection.call(enqueue(id)).existing in ([], [id])
         assert connection.call(Inspect(id=id)).jobs[0].id == id
         assert connection.call(enqueue(id)).existing == [id]
@@ -191,9 +192,9 @@ def test_35_a_reset_at_any_byte_gives_every_call_its_own_reply(
 
 
 def test_the_proxy_passes_everything_on_when_nothing_is_ordered(
-    far_place: Place, proxy: Proxy
+    far_scene: Scene, proxy: Proxy
 ) -> None:
-    far_place.worker("-c", "2")
+    far_scene.worker("-c", "2")
     sums = app.add.starmap((n, n) for n in range(500)).results(PATIENCE)
     assert Counter(sums) == Counter(2 * n for n in range(500))
     assert proxy.cuts == 0

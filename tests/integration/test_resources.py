@@ -12,9 +12,11 @@ from pathlib import Path
 
 from taskq.protocol.operating import Ping
 from tests.integration import worker_app as app
-from tests.integration.gauges import Usage, children_of, usage_of
-from tests.integration.pool import PATIENCE, Place, on_linux
-from tests.support import wait_until
+from tests.kit.marks import on_linux
+from tests.kit.processes import Usage, children_of, usage_of
+from tests.kit.scene import Scene
+from tests.kit.waiting import wait_until
+from tests.kit.worker import PATIENCE
 
 MiB = 2**20
 ROUND = 2000  # tasks
@@ -25,9 +27,9 @@ PAUSE = 0.2 if SOAK else 0.0  # seconds between two rounds: a soak is long, not 
 
 
 @on_linux
-def test_52_100_000_future_tasks_leave_the_worker_s_memory_flat(place: Place) -> None:
-    worker = place.worker()
-    launcher = worker.process.pid
+def test_52_100_000_future_tasks_leave_the_worker_s_memory_flat(scene: Scene) -> None:
+    worker = scene.worker()
+    launcher = worker.pid
     (child,) = children_of(launcher)
     app.add.starmap((n, n) for n in range(ROUND)).results(PATIENCE)
     before = [usage_of(pid) for pid in (launcher, child)]
@@ -45,10 +47,10 @@ def test_52_100_000_future_tasks_leave_the_worker_s_memory_flat(place: Place) ->
 class Soak:
     """Rounds of load, and what every process uses after each."""
 
-    def __init__(self, place: Place) -> None:
-        self.launcher = place.worker("-c", "2").process.pid
+    def __init__(self, scene: Scene) -> None:
+        self.launcher = scene.worker("-c", "2").pid
         self.broker = app.queue.broker.call(Ping()).pid
-        self.journal = Path(place.directory, "b")
+        self.journal = Path(scene.directory, "b")
         self.pids = [self.broker, self.launcher, *children_of(self.launcher)]
         self.short = app.add.options(result_ttl=0)
         self.failing = app.fails_at_once.options(result_ttl=0)
@@ -86,8 +88,8 @@ class Soak:
 
 
 @on_linux
-def test_56_soak_descriptors_threads_memory_and_journal_stay_flat(place: Place) -> None:
-    soak = Soak(place)
+def test_56_soak_descriptors_threads_memory_and_journal_stay_flat(scene: Scene) -> None:
+    soak = Soak(scene)
     soak.rounds(WARM_UP)
     before, journal = soak.usage(), soak.journal_bytes()
     rounds = soak.rounds(SOAK)

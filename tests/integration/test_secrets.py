@@ -8,7 +8,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -18,9 +18,8 @@ from taskq.broker.manager import BrokerManager, Settings
 from taskq.errors import AuthenticationFailed
 from taskq.transport.directory import BrokerDirectory
 from taskq.transport.keys import payload_key
-from tests.integration.fort import ROOT
-from tests.integration.terminal import Terminal, open_terminal
-from tests.support import short_directory
+from tests.kit.files import ROOT, short_directory
+from tests.kit.terminal import Terminal, open_terminal
 
 NOBODY = 65534
 APP = "tests.integration.cli_app:queue"
@@ -107,12 +106,6 @@ def test_77_a_payload_key_that_is_open_to_others_is_refused_by_the_producer() ->
 
 
 # --- where a key must not be --------------------------------------------------------------------
-
-
-@pytest.fixture
-def terminal() -> Iterator[Terminal]:
-    with open_terminal() as found:
-        yield found
 
 
 def processes_of(terminal: Terminal) -> dict[int, bytes]:

@@ -6,9 +6,7 @@ stands between the change and the unpickler.
 
 from __future__ import annotations
 
-import os
 import pickle
-import signal
 import sqlite3
 import zlib
 from collections.abc import Iterator
@@ -25,10 +23,10 @@ from taskq.protocol.operating import Ping
 from taskq.protocol.producing import Enqueue
 from taskq.protocol.values import Call, Options
 from taskq.transport.keys import payload_key
-from tests.crash.scene import is_alive
 from tests.integration import worker_app as app
-from tests.integration.gauges import usage_of
-from tests.support import short_directory, wait_until
+from tests.kit.broker import stop_broker
+from tests.kit.files import short_directory
+from tests.kit.processes import usage_of
 
 PATIENCE = 20.0
 VALUE = 3  # the place of the result in its record
@@ -54,10 +52,7 @@ class Vault:
 
     def stop(self) -> None:
         """End the broker; the next call starts another one on what is there then."""
-        pid = app.queue.broker.call(Ping()).pid
-        app.queue.close()
-        os.kill(pid, signal.SIGTERM)
-        wait_until(lambda: not is_alive(pid))
+        stop_broker(app.queue.broker)
 
     def bomb(self, signed: bytes) -> bytes:
         """Those bytes with their signature, and a bomb in place of what was signed."""

@@ -16,19 +16,21 @@ from taskq.errors import PayloadTooLarge, SerializationError, TaskFailed, Worker
 from taskq.protocol.producing import Enqueue
 from taskq.protocol.values import Call, Options
 from tests.integration import worker_app as app
-from tests.integration.pool import PATIENCE, ROOT, Place
-from tests.support import wait_until
+from tests.kit.files import ROOT
+from tests.kit.scene import Scene
+from tests.kit.waiting import wait_until
+from tests.kit.worker import PATIENCE
 
 
-def make_claims_large(place: Place) -> None:
+def make_claims_large(scene: Scene) -> None:
     app.add.starmap((n, n) for n in range(2000)).results(PATIENCE)
 
 
 # --- poison -----------------------------------------------------------------------------------
 
 
-def test_17_a_segfault_goes_to_the_dead_letters_and_harms_nobody(place: Place) -> None:
-    place.worker("-c", "2")
+def test_17_a_segfault_goes_to_the_dead_letters_and_harms_nobody(scene: Scene) -> None:
+    scene.worker("-c", "2")
     before = app.add.starmap((n, n) for n in range(200))
     poison = app.segfault()
     after = app.add.starmap((n, n) for n in range(200))
@@ -39,8 +41,8 @@ def test_17_a_segfault_goes_to_the_dead_letters_and_harms_nobody(place: Place) -
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere RLIMIT_AS limits nothing")
-def test_17_a_task_that_takes_all_memory_fails_and_harms_nobody(place: Place) -> None:
-    place.worker("-c", "2")
+def test_17_a_task_that_takes_all_memory_fails_and_harms_nobody(scene: Scene) -> None:
+    scene.worker("-c", "2")
     before = app.add.starmap((n, n) for n in range(200))
     poison = app.devour()
     after = app.add.starmap((n, n) for n in range(200))
@@ -53,46 +55,46 @@ def test_17_a_task_that_takes_all_memory_fails_and_harms_nobody(place: Place) ->
 # --- between the end of a task and its ack ----------------------------------------------------
 
 
-def test_20_killed_between_done_and_ack_it_runs_twice_and_has_one_result(place: Place) -> None:
-    place.worker()
-    make_claims_large(place)
+def test_20_killed_between_done_and_ack_it_runs_twice_and_has_one_result(scene: Scene) -> None:
+    scene.worker()
+    make_claims_large(scene)
     app.queue.pause()
-    done = [app.gate(None, place.path(f"runs{n}")) for n in range(3)]
-    killer = app.die_the_first_time(place.path("killer"))
+    done = [app.gate(None, scene.path(f"runs{n}")) for n in range(3)]
+    killer = app.die_the_first_time(scene.path("killer"))
     app.queue.resume()  # one claim takes them all: three are done and not settled when it dies
-    assert killer.result(PATIENCE) == int(place.lines("killer")[1])
+    assert killer.result(PATIENCE) == int(scene.lines("killer")[1])
     for n, handle in enumerate(done):
-        first, second = place.lines(f"runs{n}")
-        assert first == place.lines("killer")[0] != second
+        first, second = scene.lines(f"runs{n}")
+        assert first == scene.lines("killer")[0] != second
         assert handle.result(PATIENCE) == int(second)
     (group,) = app.queue.stats().queues
     assert (group.succeeded, group.dead, group.leased, group.ready) == (2004, 0, 0, 0)
 
 
-def test_20_killed_after_the_ack_it_does_not_run_again(place: Place) -> None:
-    place.worker()
-    done = app.gate(None, place.path("runs"))
+def test_20_killed_after_the_ack_it_does_not_run_again(scene: Scene) -> None:
+    scene.worker()
+    done = app.gate(None, scene.path("runs"))
     pid = done.result(PATIENCE)
     os.kill(pid, signal.SIGKILL)
     assert app.pid().result(PATIENCE) != pid
-    assert place.lines("runs") == [str(pid)]
+    assert scene.lines("runs") == [str(pid)]
     assert done.info().deliveries == 1
 
 
-def test_22_a_task_that_was_stopped_past_its_lease_is_told_when_it_extends(place: Place) -> None:
-    first = place.worker()
-    handle = app.extend_after(place.path("gate"), place.path("log"))
-    wait_until(lambda: place.lines("log"))
-    os.killpg(first.process.pid, signal.SIGSTOP)
+def test_22_a_task_that_was_stopped_past_its_lease_is_told_when_it_extends(scene: Scene) -> None:
+    first = scene.worker()
+    handle = app.extend_after(scene.path("gate"), scene.path("log"))
+    wait_until(lambda: scene.lines("log"))
+    os.killpg(first.pid, signal.SIGSTOP)
     try:
-        place.worker()
-        wait_until(lambda: len(place.lines("log")) == 2)
-        Path(place.path("gate")).touch()
+        scene.worker()
+        wait_until(lambda: len(scene.lines("log")) == 2)
+        Path(scene.path("gate")).touch()
         fence = handle.result(PATIENCE)
     finally:
-        os.killpg(first.process.pid, signal.SIGCONT)
-    wait_until(lambda: len(place.lines("log")) == 4)
-    began, again, extended, lost = place.lines("log")
+        os.killpg(first.pid, signal.SIGCONT)
+    wait_until(lambda: len(scene.lines("log")) == 4)
+    began, again, extended, lost = scene.lines("log")
     assert (again, extended) == (f"began:{fence}", f"extended:{fence}")
     assert lost == began.replace("began", "lost")
     assert int(began.partition(":")[2]) < fence
@@ -101,23 +103,23 @@ def test_22_a_task_that_was_stopped_past_its_lease_is_told_when_it_extends(place
 
 
 def test_20_a_task_that_closes_every_descriptor_is_settled_and_its_process_replaced(
-    place: Place,
+    scene: Scene,
 ) -> None:
-    place.worker()
+    scene.worker()
     closer = app.close_descriptors()
     pid = closer.result(PATIENCE)
     assert closer.info().attempts == 1
     assert app.pid().result(PATIENCE) != pid
 
 
-def test_24_signal_handlers_that_a_task_leaves_do_not_cut_the_next_one_short(place: Place) -> None:
-    worker = place.worker()
+def test_24_signal_handlers_that_a_task_leaves_do_not_cut_the_next_one_short(scene: Scene) -> None:
+    worker = scene.worker()
     pid = app.leave_handlers().result(PATIENCE)
-    running = app.gate(place.path("open"), place.path("runs"))
-    wait_until(lambda: place.lines("runs"))
-    os.killpg(worker.process.pid, signal.SIGTERM)
+    running = app.gate(scene.path("open"), scene.path("runs"))
+    wait_until(lambda: scene.lines("runs"))
+    os.killpg(worker.pid, signal.SIGTERM)
     wait_until(lambda: "SIGTERM" in worker.output)
-    Path(place.path("open")).touch()
+    Path(scene.path("open")).touch()
     assert worker.exit_code() == 0
     assert running.result(PATIENCE) == pid
 
@@ -125,19 +127,19 @@ def test_24_signal_handlers_that_a_task_leaves_do_not_cut_the_next_one_short(pla
 # --- forks ------------------------------------------------------------------------------------
 
 
-def test_28_a_task_forks_while_a_thread_holds_the_locks_of_logging(place: Place) -> None:
-    worker = place.worker()
+def test_28_a_task_forks_while_a_thread_holds_the_locks_of_logging(scene: Scene) -> None:
+    worker = scene.worker()
     assert app.fork_under_locks().result(PATIENCE) == 0
     assert "said by the forked process" in worker.output
     assert app.queue.handle("asked-by-the-fork").result(PATIENCE) == 42
 
 
-def test_28_a_producer_forks_while_threads_log_and_wait(place: Place) -> None:
-    place.worker()
+def test_28_a_producer_forks_while_threads_log_and_wait(scene: Scene) -> None:
+    scene.worker()
     program = f"""
 import asyncio, faulthandler, logging, os, sys, threading
 from tests.integration.worker_app import add, queue
-queue.use_broker({place.url!r})
+queue.use_broker({scene.url!r})
 logging.basicConfig(level=logging.INFO, handlers=[logging.NullHandler()])
 over = threading.Event()
 def chatter():
@@ -194,8 +196,8 @@ def lives_on(pid: int) -> bool:
     return app.pid().result(PATIENCE) == pid
 
 
-def test_54_a_result_over_its_limit_fails_the_task(place: Place) -> None:
-    place.worker()
+def test_54_a_result_over_its_limit_fails_the_task(scene: Scene) -> None:
+    scene.worker()
     pid = app.pid().result(PATIENCE)
     handle = app.return_bytes(64 * 2**20)
     with pytest.raises(PayloadTooLarge, match="the result takes 67108"):
@@ -204,8 +206,8 @@ def test_54_a_result_over_its_limit_fails_the_task(place: Place) -> None:
     assert lives_on(pid)
 
 
-def test_58_an_exception_that_does_not_load_arrives_as_text(place: Place) -> None:
-    place.worker()
+def test_58_an_exception_that_does_not_load_arrives_as_text(scene: Scene) -> None:
+    scene.worker()
     pid = app.pid().result(PATIENCE)
     with pytest.raises(TaskFailed, match="Unbuildable: 1 and 2") as caught:
         app.raise_unbuildable().result(PATIENCE)
@@ -222,9 +224,9 @@ def test_58_an_exception_that_does_not_load_arrives_as_text(place: Place) -> Non
     ids=["import", "exit"],
 )
 def test_59_arguments_that_do_not_load_are_dead_at_once(
-    place: Place, value: object, text: str
+    scene: Scene, value: object, text: str
 ) -> None:
-    place.worker()
+    scene.worker()
     pid = app.pid().result(PATIENCE)
     handle = app.anything.options(retries=5)(value)
     error = handle.exception(PATIENCE)
@@ -236,8 +238,8 @@ def test_59_arguments_that_do_not_load_are_dead_at_once(
     assert lives_on(pid)
 
 
-def test_59_arguments_that_kill_whoever_loads_them_end_as_dead_letters(place: Place) -> None:
-    place.worker()
+def test_59_arguments_that_kill_whoever_loads_them_end_as_dead_letters(scene: Scene) -> None:
+    scene.worker()
     handle = app.anything.options(max_deliveries=2)(Hostile(os._exit, 9))
     with pytest.raises(WorkerLost, match="exited with code 9"):
         handle.result(PATIENCE)
@@ -246,9 +248,9 @@ def test_59_arguments_that_kill_whoever_loads_them_end_as_dead_letters(place: Pl
 
 
 def test_60_a_function_by_value_of_another_python_is_refused_by_the_worker(
-    place: Place, monkeypatch: pytest.MonkeyPatch
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    place.worker()
+    scene.worker()
     pid = app.pid().result(PATIENCE)
     with monkeypatch.context() as patch:
         patch.setattr("taskq.codec.envelope._VALUE", bytes([1, ord("v"), 3, 99]))

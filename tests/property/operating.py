@@ -13,6 +13,7 @@ from taskq.protocol.base import Failed
 from taskq.protocol.consuming import Extend
 from taskq.protocol.operating import Control, GetStats, ListDead, PurgeDead, Replay
 from taskq.protocol.producing import Inspect
+from tests.kit.snapshot import snapshot
 from tests.property.stage import (
     GROUPS,
     QUEUES,
@@ -22,7 +23,6 @@ from tests.property.stage import (
     picks,
     seconds,
 )
-from tests.unit.engine.snapshot import snapshot
 
 
 class Operating(Stage):

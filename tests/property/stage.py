@@ -25,9 +25,9 @@ from taskq.protocol.values import (
     Outcome,
     Release,
 )
+from tests.kit.engine import EngineBench
+from tests.kit.snapshot import snapshot
 from tests.property.model import Model
-from tests.unit.engine.bench import Bench
-from tests.unit.engine.snapshot import snapshot
 
 QUEUES = ["q", "p"]
 TASKS = ["known", "rare"]
@@ -75,7 +75,7 @@ class Stage(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.bench = Bench(journal=SqliteJournal(":memory:", "os"))
+        self.bench = EngineBench(journal=SqliteJournal(":memory:", "os"))
         self.model = Model()
         self.sessions = 10
         self.actors = [

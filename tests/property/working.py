@@ -11,6 +11,7 @@ from hypothesis.stateful import initialize, precondition, rule
 from taskq import errors
 from taskq.protocol.consuming import Claim, Extend, Settle
 from taskq.protocol.values import Abandon, Outcome
+from tests.kit.snapshot import snapshot
 from tests.property.model import ABSORBING
 from tests.property.stage import (
     GROUPS,
@@ -21,7 +22,6 @@ from tests.property.stage import (
     picks,
     seconds,
 )
-from tests.unit.engine.snapshot import snapshot
 
 
 class Working(Stage):

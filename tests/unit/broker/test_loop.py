@@ -56,7 +56,7 @@ class RecordingJournal(NoJournal):
         super().commit(changes)
 
 
-class Bench:
+class LoopBench:
     """A loop, and clients for it."""
 
     def __init__(self, limits: Limits | None = None, idle_exit: float | None = None) -> None:
@@ -131,11 +131,11 @@ class Client:
 
 
 @pytest.fixture
-def make() -> Iterator[Callable[..., Bench]]:
-    made: list[Bench] = []
+def make() -> Iterator[Callable[..., LoopBench]]:
+    made: list[LoopBench] = []
 
-    def make(limits: Limits | None = None, idle_exit: float | None = None) -> Bench:
-        made.append(Bench(limits, idle_exit))
+    def make(limits: Limits | None = None, idle_exit: float | None = None) -> LoopBench:
+        made.append(LoopBench(limits, idle_exit))
         return made[-1]
 
     yield make
@@ -144,7 +144,7 @@ def make() -> Iterator[Callable[..., Bench]]:
 
 
 @pytest.fixture
-def bench(make: Callable[..., Bench]) -> Bench:
+def bench(make: Callable[..., LoopBench]) -> LoopBench:
     return make()
 
 
@@ -154,7 +154,7 @@ def enqueue(number: int, rid: int = 1) -> Enqueue:
     )
 
 
-def test_a_request_is_answered(bench: Bench) -> None:
+def test_a_request_is_answered(bench: LoopBench) -> None:
     client = bench.client()
     client.send(Ping(rid=5))
     bench.ticks()
@@ -163,7 +163,7 @@ def test_a_request_is_answered(bench: Bench) -> None:
     assert pong.rid == 5
 
 
-def test_all_requests_of_one_tick_share_one_commit(bench: Bench) -> None:
+def test_all_requests_of_one_tick_share_one_commit(bench: LoopBench) -> None:
     one, two = bench.client(), bench.client()
     before = bench.journal.commits
     one.send(enqueue(1, 1), enqueue(2, 2))
@@ -174,7 +174,7 @@ def test_all_requests_of_one_tick_share_one_commit(bench: Bench) -> None:
     assert two.replies() == [Enqueued(rid=1)]
 
 
-def test_05_no_reply_leaves_when_the_commit_fails(bench: Bench) -> None:
+def test_05_no_reply_leaves_when_the_commit_fails(bench: LoopBench) -> None:
     client = bench.client()
     bench.journal.failing = True
     client.send(enqueue(1))
@@ -183,7 +183,7 @@ def test_05_no_reply_leaves_when_the_commit_fails(bench: Bench) -> None:
     assert client.replies() == []
 
 
-def test_a_parked_claim_is_answered_by_another_client_s_message(bench: Bench) -> None:
+def test_a_parked_claim_is_answered_by_another_client_s_message(bench: LoopBench) -> None:
     worker, producer = bench.client(), bench.client()
     worker.send(
         Register(rid=1, worker="w", consumer="c", group="default", queues=["q"]),
@@ -198,7 +198,7 @@ def test_a_parked_claim_is_answered_by_another_client_s_message(bench: Bench) ->
     assert [message.id for message in claimed.messages] == ["m1"]
 
 
-def test_the_loop_sleeps_until_something_falls_due(bench: Bench) -> None:
+def test_the_loop_sleeps_until_something_falls_due(bench: LoopBench) -> None:
     client = bench.client()
     assert bench.loop._timeout() is None
     client.send(enqueue(1), Wait(rid=2, watch=1, add=["m1"], wait=30))
@@ -212,7 +212,7 @@ def test_the_loop_sleeps_until_something_falls_due(bench: Bench) -> None:
     assert waited.finished == []
 
 
-def test_67_an_ill_typed_frame_closes_that_connection_and_no_other(bench: Bench) -> None:
+def test_67_an_ill_typed_frame_closes_that_connection_and_no_other(bench: LoopBench) -> None:
     bad, good = bench.client(), bench.client()
     bad.send(enqueue(1))
     bad.sock.sendall(wire.frame(b"\x93\xa5Claim\x00\x00"))
@@ -224,7 +224,7 @@ def test_67_an_ill_typed_frame_closes_that_connection_and_no_other(bench: Bench)
 
 
 def test_66_73_pickles_and_stock_methods_are_refused_undecoded(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: LoopBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def poisoned(*args: object, **kwargs: object) -> None:
         raise AssertionError("the broker unpickled something")
@@ -249,7 +249,7 @@ def test_66_73_pickles_and_stock_methods_are_refused_undecoded(
     assert isinstance(client.replies()[0], Pong)
 
 
-def test_68_an_oversized_header_closes_the_connection(bench: Bench) -> None:
+def test_68_an_oversized_header_closes_the_connection(bench: LoopBench) -> None:
     client = bench.client()
     client.sock.sendall(struct.pack("!i", 2**31 - 1))
     bench.ticks()
@@ -259,7 +259,7 @@ def test_68_an_oversized_header_closes_the_connection(bench: Bench) -> None:
     assert client.hung_up
 
 
-def test_65_a_wrong_key_is_told_nothing(bench: Bench) -> None:
+def test_65_a_wrong_key_is_told_nothing(bench: LoopBench) -> None:
     client = bench.stranger()
     handshake = ClientHandshake(b"wrong" * 10, "bench")
     client.sock.sendall(wire.frame(handshake.hello()))
@@ -271,7 +271,7 @@ def test_65_a_wrong_key_is_told_nothing(bench: Bench) -> None:
     assert client.hung_up
 
 
-def test_a_request_before_the_end_of_the_handshake_is_not_served(bench: Bench) -> None:
+def test_a_request_before_the_end_of_the_handshake_is_not_served(bench: LoopBench) -> None:
     client = bench.stranger()
     hello = wire.frame(ClientHandshake(KEY, "bench").hello())
     client.sock.sendall(hello + wire.encode(enqueue(1)))
@@ -280,14 +280,14 @@ def test_a_request_before_the_end_of_the_handshake_is_not_served(bench: Bench) -
     assert not bench.engine.ledger.messages
 
 
-def test_a_stranger_s_frames_are_small(bench: Bench) -> None:
+def test_a_stranger_s_frames_are_small(bench: LoopBench) -> None:
     client = bench.stranger()
     client.sock.sendall(struct.pack("!i", 5000))
     bench.ticks(2)
     assert client.hung_up
 
 
-def test_70_the_handshake_has_one_deadline_for_all_of_it(bench: Bench) -> None:
+def test_70_the_handshake_has_one_deadline_for_all_of_it(bench: LoopBench) -> None:
     client = bench.stranger()
     bench.ticks()
     for byte in wire.frame(ClientHandshake(KEY, "bench").hello())[:6]:
@@ -298,7 +298,9 @@ def test_70_the_handshake_has_one_deadline_for_all_of_it(bench: Bench) -> None:
     assert client.hung_up
 
 
-def test_69_the_oldest_stranger_goes_when_there_are_too_many(make: Callable[..., Bench]) -> None:
+def test_69_the_oldest_stranger_goes_when_there_are_too_many(
+    make: Callable[..., LoopBench],
+) -> None:
     bench = make(Limits(strangers=3))
     known = bench.client()
     strangers = [bench.stranger() for _ in range(5)]
@@ -309,7 +311,7 @@ def test_69_the_oldest_stranger_goes_when_there_are_too_many(make: Callable[...,
     assert isinstance(known.replies()[0], Pong)
 
 
-def test_beyond_the_limit_newcomers_wait_until_one_leaves(make: Callable[..., Bench]) -> None:
+def test_beyond_the_limit_newcomers_wait_until_one_leaves(make: Callable[..., LoopBench]) -> None:
     bench = make(Limits(connections=2))
     first, _second = bench.client(), bench.client()
     third = bench.stranger()
@@ -323,7 +325,7 @@ def test_beyond_the_limit_newcomers_wait_until_one_leaves(make: Callable[..., Be
 
 
 def test_50_without_descriptors_it_pauses_and_serves_the_others(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: LoopBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = bench.client()
     attempts = []
@@ -347,7 +349,7 @@ def test_50_without_descriptors_it_pauses_and_serves_the_others(
     assert len(bench.loop._strangers) == 1
 
 
-def test_55_a_client_that_does_not_read_is_dropped(make: Callable[..., Bench]) -> None:
+def test_55_a_client_that_does_not_read_is_dropped(make: Callable[..., LoopBench]) -> None:
     bench = make(Limits(backlog=100_000))
     greedy, other = bench.client(), bench.client()
     for number in range(20):
@@ -371,7 +373,7 @@ def test_55_a_client_that_does_not_read_is_dropped(make: Callable[..., Bench]) -
 
 
 def test_55_a_client_that_asks_for_too_much_at_once_is_dropped(
-    make: Callable[..., Bench],
+    make: Callable[..., LoopBench],
 ) -> None:
     bench = make(Limits(backlog=100_000))
     greedy = bench.client()
@@ -387,7 +389,7 @@ def test_55_a_client_that_asks_for_too_much_at_once_is_dropped(
     assert bench.loop._peers == {}
 
 
-def test_a_large_reply_goes_out_in_parts(bench: Bench) -> None:
+def test_a_large_reply_goes_out_in_parts(bench: LoopBench) -> None:
     client = bench.client()
     payload = b"x" * 2_000_000
     request = Enqueue(queue="q", task="t", options=Options(), calls=[Call("m", payload)])
@@ -412,7 +414,7 @@ def test_a_large_reply_goes_out_in_parts(bench: Bench) -> None:
     assert bench.loop._timeout() != 0
 
 
-def test_a_lost_connection_frees_what_it_waited_for(bench: Bench) -> None:
+def test_a_lost_connection_frees_what_it_waited_for(bench: LoopBench) -> None:
     worker, producer = bench.client(), bench.client()
     worker.send(
         Register(worker="w", consumer="c", group="default", queues=["q"]),
@@ -428,7 +430,7 @@ def test_a_lost_connection_frees_what_it_waited_for(bench: Bench) -> None:
 
 
 def test_time_in_which_the_broker_was_stopped_is_forgiven(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: LoopBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forgiven: list[float] = []
     monkeypatch.setattr(bench.engine, "forgive", forgiven.append)
@@ -447,7 +449,7 @@ def test_time_in_which_the_broker_was_stopped_is_forgiven(
     assert forgiven == [90]
 
 
-def test_it_leaves_when_idle_and_nothing_is_due(make: Callable[..., Bench]) -> None:
+def test_it_leaves_when_idle_and_nothing_is_due(make: Callable[..., LoopBench]) -> None:
     bench = make(idle_exit=60)
     client = bench.client()
     bench.clock.time += 100
@@ -464,7 +466,7 @@ def test_it_leaves_when_idle_and_nothing_is_due(make: Callable[..., Bench]) -> N
     assert bench.loop._stopping
 
 
-def test_it_stays_for_what_is_due_soon_or_would_be_lost(make: Callable[..., Bench]) -> None:
+def test_it_stays_for_what_is_due_soon_or_would_be_lost(make: Callable[..., LoopBench]) -> None:
     bench = make(idle_exit=60)
     bench.journal.durability = "os"
     client = bench.client()
@@ -485,14 +487,14 @@ def test_it_stays_for_what_is_due_soon_or_would_be_lost(make: Callable[..., Benc
     assert bench.loop._stopping
 
 
-def test_stop_ends_the_sleep(bench: Bench) -> None:
+def test_stop_ends_the_sleep(bench: LoopBench) -> None:
     bench.loop.stop()
     bench.loop.tick(30)
     assert bench.loop._stopping
 
 
 def test_78_a_peer_of_another_user_is_refused(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: LoopBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("taskq.transport.peercred.peer_uid", lambda sock: 12345)
     client = bench.stranger()

@@ -8,10 +8,10 @@ import threading
 from typing import Any
 
 import pytest
-from client_hand import work
 
 import taskq
 from taskq import Task, TaskQueue, errors, names
+from tests.kit.inline_worker import run_ready
 
 module_queue = TaskQueue("in-a-module")
 
@@ -142,7 +142,7 @@ def test_operating() -> None:
     task = q.task(name="t")(lambda: 1)
     task()
     q.pause()
-    assert work(q) == 0
+    assert run_ready(q) == 0
     q.resume()
     assert q.stats().queues[0].ready == 1
     assert q.purge() == 1
@@ -156,12 +156,12 @@ def test_operating_all_queues_of_the_tasks() -> None:
     mail = q.task(name="mail", queue="mails")(lambda: 1)
     q.pause()  # before the broker has seen any of the queues
     handle = mail()
-    assert work(q) == 0
+    assert run_ready(q) == 0
     assert {stats.queue: stats.paused for stats in q.stats().queues} == {"main": 1, "mails": 1}
     q.resume("main")
-    assert work(q) == 0
+    assert run_ready(q) == 0
     q.resume()
-    assert work(q) == 1
+    assert run_ready(q) == 1
     assert handle.result() == 1
     mail()
     assert q.purge("main") == 0

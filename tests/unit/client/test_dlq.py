@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import pytest
-from client_hand import work
 
 from taskq import TaskQueue, errors
 from taskq.protocol.consuming import Register
 from taskq.protocol.operating import Peek
 from taskq.protocol.producing import Inspect
+from tests.kit.inline_worker import run_ready
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def q() -> TaskQueue:
 
 def test_an_entry_shows_everything(q: TaskQueue) -> None:
     handle = q.tasks["mail.send"]("a@b.c", copies=2)
-    work(q)
+    run_ready(q)
     (entry,) = q.dlq.list()
     assert (entry.id, entry.queue, entry.task) == (handle.id, "q", "mail.send")
     assert entry.reason == "ConnectionError: no route to a@b.c"
@@ -37,7 +37,7 @@ def test_an_entry_shows_everything(q: TaskQueue) -> None:
 
 def test_filters(q: TaskQueue) -> None:
     q.tasks["mail.send"].map(["a", "b", "c"])
-    work(q)
+    run_ready(q)
     assert len(q.dlq) == 3
     assert len(list(q.dlq)) == 3
     assert len(q.dlq.list(2)) == 2
@@ -54,7 +54,7 @@ def test_all_are_visited_whatever_happens_to_them(
 ) -> None:
     monkeypatch.setattr("taskq.client.dlq.PAGE", page)
     ids = [handle.id for handle in q.tasks["mail.send"].map(map(str, range(7)))]
-    work(q)
+    run_ready(q)
     assert [entry.id for entry in q.dlq] == ids
     for position, entry in enumerate(q.dlq):
         assert entry.id == ids[position]
@@ -65,13 +65,13 @@ def test_all_are_visited_whatever_happens_to_them(
 
 def test_replay_and_purge(q: TaskQueue) -> None:
     handles = q.tasks["mail.send"].map(["a", "b", "c"])
-    work(q)
+    run_ready(q)
     q.dlq.replay(handles[0].id)
     assert handles[0].status() == "ready"
     q.dlq.list()[0].purge()
     assert len(q.dlq) == 1
     assert q.dlq.replay_all() == 1
-    work(q)
+    run_ready(q)
     assert q.dlq.purge_all() == 2
     assert len(q.dlq) == 0
     assert q.dlq
@@ -102,8 +102,8 @@ def test_the_dead_letters_of_every_queue_of_the_app_and_of_no_other() -> None:
     shop = Shop()
     handles = [shop.order(1), shop.mail(2)]
     strange = shop.others(3)
-    work(shop.app)
-    work(shop.other)
+    run_ready(shop.app)
+    run_ready(shop.other)
     assert [entry.id for entry in shop.app.dlq] == [handle.id for handle in handles]
     assert {entry.queue for entry in shop.app.dlq.list()} == {"shop", "mails"}
     assert len(shop.app.dlq.list(1)) == 1
@@ -114,7 +114,7 @@ def test_the_dead_letters_of_every_queue_of_the_app_and_of_no_other() -> None:
             with pytest.raises(errors.UnknownMessage, match="in 'shop', 'mails'"):
                 act(id)
     assert shop.app.dlq.replay_all() == 2
-    work(shop.app)
+    run_ready(shop.app)
     assert shop.app.dlq.purge_all() == 2
     assert [entry.id for entry in shop.other.dlq] == [strange.id]
 
@@ -124,7 +124,7 @@ def test_a_rate_is_that_of_all_queues_together() -> None:
     for n in range(3):
         shop.order(n)
     shop.mail(9)
-    work(shop.app)
+    run_ready(shop.app)
     assert shop.app.dlq.replay_all(rate=0.001) == 4
     found = {stats.queue: stats for stats in shop.app.stats().queues}
     assert (found["shop"].ready, found["shop"].scheduled) == (1, 2)
@@ -141,8 +141,8 @@ def test_an_entry_acts_on_its_own_group_only() -> None:
         Register(worker="w", consumer="c", group="audit", queues=["q"], tasks=None)
     )
     handle = queue.task(name="fails")(lambda: 1 / 0)()
-    work(queue)
-    work(queue, group="audit")
+    run_ready(queue)
+    run_ready(queue, group="audit")
     by_group = {entry.group: entry for entry in queue.dlq}
     assert by_group.keys() == {"default", "audit"}
     by_group["audit"].purge()
@@ -156,7 +156,7 @@ def test_an_entry_acts_on_its_own_group_only() -> None:
 
 def test_a_call_that_cannot_be_loaded_is_still_shown(q: TaskQueue) -> None:
     q.tasks["mail.send"]("a")
-    work(q)
+    run_ready(q)
     (entry,) = q.dlq.list()
     entry._letter.payload = b"x" * 40
     assert "cannot be shown" in entry.describe()

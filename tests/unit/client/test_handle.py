@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 
 import msgspec
 import pytest
-from client_hand import work
 
 from taskq import HandleSet, TaskQueue, as_completed, context, errors, wait
 from taskq.backends.memory import MemoryBroker
@@ -20,6 +19,7 @@ from taskq.client.waiting import UnconsumedWarning, Watch, warn_of_standstill
 from taskq.protocol.consuming import Claim, Register
 from taskq.protocol.producing import Wait, Waited
 from taskq.protocol.values import Finished
+from tests.kit.inline_worker import run_ready
 
 numbers = itertools.count()
 
@@ -64,7 +64,7 @@ def other() -> Iterator[TaskQueue]:
 
 def test_a_result_is_kept_in_the_handle(q: TaskQueue, monkeypatch: pytest.MonkeyPatch) -> None:
     handle = q.tasks["one"](5)
-    work(q)
+    run_ready(q)
     assert handle.result(timeout=10) == 5
     monkeypatch.setattr(q.broker, "call", lambda *_, **__: pytest.fail("asked again"))
     assert handle() == 5
@@ -74,7 +74,7 @@ def test_a_result_is_kept_in_the_handle(q: TaskQueue, monkeypatch: pytest.Monkey
 
 def test_what_the_task_raised(q: TaskQueue) -> None:
     handle = q.tasks["one"](-1)
-    work(q)
+    run_ready(q)
     for _ in range(2):
         with pytest.raises(ValueError, match="-1"):
             handle.result(timeout=10)
@@ -86,7 +86,7 @@ def test_a_timeout_leaves_the_handle_valid(q: TaskQueue) -> None:
     handle = q.tasks["one"](1)
     with pytest.raises(TimeoutError, match=f"call {handle.id} has not finished within 0"):
         handle.result(timeout=0)
-    work(q)
+    run_ready(q)
     assert handle.result(timeout=0) == 1
     with pytest.raises(ValueError, match="timeout must be zero or greater"):
         q.tasks["one"](1).result(timeout=-1)
@@ -99,7 +99,7 @@ def test_61_every_end_has_its_own_error(q: TaskQueue, clock: Clock) -> None:
     assert not cancelled.cancel()
     expired = task.options(expires=datetime.fromtimestamp(clock.now + 5, UTC))(1)
     brief = task.options(result_ttl=1, priority=0)(1)
-    work(q, 1)
+    run_ready(q, 1)
     clock.now += 10
     unknown = q.handle("nothing")
     for handle, error in (
@@ -120,7 +120,7 @@ def test_an_unknown_id_may_become_known(q: TaskQueue) -> None:
     with pytest.raises(errors.UnknownMessage):
         handle.result(timeout=0)
     q.tasks["one"].options(id="mine")(3)
-    work(q)
+    run_ready(q)
     assert handle.result(timeout=0) == 3
 
 
@@ -129,7 +129,7 @@ def test_handles_are_values(q: TaskQueue) -> None:
     again = pickle.loads(pickle.dumps(handle))
     assert again == handle == q.handle(handle.id)
     assert len({handle, again}) == 1
-    work(q)
+    run_ready(q)
     assert again.app is q
     assert again.result(timeout=0) == 1
     assert handle.id in repr(handle)
@@ -147,7 +147,7 @@ def test_await(q: TaskQueue) -> None:
         handles = [q.tasks["one"](n) for n in range(300)]
         failing = q.tasks["one"](-1)
         gathered = asyncio.gather(*handles)
-        await asyncio.get_running_loop().run_in_executor(None, work, q)
+        await asyncio.get_running_loop().run_in_executor(None, run_ready, q)
         assert await gathered == list(range(300))
         with pytest.raises(ValueError, match="-1"):
             await failing
@@ -175,7 +175,7 @@ def test_a_waiter_whose_thread_does_not_start_tells_so_and_works_later(
                 await handle
         waiting = asyncio.ensure_future(handle._awaited())
         await asyncio.sleep(0)
-        work(q)
+        run_ready(q)
         assert await asyncio.wait_for(waiting, 20) == 1
 
     asyncio.run(main())
@@ -200,10 +200,10 @@ def test_a_long_wait_outlives_many_short_ones(q: TaskQueue, clock: Clock) -> Non
             handle = q.tasks["one"](n)
             asking = asyncio.ensure_future(handle._awaited())
             await asyncio.sleep(0)
-            work(q)
+            run_ready(q)
             assert await asking == n
         clock.now += 200
-        work(q)
+        run_ready(q)
         await waiting
         assert isinstance(later.exception(), ValueError)
 
@@ -232,7 +232,7 @@ def test_await_tells_that_the_broker_is_gone(q: TaskQueue) -> None:
 def test_wait(q: TaskQueue) -> None:
     one = q.tasks["one"]
     bad, good, late = one(-1), one(1), one.options(delay=100)(2)
-    work(q)
+    run_ready(q)
     done, not_done = wait([bad, good, late, good], timeout=0)
     assert (done, not_done) == ({bad, good}, {late})
     assert wait([late, good], return_when="FIRST_COMPLETED").done == {good}
@@ -245,7 +245,7 @@ def test_wait(q: TaskQueue) -> None:
 def test_as_completed(q: TaskQueue) -> None:
     handles = q.tasks["one"].map(range(5))
     late = q.tasks["one"].options(delay=100)(2)
-    work(q)
+    run_ready(q)
     assert {h.result() for h in as_completed(handles, timeout=10)} == {0, 1, 2, 3, 4}
     seen = []
     with pytest.raises(TimeoutError, match="1 of 6 calls"):
@@ -255,8 +255,8 @@ def test_as_completed(q: TaskQueue) -> None:
 
 def test_handles_of_several_brokers(q: TaskQueue, other: TaskQueue) -> None:
     handles = [q.tasks["one"](1), other.tasks["one"](2)]
-    work(q)
-    work(other)
+    run_ready(q)
+    run_ready(other)
     assert sorted(h.result() for h in as_completed(handles, timeout=20)) == [1, 2]
 
 
@@ -273,7 +273,7 @@ def test_a_handle_set_is_a_sequence(q: TaskQueue) -> None:
 def test_results_with_the_errors_in_their_places(q: TaskQueue) -> None:
     share = q.task(name="share")(lambda n: 12 // n)
     handles = share.map([3, 0, 4])
-    work(q)
+    run_ready(q)
     with pytest.raises(ZeroDivisionError):
         handles.results(timeout=0)
     four, error, three = handles.results(timeout=0, return_exceptions=True)
@@ -291,7 +291,7 @@ def test_a_set_draws_only_in_a_terminal(q: TaskQueue) -> None:
             return True
 
     handles = q.tasks["one"].map(range(4))
-    work(q)
+    run_ready(q)
     for out, drawn in ((io.StringIO(), False), (Terminal(), True)):
         handles = HandleSet(q, [q.handle(h.id) for h in handles])
         assert handles.results(timeout=0, progress=out) == [0, 1, 2, 3]
@@ -437,7 +437,7 @@ def test_an_id_that_a_call_of_another_task_has(q: TaskQueue) -> None:
 
     first = q.tasks["one"].options(id="same")(5)
     second = two.options(id="same")(5)
-    work(q)
+    run_ready(q)
     assert first.result(timeout=10) == q.handle("same").result(timeout=10) == 5
     with pytest.raises(errors.UnknownMessage, match="no call same of two: that id is one of one"):
         second.result(timeout=10)
@@ -448,13 +448,13 @@ def test_an_id_that_is_in_use_stands_for_its_first_message_in_another_queue_too(
 ) -> None:
     first = q.tasks["one"].options(id="same")(5)
     second = q.tasks["one"].options(id="same", queue="elsewhere")(6)
-    work(q)
+    run_ready(q)
     assert first.result(timeout=10) == second.result(timeout=10) == 5
 
 
 def test_75_a_handle_asks_for_the_result_of_its_own_call(q: TaskQueue) -> None:
     handle = q.tasks["one"](5)
-    work(q)
+    run_ready(q)
     watch = Watch(q.broker, (handle.id,))
     (told,) = watch.next(None)
     for queue, task in ((q.name, "two"), ("elsewhere", "one")):

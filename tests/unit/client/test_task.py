@@ -8,10 +8,10 @@ from typing import Any
 
 import cloudpickle
 import pytest
-from client_hand import work
 
 from taskq import ResultHandle, TaskQueue, current, errors
 from taskq.protocol.operating import GetStats
+from tests.kit.inline_worker import run_ready
 
 queue = TaskQueue("unit-task", broker="memory:")
 
@@ -39,7 +39,7 @@ def test_a_call_is_enqueued_and_comes_back(q: TaskQueue) -> None:
     handle = add(1, b=2)
     assert isinstance(handle, ResultHandle)
     assert handle.status() == "ready"
-    assert work(q) == 1
+    assert run_ready(q) == 1
     assert handle() == 3
     assert handle.done()
 
@@ -103,7 +103,7 @@ def test_map_and_starmap(q: TaskQueue) -> None:
     mapped = add.map(range(2500))
     assert len(mapped) == 2500
     pairs = add.starmap([(1, 2), (3, 4)])
-    assert work(q) == 2502
+    assert run_ready(q) == 2502
     assert mapped.results(timeout=10) == list(range(1, 2501))
     assert pairs.results(timeout=10) == [3, 7]
     assert add.map([]).results() == []
@@ -128,7 +128,7 @@ def test_what_map_enqueued_before_a_faulty_item_is_cancelled(q: TaskQueue) -> No
     with pytest.raises(errors.SerializationError):
         one.map([*range(2500), threading.Lock()])
     assert accepted(q) > 0
-    assert work(q) == 0
+    assert run_ready(q) == 0
 
 
 def test_options_of_one_call(q: TaskQueue) -> None:
@@ -142,7 +142,7 @@ def test_options_of_one_call(q: TaskQueue) -> None:
     first = one.options(id="order-7")(1)
     assert one.options(id="order-7")(2) == first
     assert first.id == "order-7"
-    assert work(q) == 1
+    assert run_ready(q) == 1
     assert q.handle("order-7").result() == 1
 
 
@@ -225,7 +225,7 @@ def test_when_full_says_how_long_a_call_waits(q: TaskQueue) -> None:
     task = q.task(when_full="20s")(importable.fn)
     q.limit(max_messages=1)
     first = task(1)
-    worker = threading.Thread(target=lambda: work(q, 1))
+    worker = threading.Thread(target=lambda: run_ready(q, 1))
     worker.start()
     assert task(2) != first
     worker.join()
@@ -243,7 +243,7 @@ def test_a_map_waits_for_room_and_keeps_its_order(q: TaskQueue) -> None:
 
     def consume() -> None:
         while not done.is_set() or q.stats().queues[0].ready:
-            assert work(q, 3) <= 3
+            assert run_ready(q, 3) <= 3
 
     worker = threading.Thread(target=consume)
     worker.start()

@@ -13,7 +13,8 @@ from taskq import errors
 from taskq.cli.commands.worker import command as worker_command
 from taskq.cli.main import COMMANDS
 from taskq.options.task_options import Overrides, TaskKeywords
-from tests.unit.docs.pages import PAGES, ROOT, anchors, blocks, links, name_of, prose
+from tests.kit.files import ROOT
+from tests.kit.pages import PAGES, anchors, blocks, links, name_of, prose
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
 LANGUAGES = {"python", "console", "mermaid", "ini", "text", ""}

@@ -8,19 +8,19 @@ from taskq.errors import UnknownMessage
 from taskq.protocol.consuming import Heartbeat, Leave
 from taskq.protocol.producing import Cancel, Cancelled
 from taskq.protocol.values import Abandon, WorkerInfo
-from tests.unit.engine.bench import WORKER, Bench
+from tests.kit.engine import WORKER, EngineBench
 
 HEART = WORKER + 100
 
 
 @pytest.fixture
-def bench() -> Bench:
-    bench = Bench()
+def bench() -> EngineBench:
+    bench = EngineBench()
     bench.register()
     return bench
 
 
-def cancel(bench: Bench, *ids: str, terminate: bool = False) -> Cancelled:
+def cancel(bench: EngineBench, *ids: str, terminate: bool = False) -> Cancelled:
     return bench.call(Cancel(ids=list(ids), terminate=terminate))
 
 
@@ -28,7 +28,7 @@ def heartbeat(wait: float = 60) -> Heartbeat:
     return Heartbeat(worker="w", info=WorkerInfo(), wait=wait)
 
 
-def test_what_waits_is_cancelled_at_once(bench: Bench) -> None:
+def test_what_waits_is_cancelled_at_once(bench: EngineBench) -> None:
     bench.enqueue("ready")
     bench.enqueue("later", delay=50)
     reply = cancel(bench, "ready", "later")
@@ -39,7 +39,7 @@ def test_what_waits_is_cancelled_at_once(bench: Bench) -> None:
     assert bench.claim() == []
 
 
-def test_what_runs_is_asked_through_the_heartbeat(bench: Bench) -> None:
+def test_what_runs_is_asked_through_the_heartbeat(bench: EngineBench) -> None:
     bench.enqueue("a")
     message = bench.claim_one()
     beat = bench.park(heartbeat(), HEART)
@@ -50,7 +50,7 @@ def test_what_runs_is_asked_through_the_heartbeat(bench: Bench) -> None:
     assert bench.state("a") == "leased"
 
 
-def test_terminate_is_told_apart(bench: Bench) -> None:
+def test_terminate_is_told_apart(bench: EngineBench) -> None:
     bench.enqueue("a")
     message = bench.claim_one()
     beat = bench.park(heartbeat(), HEART)
@@ -61,7 +61,7 @@ def test_terminate_is_told_apart(bench: Bench) -> None:
     assert bench.end("a").state == "cancelled"
 
 
-def test_terminate_after_a_polite_request(bench: Bench) -> None:
+def test_terminate_after_a_polite_request(bench: EngineBench) -> None:
     bench.enqueue("a")
     message = bench.claim_one()
     cancel(bench, "a")
@@ -70,7 +70,7 @@ def test_terminate_after_a_polite_request(bench: Bench) -> None:
     assert bench.heartbeat().terminate == [message.receipt]
 
 
-def test_news_between_two_heartbeats_is_told_by_the_next_at_once(bench: Bench) -> None:
+def test_news_between_two_heartbeats_is_told_by_the_next_at_once(bench: EngineBench) -> None:
     bench.enqueue("a")
     message = bench.claim_one()
     bench.heartbeat()
@@ -79,7 +79,7 @@ def test_news_between_two_heartbeats_is_told_by_the_next_at_once(bench: Bench) -
     assert bench.heartbeat().cancel == []
 
 
-def test_asking_twice_tells_once(bench: Bench) -> None:
+def test_asking_twice_tells_once(bench: EngineBench) -> None:
     bench.enqueue("a")
     message = bench.claim_one()
     bench.heartbeat()
@@ -88,7 +88,7 @@ def test_asking_twice_tells_once(bench: Bench) -> None:
     assert bench.heartbeat().cancel == [message.receipt]
 
 
-def test_a_polite_request_takes_nothing_back(bench: Bench) -> None:
+def test_a_polite_request_takes_nothing_back(bench: EngineBench) -> None:
     bench.enqueue("a")
     message = bench.claim_one()
     cancel(bench, "a", terminate=True)
@@ -98,7 +98,7 @@ def test_a_polite_request_takes_nothing_back(bench: Bench) -> None:
     assert (attended.cancel, attended.terminate) == ([], [message.receipt])
 
 
-def test_a_worker_on_a_new_connection_is_told_again(bench: Bench) -> None:
+def test_a_worker_on_a_new_connection_is_told_again(bench: EngineBench) -> None:
     bench.enqueue("a", "b")
     one, two = bench.claim()
     cancel(bench, "a")
@@ -114,7 +114,7 @@ HOWEVER = ["fail", "release", "lapse", "reap", "reap unstarted", "leave", "aband
 
 @pytest.mark.parametrize("terminate", [False, True])
 def test_a_new_connection_is_told_at_once_of_the_one_thing_that_shall_stop(
-    bench: Bench, terminate: bool
+    bench: EngineBench, terminate: bool
 ) -> None:
     bench.enqueue("a")
     message = bench.claim_one()
@@ -125,7 +125,7 @@ def test_a_new_connection_is_told_at_once_of_the_one_thing_that_shall_stop(
 
 
 @pytest.mark.parametrize("how", HOWEVER)
-def test_however_a_cancelled_run_ends_it_is_cancelled(bench: Bench, how: str) -> None:
+def test_however_a_cancelled_run_ends_it_is_cancelled(bench: EngineBench, how: str) -> None:
     bench.enqueue("a", retries=5, lease=10)
     message = bench.claim_one()
     cancel(bench, "a")
@@ -154,7 +154,7 @@ def test_however_a_cancelled_run_ends_it_is_cancelled(bench: Bench, how: str) ->
     assert bench.engine.ledger.messages == {}
 
 
-def test_a_run_that_succeeds_in_spite_of_it_has_succeeded(bench: Bench) -> None:
+def test_a_run_that_succeeds_in_spite_of_it_has_succeeded(bench: EngineBench) -> None:
     bench.enqueue("a")
     message = bench.claim_one()
     cancel(bench, "a")
@@ -162,7 +162,7 @@ def test_a_run_that_succeeds_in_spite_of_it_has_succeeded(bench: Bench) -> None:
     assert bench.end("a").value == b"42"
 
 
-def test_what_has_ended_is_left_alone(bench: Bench) -> None:
+def test_what_has_ended_is_left_alone(bench: EngineBench) -> None:
     bench.enqueue("done")
     bench.ack(bench.claim_one())
     bench.bury("dead")
@@ -171,26 +171,26 @@ def test_what_has_ended_is_left_alone(bench: Bench) -> None:
     assert (bench.end("done").state, bench.state("dead")) == ("succeeded", "dead")
 
 
-def test_a_forgotten_one_has_ended_too(bench: Bench) -> None:
+def test_a_forgotten_one_has_ended_too(bench: EngineBench) -> None:
     bench.enqueue("a", result_ttl=100)
     bench.ack(bench.claim_one())
     bench.after(100)
     assert cancel(bench, "a").cancelled == []
 
 
-def test_an_unknown_id_refuses_all_and_changes_nothing(bench: Bench) -> None:
+def test_an_unknown_id_refuses_all_and_changes_nothing(bench: EngineBench) -> None:
     bench.enqueue("a")
     with pytest.raises(UnknownMessage, match="'nobody'"):
         cancel(bench, "a", "nobody")
     assert bench.state("a") == "ready"
 
 
-def test_ids_that_are_not_there_may_be_passed_over(bench: Bench) -> None:
+def test_ids_that_are_not_there_may_be_passed_over(bench: EngineBench) -> None:
     bench.enqueue("a")
     reply = bench.call(Cancel(ids=["nobody", "a"], missing_ok=True))
     assert reply.cancelled == ["a"]
 
 
-def test_the_same_id_twice_in_one_request(bench: Bench) -> None:
+def test_the_same_id_twice_in_one_request(bench: EngineBench) -> None:
     bench.enqueue("a")
     assert cancel(bench, "a", "a").cancelled == ["a"]

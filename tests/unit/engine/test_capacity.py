@@ -14,20 +14,20 @@ from taskq.protocol.base import Failed
 from taskq.protocol.operating import Control, GetStats, Limit, Peek, PurgeDead, Replay
 from taskq.protocol.producing import Cancel, Enqueue, Enqueued
 from taskq.protocol.values import Ack, Call, Options
-from tests.unit.engine.bench import PRODUCER, WORKER, Bench
+from tests.kit.engine import PRODUCER, WORKER, EngineBench
 
 SECOND = 50  # another producer
 THIRD = 51
 
 
 @pytest.fixture
-def bench() -> Bench:
-    bench = Bench()
+def bench() -> EngineBench:
+    bench = EngineBench()
     bench.register(queues=["q", "p"])
     return bench
 
 
-def limit(bench: Bench, messages: int = 0, size: int = 0, queue: str = "q") -> None:
+def limit(bench: EngineBench, messages: int = 0, size: int = 0, queue: str = "q") -> None:
     bench.call(Limit(queue=queue, max_messages=messages, max_bytes=size))
 
 
@@ -38,23 +38,23 @@ def request(
     return Enqueue(queue=queue, task="t", options=Options(), calls=calls, wait=wait, **more)
 
 
-def ready(bench: Bench, queue: str = "q") -> list[str]:
+def ready(bench: EngineBench, queue: str = "q") -> list[str]:
     return [message.id for message in bench.call(Peek(queue=queue, limit=1000)).messages]
 
 
-def finish(bench: Bench, n: int = 1, queue: str = "q") -> None:
+def finish(bench: EngineBench, n: int = 1, queue: str = "q") -> None:
     for message in bench.claim(n, queues=[queue]):
         bench.ack(message)
 
 
-def bounded(capacity: Capacity, queues: Iterable[str] = ("q", "p")) -> Bench:
-    bench = Bench()
+def bounded(capacity: Capacity, queues: Iterable[str] = ("q", "p")) -> EngineBench:
+    bench = EngineBench()
     bench.engine = Engine(capacity)
     bench.register(queues=list(queues))
     return bench
 
 
-def test_what_is_above_the_count_is_refused_with_what_to_do(bench: Bench) -> None:
+def test_what_is_above_the_count_is_refused_with_what_to_do(bench: EngineBench) -> None:
     limit(bench, messages=2)
     bench.enqueue("a", "b")
     with pytest.raises(
@@ -64,7 +64,7 @@ def test_what_is_above_the_count_is_refused_with_what_to_do(bench: Bench) -> Non
     assert ready(bench) == ["a", "b"]
 
 
-def test_what_is_above_the_bytes_is_refused(bench: Bench) -> None:
+def test_what_is_above_the_bytes_is_refused(bench: EngineBench) -> None:
     limit(bench, size=20)
     bench.enqueue("a", "b", payload=b"x" * 10)
     with pytest.raises(errors.QueueFull, match="20 bytes"):
@@ -73,7 +73,7 @@ def test_what_is_above_the_bytes_is_refused(bench: Bench) -> None:
     assert ready(bench) == ["a", "b", "empty"]
 
 
-def test_a_request_is_accepted_whole_or_not_at_all(bench: Bench) -> None:
+def test_a_request_is_accepted_whole_or_not_at_all(bench: EngineBench) -> None:
     limit(bench, messages=3)
     bench.enqueue("a", "b")
     with pytest.raises(errors.QueueFull):
@@ -83,7 +83,7 @@ def test_a_request_is_accepted_whole_or_not_at_all(bench: Bench) -> None:
     assert ready(bench) == ["a", "b", "c"]
 
 
-def test_known_ids_need_no_room(bench: Bench) -> None:
+def test_known_ids_need_no_room(bench: EngineBench) -> None:
     limit(bench, messages=1)
     bench.enqueue("a")
     assert bench.enqueue("a") == ["a"]
@@ -91,13 +91,13 @@ def test_known_ids_need_no_room(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("wait", [0.0, 10.0])
-def test_a_call_that_never_fits_is_too_large(bench: Bench, wait: float) -> None:
+def test_a_call_that_never_fits_is_too_large(bench: EngineBench, wait: float) -> None:
     limit(bench, size=4)
     with pytest.raises(errors.PayloadTooLarge, match=r"call a has 5 bytes.*limit.*is 4"):
         bench.call(request("a", wait=wait))
 
 
-def test_held_scheduled_ready_and_leased_count(bench: Bench) -> None:
+def test_held_scheduled_ready_and_leased_count(bench: EngineBench) -> None:
     bench.register(queues=["q"], tasks=["known"])
     limit(bench, messages=4)
     bench.enqueue("held", task="unknown")
@@ -114,7 +114,7 @@ def test_held_scheduled_ready_and_leased_count(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("end", ["ack", "cancel", "expire", "purge", "bury"])
-def test_every_end_makes_room(bench: Bench, end: str) -> None:
+def test_every_end_makes_room(bench: EngineBench, end: str) -> None:
     limit(bench, messages=1, size=7)
     bench.enqueue("a", expires_at=bench.now + 5 if end == "expire" else None)
     rid = bench.park(request("b", wait=100), SECOND)
@@ -132,7 +132,7 @@ def test_every_end_makes_room(bench: Bench, end: str) -> None:
     assert ready(bench) == ["b"]
 
 
-def test_retries_returns_and_replays_are_never_refused(bench: Bench) -> None:
+def test_retries_returns_and_replays_are_never_refused(bench: EngineBench) -> None:
     limit(bench, messages=1)
     bench.enqueue("dead")
     bench.fail(bench.claim_one(), final=True)
@@ -160,7 +160,7 @@ def test_dead_letters_count_for_the_broker_and_not_for_the_queue() -> None:
     bench.enqueue("b", queue="p")
 
 
-def test_the_fullest_group_decides(bench: Bench) -> None:
+def test_the_fullest_group_decides(bench: EngineBench) -> None:
     limit(bench, messages=1)
     bench.register(5, worker="w2", group="audit")
     bench.enqueue("a")
@@ -169,7 +169,7 @@ def test_the_fullest_group_decides(bench: Bench) -> None:
         bench.enqueue("b")
 
 
-def test_a_waiting_producer_is_served_when_there_is_room(bench: Bench) -> None:
+def test_a_waiting_producer_is_served_when_there_is_room(bench: EngineBench) -> None:
     limit(bench, messages=1)
     bench.enqueue("a")
     rid = bench.park(request("b"))
@@ -179,7 +179,7 @@ def test_a_waiting_producer_is_served_when_there_is_room(bench: Bench) -> None:
     assert bench.stats().producers == 0
 
 
-def test_a_waiting_producer_gives_up_after_its_time(bench: Bench) -> None:
+def test_a_waiting_producer_gives_up_after_its_time(bench: EngineBench) -> None:
     limit(bench, messages=1)
     bench.enqueue("a")
     rid = bench.park(request("b", wait=10))
@@ -192,14 +192,14 @@ def test_a_waiting_producer_gives_up_after_its_time(bench: Bench) -> None:
     assert ready(bench) == []
 
 
-def test_a_request_without_calls_waits_for_nobody(bench: Bench) -> None:
+def test_a_request_without_calls_waits_for_nobody(bench: EngineBench) -> None:
     limit(bench, messages=1)
     bench.enqueue("a")
     bench.park(request("b"), SECOND)
     assert bench.call(request(wait=5)) == Enqueued(rid=bench._rid)
 
 
-def test_producers_are_served_in_the_order_in_which_they_came(bench: Bench) -> None:
+def test_producers_are_served_in_the_order_in_which_they_came(bench: EngineBench) -> None:
     limit(bench, messages=1)
     bench.enqueue("a")
     first = bench.park(request("b"), SECOND)
@@ -210,7 +210,7 @@ def test_producers_are_served_in_the_order_in_which_they_came(bench: Bench) -> N
     assert ready(bench) == ["c"]
 
 
-def test_nobody_overtakes_who_waits(bench: Bench) -> None:
+def test_nobody_overtakes_who_waits(bench: EngineBench) -> None:
     limit(bench, size=20)
     bench.enqueue("a", payload=b"x" * 15)
     large = bench.park(request("large", payload=b"x" * 10), SECOND)
@@ -222,7 +222,7 @@ def test_nobody_overtakes_who_waits(bench: Bench) -> None:
     assert bench.answer(small) is not None
 
 
-def test_who_is_lost_between_two_ticks_lets_the_next_one_in_at_once(bench: Bench) -> None:
+def test_who_is_lost_between_two_ticks_lets_the_next_one_in_at_once(bench: EngineBench) -> None:
     limit(bench, size=20)
     bench.enqueue("a", payload=b"x" * 15)
     bench.park(request("large", payload=b"x" * 10), SECOND)
@@ -233,7 +233,7 @@ def test_who_is_lost_between_two_ticks_lets_the_next_one_in_at_once(bench: Bench
     assert bench.answer(small) is not None
 
 
-def test_more_calls_than_the_limit_go_in_as_the_queue_is_worked_off(bench: Bench) -> None:
+def test_more_calls_than_the_limit_go_in_as_the_queue_is_worked_off(bench: EngineBench) -> None:
     limit(bench, messages=3)
     names = [f"m{n}" for n in range(10)]
     rid = bench.park(request(*names))
@@ -245,7 +245,7 @@ def test_more_calls_than_the_limit_go_in_as_the_queue_is_worked_off(bench: Bench
     assert seen + ready(bench) == names
 
 
-def test_what_was_accepted_in_time_stays_and_the_rest_is_told(bench: Bench) -> None:
+def test_what_was_accepted_in_time_stays_and_the_rest_is_told(bench: EngineBench) -> None:
     limit(bench, messages=2)
     rid = bench.park(request("a", "b", "c", "d", wait=5))
     finish(bench)
@@ -254,7 +254,7 @@ def test_what_was_accepted_in_time_stays_and_the_rest_is_told(bench: Bench) -> N
     assert ready(bench) == ["b", "c"]
 
 
-def test_an_early_ack_makes_room_in_the_same_tick(bench: Bench) -> None:
+def test_an_early_ack_makes_room_in_the_same_tick(bench: EngineBench) -> None:
     limit(bench, messages=1)
     calls = [Call(id, b"") for id in ("a", "b", "c")]
     rid = bench.park(
@@ -265,7 +265,7 @@ def test_an_early_ack_makes_room_in_the_same_tick(bench: Bench) -> None:
     assert bench.answer(rid) is not None
 
 
-def test_a_parked_claim_and_a_waiting_producer_drive_each_other(bench: Bench) -> None:
+def test_a_parked_claim_and_a_waiting_producer_drive_each_other(bench: EngineBench) -> None:
     limit(bench, messages=1)
     bench.register(6, worker="w6")
     claim = bench.park_claim(WORKER, n=1)
@@ -281,7 +281,7 @@ def test_a_parked_claim_and_a_waiting_producer_drive_each_other(bench: Bench) ->
     assert ready(bench) == ["c"]
 
 
-def test_a_raised_or_removed_limit_lets_them_in(bench: Bench) -> None:
+def test_a_raised_or_removed_limit_lets_them_in(bench: EngineBench) -> None:
     limit(bench, messages=1)
     bench.enqueue("a")
     first, second = bench.park(request("b"), SECOND), bench.park(request("c"), THIRD)
@@ -292,7 +292,7 @@ def test_a_raised_or_removed_limit_lets_them_in(bench: Bench) -> None:
     assert bench.answer(second) is not None
 
 
-def test_a_lowered_limit_only_refuses_what_comes(bench: Bench) -> None:
+def test_a_lowered_limit_only_refuses_what_comes(bench: EngineBench) -> None:
     bench.enqueue("a", "b", "c")
     limit(bench, messages=1)
     assert ready(bench) == ["a", "b", "c"]
@@ -301,7 +301,7 @@ def test_a_lowered_limit_only_refuses_what_comes(bench: Bench) -> None:
         bench.enqueue("d")
 
 
-def test_each_limit_is_set_alone_and_none_may_be_negative(bench: Bench) -> None:
+def test_each_limit_is_set_alone_and_none_may_be_negative(bench: EngineBench) -> None:
     bench.call(Limit(queue="new", max_messages=5))
     bench.call(Limit(queue="new", max_bytes=6))
     assert (bench.stats("new").max_messages, bench.stats("new").max_bytes) == (5, 6)
@@ -312,7 +312,7 @@ def test_each_limit_is_set_alone_and_none_may_be_negative(bench: Bench) -> None:
     assert (bench.stats("new").max_messages, bench.stats("new").max_bytes) == (5, 6)
 
 
-def test_queues_do_not_hold_each_other_up(bench: Bench) -> None:
+def test_queues_do_not_hold_each_other_up(bench: EngineBench) -> None:
     limit(bench, messages=1)
     limit(bench, messages=1, queue="p")
     bench.enqueue("a")
@@ -322,7 +322,7 @@ def test_queues_do_not_hold_each_other_up(bench: Bench) -> None:
     assert (bench.answer(mine) is None, bench.answer(theirs) is None) == (True, False)
 
 
-def test_an_id_that_another_queue_has_taken_meanwhile_waits_no_longer(bench: Bench) -> None:
+def test_an_id_that_another_queue_has_taken_meanwhile_waits_no_longer(bench: EngineBench) -> None:
     for queue in ("p", "q"):
         limit(bench, messages=1, queue=queue)
         bench.enqueue(f"first of {queue}", queue=queue)
@@ -349,7 +349,7 @@ def test_the_broker_as_a_whole_serves_its_producers_in_turn() -> None:
     assert bench.call(GetStats()).broker.bytes == 11
 
 
-def test_a_full_disk_turns_the_waiting_away(bench: Bench) -> None:
+def test_a_full_disk_turns_the_waiting_away(bench: EngineBench) -> None:
     limit(bench, messages=1)
     bench.enqueue("a")
     rid = bench.park(request("b"))

@@ -10,19 +10,19 @@ from taskq.protocol.consuming import Heartbeat, Leave
 from taskq.protocol.operating import GetStats
 from taskq.protocol.producing import Cancel, Wait
 from taskq.protocol.values import WorkerInfo
-from tests.unit.engine.bench import MOMENT, WORKER, Bench, ids
+from tests.kit.engine import MOMENT, WORKER, EngineBench, ids
 
 HEART = WORKER + 100  # the session of the launcher
 
 
 @pytest.fixture
-def bench() -> Bench:
-    bench = Bench()
+def bench() -> EngineBench:
+    bench = EngineBench()
     bench.register()
     return bench
 
 
-def test_a_worker_without_any_connection_has_a_grace(bench: Bench) -> None:
+def test_a_worker_without_any_connection_has_a_grace(bench: EngineBench) -> None:
     bench.enqueue("a", lease=1000)
     bench.claim_one()
     bench.disconnect(WORKER)
@@ -34,7 +34,7 @@ def test_a_worker_without_any_connection_has_a_grace(bench: Bench) -> None:
     assert bench.call(GetStats()).workers == []
 
 
-def test_a_lease_shorter_than_the_grace_ends_in_its_own_time(bench: Bench) -> None:
+def test_a_lease_shorter_than_the_grace_ends_in_its_own_time(bench: EngineBench) -> None:
     bench.enqueue("a", lease=GRACE / 2)
     bench.claim_one()
     bench.disconnect(WORKER)
@@ -46,7 +46,7 @@ def test_a_lease_shorter_than_the_grace_ends_in_its_own_time(bench: Bench) -> No
     assert bench.call(GetStats()).workers == []
 
 
-def test_a_worker_that_returns_within_the_grace_keeps_its_leases(bench: Bench) -> None:
+def test_a_worker_that_returns_within_the_grace_keeps_its_leases(bench: EngineBench) -> None:
     bench.enqueue("a", lease=1000)
     message = bench.claim_one()
     bench.disconnect(WORKER)
@@ -57,7 +57,7 @@ def test_a_worker_that_returns_within_the_grace_keeps_its_leases(bench: Bench) -
     assert bench.ack(message) == []
 
 
-def test_one_connection_of_a_worker_is_enough(bench: Bench) -> None:
+def test_one_connection_of_a_worker_is_enough(bench: EngineBench) -> None:
     bench.heartbeat()
     bench.enqueue("a", lease=100)
     bench.claim_one()
@@ -66,7 +66,7 @@ def test_one_connection_of_a_worker_is_enough(bench: Bench) -> None:
     assert bench.state("a") == "leased"
 
 
-def test_registering_releases_what_the_consumer_does_not_hold(bench: Bench) -> None:
+def test_registering_releases_what_the_consumer_does_not_hold(bench: EngineBench) -> None:
     bench.enqueue("a", "b", max_deliveries=1)
     held, lost = bench.claim()
     bench.disconnect(WORKER)
@@ -76,7 +76,7 @@ def test_registering_releases_what_the_consumer_does_not_hold(bench: Bench) -> N
     assert bench.ack(held) == []
 
 
-def test_a_consumer_on_a_new_connection_leaves_the_old_one(bench: Bench) -> None:
+def test_a_consumer_on_a_new_connection_leaves_the_old_one(bench: EngineBench) -> None:
     bench.register(9)
     with pytest.raises(UnknownConsumer):
         bench.claim(session=WORKER)
@@ -88,26 +88,28 @@ def test_a_consumer_on_a_new_connection_leaves_the_old_one(bench: Bench) -> None
     assert bench.stats().consumers == 1
 
 
-def test_a_connection_that_becomes_another_consumer_gives_the_first_one_up(bench: Bench) -> None:
+def test_a_connection_that_becomes_another_consumer_gives_the_first_one_up(
+    bench: EngineBench,
+) -> None:
     bench.register(consumer="second")
     assert bench.stats().consumers == 1
     bench.disconnect(WORKER)
     assert bench.stats().consumers == 0
 
 
-def test_a_consumer_that_was_given_up_may_come_back_elsewhere(bench: Bench) -> None:
+def test_a_consumer_that_was_given_up_may_come_back_elsewhere(bench: EngineBench) -> None:
     bench.register(consumer="second")
     bench.register(9, consumer="c")
     bench.enqueue("a", "b")
     assert (ids(bench.claim(1)), ids(bench.claim(1, session=9))) == (["a"], ["b"])
 
 
-def test_a_consumer_that_changes_its_queues_counts_for_the_new_ones(bench: Bench) -> None:
+def test_a_consumer_that_changes_its_queues_counts_for_the_new_ones(bench: EngineBench) -> None:
     bench.register(queues=["other"])
     assert (bench.stats().consumers, bench.stats("other").consumers) == (0, 1)
 
 
-def test_a_connection_that_changes_its_worker_is_the_old_ones_no_more(bench: Bench) -> None:
+def test_a_connection_that_changes_its_worker_is_the_old_ones_no_more(bench: EngineBench) -> None:
     bench.enqueue("a", lease=1000)
     bench.claim_one()
     bench.register(worker="other", consumer="c")
@@ -115,14 +117,16 @@ def test_a_connection_that_changes_its_worker_is_the_old_ones_no_more(bench: Ben
     assert bench.state("a") == "ready"
 
 
-def test_a_connection_that_beats_for_another_worker_is_the_old_ones_no_more(bench: Bench) -> None:
+def test_a_connection_that_beats_for_another_worker_is_the_old_ones_no_more(
+    bench: EngineBench,
+) -> None:
     bench.heartbeat("first", session=9)
     bench.heartbeat("second", session=9)
     bench.after(GRACE)
     assert [worker.name for worker in bench.call(GetStats()).workers] == ["w", "second"]
 
 
-def test_a_parked_heartbeat_ends_with_its_own_connection_and_no_other(bench: Bench) -> None:
+def test_a_parked_heartbeat_ends_with_its_own_connection_and_no_other(bench: EngineBench) -> None:
     bench.enqueue("a")
     message = bench.claim_one()
     request = Heartbeat(worker="w", info=WorkerInfo(), wait=60)
@@ -138,7 +142,7 @@ def test_a_parked_heartbeat_ends_with_its_own_connection_and_no_other(bench: Ben
     assert bench.answer(gone) is None
 
 
-def test_nothing_rings_for_a_connection_that_has_closed(bench: Bench) -> None:
+def test_nothing_rings_for_a_connection_that_has_closed(bench: EngineBench) -> None:
     bench.enqueue("a", delay=1000)
     rids = [bench.park_claim(wait=5), bench.park(Wait(watch=1, wait=5, add=["a"]), 9)]
     bench.disconnect(WORKER)
@@ -148,7 +152,7 @@ def test_nothing_rings_for_a_connection_that_has_closed(bench: Bench) -> None:
     assert [bench.answer(rid) for rid in rids] == [None, None]
 
 
-def test_a_farewell_does_not_touch_a_successor_of_the_same_name(bench: Bench) -> None:
+def test_a_farewell_does_not_touch_a_successor_of_the_same_name(bench: EngineBench) -> None:
     bench.call(Leave(worker="w"), HEART)
     bench.register(9)  # the worker was started again while an old connection is still open
     bench.enqueue("a", lease=30)
@@ -162,6 +166,6 @@ def test_a_farewell_does_not_touch_a_successor_of_the_same_name(bench: Bench) ->
     assert [worker.name for worker in bench.call(GetStats()).workers] == ["w"]
 
 
-def test_claims_need_a_registration(bench: Bench) -> None:
+def test_claims_need_a_registration(bench: EngineBench) -> None:
     with pytest.raises(UnknownConsumer, match="register"):
         bench.claim(session=77)

@@ -8,22 +8,22 @@ from taskq.engine.produce import REPLY_BYTES
 from taskq.errors import TaskqError, UnknownMessage
 from taskq.protocol.operating import ListDead, Peek, PurgeDead, Replay
 from taskq.protocol.values import ErrorInfo, Fail
-from tests.unit.engine.bench import MOMENT, Bench, ids
+from tests.kit.engine import MOMENT, EngineBench, ids
 
 
 @pytest.fixture
-def bench() -> Bench:
-    bench = Bench()
+def bench() -> EngineBench:
+    bench = EngineBench()
     bench.register()
     return bench
 
 
-def listed(bench: Bench, **filters: str | int) -> list[str]:
+def listed(bench: EngineBench, **filters: str | int) -> list[str]:
     reply = bench.call(ListDead(**filters))  # type: ignore[arg-type]
     return [entry.id for entry in reply.entries]
 
 
-def test_an_entry_tells_the_whole_story(bench: Bench) -> None:
+def test_an_entry_tells_the_whole_story(bench: EngineBench) -> None:
     bench.enqueue("a", task="mail.send", payload=b"call", retries=1)
     first_at = bench.now
     bench.fail(bench.claim_one(), delay=0)
@@ -43,7 +43,7 @@ def test_an_entry_tells_the_whole_story(bench: Bench) -> None:
     assert reply.total == 1
 
 
-def test_listing_filters_and_limits_oldest_first(bench: Bench) -> None:
+def test_listing_filters_and_limits_oldest_first(bench: EngineBench) -> None:
     bench.bury("b", task="mail.send")
     bench.after(1)
     bench.bury("a", task="mail.read")
@@ -63,7 +63,7 @@ def test_listing_filters_and_limits_oldest_first(bench: Bench) -> None:
     assert bench.call(ListDead(since=bench.now)).entries[0].id == "a"
 
 
-def test_peek_shows_them_in_the_order_of_their_deaths(bench: Bench) -> None:
+def test_peek_shows_them_in_the_order_of_their_deaths(bench: EngineBench) -> None:
     bench.enqueue("a", "b")
     for message in reversed(bench.claim()):
         bench.fail(message)
@@ -72,7 +72,7 @@ def test_peek_shows_them_in_the_order_of_their_deaths(bench: Bench) -> None:
     assert [preview.id for preview in peeked] == ["b", "a"]
 
 
-def test_a_list_goes_on_behind_an_entry(bench: Bench) -> None:
+def test_a_list_goes_on_behind_an_entry(bench: EngineBench) -> None:
     for id in "abc":  # at one instant
         bench.bury(id)
     page = bench.call(ListDead(limit=2))
@@ -86,14 +86,14 @@ def test_a_list_goes_on_behind_an_entry(bench: Bench) -> None:
     assert listed(bench, **behind) == ["a", "c", "b"]  # b has died again, which is another place
 
 
-def test_a_list_is_cut_where_a_reply_would_be_too_large(bench: Bench) -> None:
+def test_a_list_is_cut_where_a_reply_would_be_too_large(bench: EngineBench) -> None:
     for id in "abc":
         bench.bury(id, payload=bytes(5 * 2**20))
     page = bench.call(ListDead())
     assert ([entry.id for entry in page.entries], page.more) == (["a", "b"], True)
 
 
-def test_several_groups_are_listed_in_the_order_of_their_deaths(bench: Bench) -> None:
+def test_several_groups_are_listed_in_the_order_of_their_deaths(bench: EngineBench) -> None:
     for id, queue in (("a", "q"), ("b", "q2"), ("c", "q")):
         bench.enqueue(id, queue=queue)
         bench.fail(bench.claim_one(queues=[queue]), final=True)
@@ -101,7 +101,7 @@ def test_several_groups_are_listed_in_the_order_of_their_deaths(bench: Bench) ->
     assert listed(bench) == ["a", "b", "c"]
 
 
-def test_replay_begins_with_fresh_counts(bench: Bench) -> None:
+def test_replay_begins_with_fresh_counts(bench: EngineBench) -> None:
     bench.bury("a", retries=0, max_deliveries=1)
     assert bench.call(Replay(ids=["a"])).count == 1
     assert listed(bench) == []
@@ -111,7 +111,7 @@ def test_replay_begins_with_fresh_counts(bench: Bench) -> None:
     assert bench.end("a").value == b"now"
 
 
-def test_a_replayed_one_can_die_again(bench: Bench) -> None:
+def test_a_replayed_one_can_die_again(bench: EngineBench) -> None:
     bench.bury("a", retries=1)
     bench.call(Replay(ids=["a"]))
     bench.fail(bench.claim_one(), delay=0)
@@ -120,13 +120,13 @@ def test_a_replayed_one_can_die_again(bench: Bench) -> None:
     assert bench.stats().dead == 1
 
 
-def test_several_are_replayed_by_their_ids(bench: Bench) -> None:
+def test_several_are_replayed_by_their_ids(bench: EngineBench) -> None:
     bench.bury(*"abc")
     assert bench.call(Replay(ids=["a", "c"])).count == 2
     assert (ids(bench.claim()), listed(bench)) == (["a", "c"], ["b"])
 
 
-def test_replay_all_of_a_queue(bench: Bench) -> None:
+def test_replay_all_of_a_queue(bench: EngineBench) -> None:
     bench.bury("a", "b")
     bench.register(3, consumer="c3", queues=["other"])
     bench.enqueue("x", queue="other")
@@ -135,7 +135,7 @@ def test_replay_all_of_a_queue(bench: Bench) -> None:
     assert (ids(bench.claim()), listed(bench)) == (["a", "b"], ["x"])
 
 
-def test_replay_at_a_rate(bench: Bench) -> None:
+def test_replay_at_a_rate(bench: EngineBench) -> None:
     bench.bury(*"abcd")
     assert bench.call(Replay(queue="q", rate=2.0)).count == 4
     assert ids(bench.claim()) == ["a"]
@@ -147,7 +147,7 @@ def test_replay_at_a_rate(bench: Bench) -> None:
     assert ids(bench.claim()) == ["c", "d"]
 
 
-def test_replay_at_less_than_one_a_second(bench: Bench) -> None:
+def test_replay_at_less_than_one_a_second(bench: EngineBench) -> None:
     bench.bury(*"ab")
     bench.call(Replay(queue="q", rate=0.5))
     assert ids(bench.claim()) == ["a"]
@@ -158,14 +158,14 @@ def test_replay_at_less_than_one_a_second(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("rate", [0.0, -1.0, float("nan")])
-def test_a_rate_must_be_above_0(bench: Bench, rate: float) -> None:
+def test_a_rate_must_be_above_0(bench: EngineBench, rate: float) -> None:
     bench.bury("a")
     with pytest.raises(TaskqError, match="rate"):
         bench.call(Replay(queue="q", rate=rate))
     assert listed(bench) == ["a"]
 
 
-def test_purge_forgets_without_a_result(bench: Bench) -> None:
+def test_purge_forgets_without_a_result(bench: EngineBench) -> None:
     bench.bury("a", "b")
     assert bench.call(PurgeDead(ids=["a"])).count == 1
     assert (listed(bench), bench.state("a")) == (["b"], "unknown")
@@ -175,7 +175,7 @@ def test_purge_forgets_without_a_result(bench: Bench) -> None:
     assert (stats.dead, stats.purged, stats.bytes) == (0, 2, 0)
 
 
-def test_a_purge_keeps_to_its_queue_and_group(bench: Bench) -> None:
+def test_a_purge_keeps_to_its_queue_and_group(bench: EngineBench) -> None:
     bench.register(3, worker="auditor", group="audit")
     bench.enqueue("a")
     bench.enqueue("x", queue="q2")
@@ -188,7 +188,9 @@ def test_a_purge_keeps_to_its_queue_and_group(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("request_type", [Replay, PurgeDead])
-def test_an_unknown_id_refuses_all(bench: Bench, request_type: type[Replay | PurgeDead]) -> None:
+def test_an_unknown_id_refuses_all(
+    bench: EngineBench, request_type: type[Replay | PurgeDead]
+) -> None:
     bench.bury("a")
     with pytest.raises(UnknownMessage, match="'nobody'"):
         bench.call(request_type(ids=["a", "nobody"]))
@@ -197,13 +199,13 @@ def test_an_unknown_id_refuses_all(bench: Bench, request_type: type[Replay | Pur
 
 @pytest.mark.parametrize("request_type", [Replay, PurgeDead])
 def test_the_same_id_twice_counts_once(
-    bench: Bench, request_type: type[Replay | PurgeDead]
+    bench: EngineBench, request_type: type[Replay | PurgeDead]
 ) -> None:
     bench.bury("a")
     assert bench.call(request_type(ids=["a", "a"])).count == 1
 
 
-def test_groups_have_dead_letters_of_their_own(bench: Bench) -> None:
+def test_groups_have_dead_letters_of_their_own(bench: EngineBench) -> None:
     bench.register(3, worker="auditor", group="audit")
     bench.enqueue("a")
     bench.fail(bench.claim_one())
@@ -214,12 +216,12 @@ def test_groups_have_dead_letters_of_their_own(bench: Bench) -> None:
     assert (bench.state("a", "default"), bench.state("a", "audit")) == ("dead", "ready")
 
 
-def test_a_dead_letter_keeps_its_id_taken(bench: Bench) -> None:
+def test_a_dead_letter_keeps_its_id_taken(bench: EngineBench) -> None:
     bench.bury("a")
     assert bench.enqueue("a") == ["a"]
 
 
-def test_letters_with_big_errors_come_in_pages(bench: Bench) -> None:
+def test_letters_with_big_errors_come_in_pages(bench: EngineBench) -> None:
     bench.enqueue(*"abc")
     error = ErrorInfo("E", "why", pickled=bytes(REPLY_BYTES // 2))
     for message in bench.claim():

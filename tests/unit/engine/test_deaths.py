@@ -7,19 +7,19 @@ import pytest
 from taskq.errors import UnknownConsumer
 from taskq.protocol.consuming import Leave, Reap
 from taskq.protocol.operating import GetStats
-from tests.unit.engine.bench import WORKER, Bench, ids
+from tests.kit.engine import WORKER, EngineBench, ids
 
 HEART = WORKER + 100  # the session of the launcher
 
 
 @pytest.fixture
-def bench() -> Bench:
-    bench = Bench()
+def bench() -> EngineBench:
+    bench = EngineBench()
     bench.register()
     return bench
 
 
-def test_after_max_deliveries_the_dead_letters(bench: Bench) -> None:
+def test_after_max_deliveries_the_dead_letters(bench: EngineBench) -> None:
     bench.enqueue("a", max_deliveries=3, retries=99, lease=5)
     for attempt in (1, 2, 3):
         assert bench.claim_one().attempt == attempt
@@ -28,7 +28,7 @@ def test_after_max_deliveries_the_dead_letters(bench: Bench) -> None:
     assert [error.kind for error in bench.job("a").errors] == ["WorkerLost"] * 3
 
 
-def test_deaths_and_failures_are_counted_apart(bench: Bench) -> None:
+def test_deaths_and_failures_are_counted_apart(bench: EngineBench) -> None:
     bench.enqueue("a", max_deliveries=2, retries=2, lease=5)
     bench.fail(bench.claim_one(), delay=0)
     bench.claim_one()
@@ -40,7 +40,7 @@ def test_deaths_and_failures_are_counted_apart(bench: Bench) -> None:
     assert bench.state("a") == "dead"
 
 
-def test_what_was_lost_with_a_worker_is_dealt_out_alone(bench: Bench) -> None:
+def test_what_was_lost_with_a_worker_is_dealt_out_alone(bench: EngineBench) -> None:
     bench.enqueue("a", "poison", "b", "c", lease=5)
     first, poison = bench.claim(2)
     bench.ack(first)
@@ -50,7 +50,7 @@ def test_what_was_lost_with_a_worker_is_dealt_out_alone(bench: Bench) -> None:
     assert ids(bench.claim()) == ["b", "c"]
 
 
-def test_a_suspect_behind_others_is_left_for_the_next_claim(bench: Bench) -> None:
+def test_a_suspect_behind_others_is_left_for_the_next_claim(bench: EngineBench) -> None:
     bench.enqueue("a", "poison", lease=5)
     bench.enqueue("b")
     first, _ = bench.claim(2)
@@ -61,14 +61,14 @@ def test_a_suspect_behind_others_is_left_for_the_next_claim(bench: Bench) -> Non
     assert ids(bench.claim()) == ["b"]
 
 
-def test_a_failure_does_not_make_a_suspect(bench: Bench) -> None:
+def test_a_failure_does_not_make_a_suspect(bench: EngineBench) -> None:
     bench.enqueue("a", "b", retries=1)
     for message in bench.claim():
         bench.fail(message, delay=0)
     assert ids(bench.claim()) == ["a", "b"]
 
 
-def test_a_dead_consumer_loses_what_it_ran_and_returns_the_rest(bench: Bench) -> None:
+def test_a_dead_consumer_loses_what_it_ran_and_returns_the_rest(bench: EngineBench) -> None:
     bench.enqueue("running", "unstarted")
     running, _ = bench.claim()
     assert bench.reap(running=[running.receipt]) == 2
@@ -79,7 +79,7 @@ def test_a_dead_consumer_loses_what_it_ran_and_returns_the_rest(bench: Bench) ->
     assert (bench.job("unstarted").deliveries, bench.job("unstarted").errors) == (0, [])
 
 
-def test_a_reaped_timeout_is_a_failed_attempt(bench: Bench) -> None:
+def test_a_reaped_timeout_is_a_failed_attempt(bench: EngineBench) -> None:
     bench.enqueue("a", retries=1)
     message = bench.claim_one()
     bench.reap(running=[message.receipt], timed_out=True)
@@ -88,7 +88,7 @@ def test_a_reaped_timeout_is_a_failed_attempt(bench: Bench) -> None:
     assert (job.errors[0].worker, job.errors[0].text) == ("w", "signal 9")
 
 
-def test_a_reaped_cancellation_is_the_end(bench: Bench) -> None:
+def test_a_reaped_cancellation_is_the_end(bench: EngineBench) -> None:
     bench.enqueue("a", "b")
     first, _ = bench.claim()
     bench.reap(running=[first.receipt], cancelled=True)
@@ -96,7 +96,7 @@ def test_a_reaped_cancellation_is_the_end(bench: Bench) -> None:
     assert bench.ack(first) == [first.receipt]
 
 
-def test_reaping_twice_or_somebody_unknown_does_nothing(bench: Bench) -> None:
+def test_reaping_twice_or_somebody_unknown_does_nothing(bench: EngineBench) -> None:
     assert bench.reap("nobody") == 0
     assert bench.reap() == 0
     assert bench.reap() == 0
@@ -105,13 +105,13 @@ def test_reaping_twice_or_somebody_unknown_does_nothing(bench: Bench) -> None:
     assert [worker.name for worker in bench.call(GetStats()).workers] == ["w"]
 
 
-def test_a_reaped_consumer_must_register_again(bench: Bench) -> None:
+def test_a_reaped_consumer_must_register_again(bench: EngineBench) -> None:
     bench.reap()
     with pytest.raises(UnknownConsumer):
         bench.claim()
 
 
-def test_leaving_returns_everything_without_cost(bench: Bench) -> None:
+def test_leaving_returns_everything_without_cost(bench: EngineBench) -> None:
     bench.enqueue("a", "b")
     taken = bench.claim()
     assert bench.call(Leave(worker="w"), HEART).count == 2

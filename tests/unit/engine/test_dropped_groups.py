@@ -14,34 +14,34 @@ from taskq.protocol.consuming import Extend
 from taskq.protocol.operating import Control, GetStats, Limit, ListDead, Replay
 from taskq.protocol.producing import Cancel, Enqueue, Enqueued, Inspect
 from taskq.protocol.values import Call, Options
-from tests.unit.engine.bench import WORKER, Bench, ids
+from tests.kit.engine import WORKER, EngineBench, ids
 
 TYPO = 3
 
 
 @pytest.fixture
-def bench() -> Bench:
-    bench = Bench()
+def bench() -> EngineBench:
+    bench = EngineBench()
     bench.register()
     leave_a_group(bench)
     return bench
 
 
-def leave_a_group(bench: Bench) -> None:
+def leave_a_group(bench: EngineBench) -> None:
     """What a worker leaves that was started once with a mistyped name."""
     bench.register(TYPO, worker="w2", group="typo")
     bench.disconnect(TYPO)
 
 
-def drop(bench: Bench, group: str = "typo", queue: str = "q") -> int:
+def drop(bench: EngineBench, group: str = "typo", queue: str = "q") -> int:
     return bench.call(Control(queue=queue, action="drop", group=group)).count
 
 
-def groups(bench: Bench) -> list[str]:
+def groups(bench: EngineBench) -> list[str]:
     return [each.group for each in bench.call(GetStats()).queues if each.queue == "q"]
 
 
-def test_it_is_gone_with_its_copies_and_gets_no_more(bench: Bench) -> None:
+def test_it_is_gone_with_its_copies_and_gets_no_more(bench: EngineBench) -> None:
     bench.enqueue("a", "b")
     bench.enqueue("later", delay=50)
     assert drop(bench) == 3
@@ -56,7 +56,7 @@ def test_it_is_gone_with_its_copies_and_gets_no_more(bench: Bench) -> None:
     assert ids(bench.claim()) == ["later"]
 
 
-def test_what_had_only_ended_elsewhere_goes_with_it(bench: Bench) -> None:
+def test_what_had_only_ended_elsewhere_goes_with_it(bench: EngineBench) -> None:
     bench.enqueue("a", "b", payload=b"12345")
     bench.ack(bench.claim_one(), b"42")
     drop(bench)
@@ -66,7 +66,7 @@ def test_what_had_only_ended_elsewhere_goes_with_it(bench: Bench) -> None:
     assert bench.engine.ledger.spec("q", "t", Options()).uses == 1
 
 
-def test_a_dead_letter_of_another_group_stays_and_is_replayed(bench: Bench) -> None:
+def test_a_dead_letter_of_another_group_stays_and_is_replayed(bench: EngineBench) -> None:
     bench.bury("a")
     assert drop(bench) == 1
     assert bench.state("a") == "dead"
@@ -75,7 +75,7 @@ def test_a_dead_letter_of_another_group_stays_and_is_replayed(bench: Bench) -> N
     assert bench.engine.ledger.messages == {}
 
 
-def test_its_own_dead_letters_and_parked_ones_go(bench: Bench) -> None:
+def test_its_own_dead_letters_and_parked_ones_go(bench: EngineBench) -> None:
     bench.register(TYPO, worker="w2", group="typo", tasks=["t"])
     bench.enqueue("dead")
     bench.enqueue("parked", task="unknown")
@@ -89,7 +89,7 @@ def test_its_own_dead_letters_and_parked_ones_go(bench: Bench) -> None:
     assert bench.call(GetStats()).broker.parked == 0
 
 
-def test_its_leases_are_stale_from_then_on(bench: Bench) -> None:
+def test_its_leases_are_stale_from_then_on(bench: EngineBench) -> None:
     bench.register(TYPO, worker="w2", group="typo")
     bench.enqueue("a", "b", "c", retries=3)
     a, b, late = bench.claim(session=TYPO)
@@ -105,7 +105,7 @@ def test_its_leases_are_stale_from_then_on(bench: Bench) -> None:
     assert [worker.name for worker in bench.call(GetStats()).workers] == ["w"]
 
 
-def test_a_worker_that_comes_back_makes_it_again_with_what_is_alive(bench: Bench) -> None:
+def test_a_worker_that_comes_back_makes_it_again_with_what_is_alive(bench: EngineBench) -> None:
     bench.enqueue("a", "b")
     bench.ack(bench.claim_one())
     drop(bench)
@@ -125,14 +125,14 @@ def test_a_worker_that_comes_back_makes_it_again_with_what_is_alive(bench: Bench
         ("", "typo", "no queue ''"),
     ],
 )
-def test_what_cannot_be_dropped(bench: Bench, queue: str, group: str, why: str) -> None:
+def test_what_cannot_be_dropped(bench: EngineBench, queue: str, group: str, why: str) -> None:
     bench.enqueue("a")
     with pytest.raises(errors.TaskqError, match=why):
         drop(bench, group, queue)
     assert groups(bench) == ["default", "typo"]
 
 
-def test_a_group_that_somebody_works_stays(bench: Bench) -> None:
+def test_a_group_that_somebody_works_stays(bench: EngineBench) -> None:
     bench.enqueue("a")
     bench.register(TYPO, worker="w2", group="typo")
     with pytest.raises(errors.TaskqError, match="has 1 consumer; stop its workers first"):
@@ -143,7 +143,7 @@ def test_a_group_that_somebody_works_stays(bench: Bench) -> None:
     assert bench.stats(group="typo").ready == 1
 
 
-def test_nor_does_one_go_in_which_a_claim_is_parked(bench: Bench) -> None:
+def test_nor_does_one_go_in_which_a_claim_is_parked(bench: EngineBench) -> None:
     bench.register(TYPO, worker="w2", group="typo", queues=["p"])
     rid = bench.park_claim(TYPO, queues=["q"])  # beyond what it has registered for
     with pytest.raises(errors.TaskqError, match="1 consumer"):
@@ -152,7 +152,7 @@ def test_nor_does_one_go_in_which_a_claim_is_parked(bench: Bench) -> None:
     assert ids(bench.answer(rid).messages) == ["a"]
 
 
-def test_the_same_group_of_another_queue_stays(bench: Bench) -> None:
+def test_the_same_group_of_another_queue_stays(bench: EngineBench) -> None:
     bench.register(TYPO, worker="w2", group="typo", queues=["p"])
     bench.enqueue("a", queue="p")
     (message,) = bench.claim(session=TYPO, queues=["p"])
@@ -161,7 +161,7 @@ def test_the_same_group_of_another_queue_stays(bench: Bench) -> None:
     assert bench.stats("p", "typo").succeeded == 1
 
 
-def test_producers_that_waited_for_room_in_it_get_in(bench: Bench) -> None:
+def test_producers_that_waited_for_room_in_it_get_in(bench: EngineBench) -> None:
     bench.call(Limit(queue="q", max_messages=1))
     bench.enqueue("a")
     bench.ack(bench.claim_one())
@@ -175,7 +175,7 @@ def test_producers_that_waited_for_room_in_it_get_in(bench: Bench) -> None:
     assert ids(bench.answer(claimed).messages) == ["b"]
 
 
-def test_producers_that_waited_for_room_in_the_broker_get_in(bench: Bench) -> None:
+def test_producers_that_waited_for_room_in_the_broker_get_in(bench: EngineBench) -> None:
     bench.engine = Engine(Capacity(messages=1))
     bench.register()
     leave_a_group(bench)
@@ -188,7 +188,7 @@ def test_producers_that_waited_for_room_in_the_broker_get_in(bench: Bench) -> No
     assert bench.answer(rid) == Enqueued(rid=rid)
 
 
-def test_the_hint_at_dropping_is_given_where_it_helps(bench: Bench) -> None:
+def test_the_hint_at_dropping_is_given_where_it_helps(bench: EngineBench) -> None:
     bench.call(Limit(queue="q", max_messages=1))
     bench.enqueue("a")
     bench.register(TYPO, worker="w2", group="typo")
@@ -204,7 +204,7 @@ def test_the_hint_at_dropping_is_given_where_it_helps(bench: Bench) -> None:
     assert "drop" not in str(refused.value)  # it is the default group
 
 
-def test_a_paused_group_that_is_made_again_is_not_paused(bench: Bench) -> None:
+def test_a_paused_group_that_is_made_again_is_not_paused(bench: EngineBench) -> None:
     bench.call(Control(queue="q", action="pause", group="typo"))
     bench.enqueue("a")
     drop(bench)
@@ -212,7 +212,7 @@ def test_a_paused_group_that_is_made_again_is_not_paused(bench: Bench) -> None:
     assert ids(bench.claim(session=TYPO)) == ["a"]
 
 
-def test_it_is_not_looked_at_again_in_its_last_tick(bench: Bench) -> None:
+def test_it_is_not_looked_at_again_in_its_last_tick(bench: EngineBench) -> None:
     bench.apply(Control(queue="q", action="pause", group="typo"))
     bench.apply(Control(queue="q", action="drop", group="typo"))
     assert [group.name for group in bench.engine.ledger.awake] == []
@@ -220,7 +220,7 @@ def test_it_is_not_looked_at_again_in_its_last_tick(bench: Bench) -> None:
     assert groups(bench) == ["default"]
 
 
-def test_an_expiry_goes_on_in_the_other_groups(bench: Bench) -> None:
+def test_an_expiry_goes_on_in_the_other_groups(bench: EngineBench) -> None:
     bench.enqueue("a", expires=10)
     drop(bench)
     bench.after(10)
@@ -228,7 +228,7 @@ def test_an_expiry_goes_on_in_the_other_groups(bench: Bench) -> None:
     assert bench.engine.ledger.messages == {}
 
 
-def test_its_copies_are_freed_without_the_collector(bench: Bench) -> None:
+def test_its_copies_are_freed_without_the_collector(bench: EngineBench) -> None:
     def kept() -> int:
         return sum(isinstance(each, Delivery) for each in gc.get_objects())
 

@@ -12,27 +12,27 @@ from taskq.protocol.base import Failed
 from taskq.protocol.operating import GetStats
 from taskq.protocol.producing import Cancel, Enqueue
 from taskq.protocol.values import Call, Options
-from tests.unit.engine.bench import Bench, ids
+from tests.kit.engine import EngineBench, ids
 
 
 @pytest.fixture
-def bench() -> Bench:
-    bench = Bench()
+def bench() -> EngineBench:
+    bench = EngineBench()
     bench.register()
     return bench
 
 
-def test_many_in_one_request_keep_their_order(bench: Bench) -> None:
+def test_many_in_one_request_keep_their_order(bench: EngineBench) -> None:
     names = [f"{n:04}" for n in range(2000)]
     assert bench.enqueue(*names) == []
     assert ids(bench.claim(2000)) == names
 
 
-def test_none_is_fine(bench: Bench) -> None:
+def test_none_is_fine(bench: EngineBench) -> None:
     assert bench.enqueue() == []
 
 
-def test_a_known_id_is_left_as_it_is(bench: Bench) -> None:
+def test_a_known_id_is_left_as_it_is(bench: EngineBench) -> None:
     bench.enqueue("a", payload=b"first")
     assert bench.enqueue("a", "b", payload=b"second") == ["a"]
     assert [message.payload for message in bench.claim()] == [b"first", b"second"]
@@ -40,7 +40,7 @@ def test_a_known_id_is_left_as_it_is(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("state", ["scheduled", "leased", "dead", "succeeded", "cancelled"])
-def test_an_id_is_known_in_every_state(bench: Bench, state: str) -> None:
+def test_an_id_is_known_in_every_state(bench: EngineBench, state: str) -> None:
     bench.enqueue("a", delay=5 if state == "scheduled" else 0)
     if state not in ("scheduled", "cancelled"):
         message = bench.claim_one()
@@ -55,18 +55,18 @@ def test_an_id_is_known_in_every_state(bench: Bench, state: str) -> None:
     assert bench.state("a") == state
 
 
-def test_the_same_id_twice_in_one_request(bench: Bench) -> None:
+def test_the_same_id_twice_in_one_request(bench: EngineBench) -> None:
     assert bench.enqueue("a", "a") == ["a"]
     assert ids(bench.claim()) == ["a"]
 
 
-def test_an_id_is_one_message_in_all_queues(bench: Bench) -> None:
+def test_an_id_is_one_message_in_all_queues(bench: EngineBench) -> None:
     bench.enqueue("a")
     assert bench.enqueue("a", queue="other") == ["a"]
 
 
 @pytest.mark.parametrize("name", ["queue", "task"])
-def test_names_must_not_be_empty(bench: Bench, name: str) -> None:
+def test_names_must_not_be_empty(bench: EngineBench, name: str) -> None:
     with pytest.raises(TaskqError, match="name"):
         bench.enqueue("a", **{name: ""})  # type: ignore[arg-type]
 
@@ -90,7 +90,7 @@ def test_names_must_not_be_empty(bench: Bench, name: str) -> None:
     ],
 )
 def test_numbers_that_would_stop_the_clock_are_refused(
-    bench: Bench, option: str, bad: float
+    bench: EngineBench, option: str, bad: float
 ) -> None:
     with pytest.raises(TaskqError, match=option):
         bench.enqueue("a", **{option: bad})  # type: ignore[arg-type]
@@ -99,7 +99,7 @@ def test_numbers_that_would_stop_the_clock_are_refused(
 
 
 def test_54_a_payload_over_the_limit_refuses_the_whole_request(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: EngineBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(enqueue, "MAX_PAYLOAD", 10)
     bench.enqueue("exact", payload=b"x" * 10)
@@ -109,14 +109,14 @@ def test_54_a_payload_over_the_limit_refuses_the_whole_request(
     assert ids(bench.claim()) == ["exact"]
 
 
-def test_calls_of_one_task_share_their_options_in_memory(bench: Bench) -> None:
+def test_calls_of_one_task_share_their_options_in_memory(bench: EngineBench) -> None:
     bench.enqueue("a", retries=3)
     bench.enqueue("b", retries=3)
     messages = bench.engine.ledger.messages
     assert messages["a"].spec is messages["b"].spec
 
 
-def test_options_of_tasks_that_are_gone_do_not_pile_up(bench: Bench) -> None:
+def test_options_of_tasks_that_are_gone_do_not_pile_up(bench: EngineBench) -> None:
     for n in range(3000):
         bench.enqueue(f"{n}", task=f"task{n}")
         bench.ack(bench.claim_one())
@@ -124,7 +124,7 @@ def test_options_of_tasks_that_are_gone_do_not_pile_up(bench: Bench) -> None:
 
 
 def test_options_in_use_are_kept_however_many_there_are(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: EngineBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("taskq.engine.ledger._IDLE_SPECS", 0)
     bench.enqueue("a", "b")
@@ -134,7 +134,7 @@ def test_options_in_use_are_kept_however_many_there_are(
     assert not bench.engine.ledger._specs
 
 
-def test_a_refusal_carries_the_request_id(bench: Bench) -> None:
+def test_a_refusal_carries_the_request_id(bench: EngineBench) -> None:
     rid = bench.apply(Enqueue(queue="", task="t", options=Options(), calls=[]))
     bench.tick()
     reply = bench.answer(rid)

@@ -11,19 +11,19 @@ from taskq.protocol.consuming import Extend, Heartbeat, Report
 from taskq.protocol.operating import GetStats
 from taskq.protocol.producing import Cancel, Wait
 from taskq.protocol.values import Progress, WorkerInfo
-from tests.unit.engine.bench import MOMENT, WORKER, Bench
+from tests.kit.engine import MOMENT, WORKER, EngineBench
 
 HEART = WORKER + 100  # the session of the launcher
 
 
 @pytest.fixture
-def bench() -> Bench:
-    bench = Bench()
+def bench() -> EngineBench:
+    bench = EngineBench()
     bench.register()
     return bench
 
 
-def test_a_lease_runs_out_exactly_at_its_end(bench: Bench) -> None:
+def test_a_lease_runs_out_exactly_at_its_end(bench: EngineBench) -> None:
     bench.enqueue("a", lease=20)
     bench.claim_one()
     assert bench.engine.next_deadline() == bench.now + 20
@@ -35,7 +35,7 @@ def test_a_lease_runs_out_exactly_at_its_end(bench: Bench) -> None:
     assert bench.stats().failed == 1
 
 
-def test_each_loss_is_told_with_its_time_attempt_and_worker(bench: Bench) -> None:
+def test_each_loss_is_told_with_its_time_attempt_and_worker(bench: EngineBench) -> None:
     bench.enqueue("a", lease=20)
     for _ in range(2):
         bench.claim_one()
@@ -45,7 +45,7 @@ def test_each_loss_is_told_with_its_time_attempt_and_worker(bench: Bench) -> Non
     assert bench.stats().failed == 2
 
 
-def test_a_heartbeat_renews_every_lease_of_its_worker(bench: Bench) -> None:
+def test_a_heartbeat_renews_every_lease_of_its_worker(bench: EngineBench) -> None:
     bench.register(3, consumer="c2")
     bench.enqueue("a", "b", lease=20)
     bench.claim(1)
@@ -58,7 +58,7 @@ def test_a_heartbeat_renews_every_lease_of_its_worker(bench: Bench) -> None:
     assert (bench.state("a"), bench.state("b")) == ("ready", "ready")
 
 
-def test_a_heartbeat_of_another_worker_renews_nothing(bench: Bench) -> None:
+def test_a_heartbeat_of_another_worker_renews_nothing(bench: EngineBench) -> None:
     bench.enqueue("a", lease=20)
     bench.claim_one()
     bench.after(15)
@@ -67,7 +67,7 @@ def test_a_heartbeat_of_another_worker_renews_nothing(bench: Bench) -> None:
     assert bench.state("a") == "ready"
 
 
-def test_leases_of_different_length_end_each_in_its_time(bench: Bench) -> None:
+def test_leases_of_different_length_end_each_in_its_time(bench: EngineBench) -> None:
     bench.enqueue("long", lease=50)
     bench.enqueue("short", lease=5)
     bench.claim()
@@ -78,7 +78,7 @@ def test_leases_of_different_length_end_each_in_its_time(bench: Bench) -> None:
     assert bench.state("long") == "ready"
 
 
-def test_a_long_lease_does_not_hide_the_end_of_a_short_one(bench: Bench) -> None:
+def test_a_long_lease_does_not_hide_the_end_of_a_short_one(bench: EngineBench) -> None:
     bench.enqueue("short", lease=5)
     bench.enqueue("long", lease=50)
     bench.claim()
@@ -87,7 +87,7 @@ def test_a_long_lease_does_not_hide_the_end_of_a_short_one(bench: Bench) -> None
     assert (bench.state("short"), bench.state("long")) == ("ready", "leased")
 
 
-def test_the_shortest_lease_sets_the_pace_of_the_heartbeats(bench: Bench) -> None:
+def test_the_shortest_lease_sets_the_pace_of_the_heartbeats(bench: EngineBench) -> None:
     assert bench.heartbeat().renew_in == HEARTBEAT
     beat = bench.park(Heartbeat(worker="w", info=WorkerInfo(), wait=60), HEART)
     bench.enqueue("a", lease=3)
@@ -95,7 +95,7 @@ def test_the_shortest_lease_sets_the_pace_of_the_heartbeats(bench: Bench) -> Non
     assert bench.answer(beat).renew_in == 1
 
 
-def test_a_heartbeat_is_answered_when_the_next_is_wanted(bench: Bench) -> None:
+def test_a_heartbeat_is_answered_when_the_next_is_wanted(bench: EngineBench) -> None:
     beat = bench.park(Heartbeat(worker="w", info=WorkerInfo(), wait=60), HEART)
     bench.after(HEARTBEAT - MOMENT)
     assert bench.answer(beat) is None
@@ -103,13 +103,13 @@ def test_a_heartbeat_is_answered_when_the_next_is_wanted(bench: Bench) -> None:
     assert bench.replies[HEART] == [bench.answer(beat)]
 
 
-def test_a_heartbeat_may_ask_for_a_shorter_wait(bench: Bench) -> None:
+def test_a_heartbeat_may_ask_for_a_shorter_wait(bench: EngineBench) -> None:
     beat = bench.park(Heartbeat(worker="w", info=WorkerInfo(), wait=1), HEART)
     bench.after(1)
     assert bench.answer(beat) is not None
 
 
-def test_a_wait_on_the_connection_of_a_heartbeat_does_not_delay_it(bench: Bench) -> None:
+def test_a_wait_on_the_connection_of_a_heartbeat_does_not_delay_it(bench: EngineBench) -> None:
     bench.enqueue("a", delay=1000)
     beat = bench.park(Heartbeat(worker="w", info=WorkerInfo(), wait=60), HEART)
     soon = bench.park(Wait(watch=1, add=["a"], wait=5), HEART)
@@ -119,7 +119,7 @@ def test_a_wait_on_the_connection_of_a_heartbeat_does_not_delay_it(bench: Bench)
     assert bench.answer(beat) is not None
 
 
-def test_extend_makes_one_lease_last_longer(bench: Bench) -> None:
+def test_extend_makes_one_lease_last_longer(bench: EngineBench) -> None:
     bench.enqueue("a", "b", lease=10)
     first, _ = bench.claim()
     assert bench.call(Extend(receipt=first.receipt, seconds=100)).count == 1
@@ -131,7 +131,7 @@ def test_extend_makes_one_lease_last_longer(bench: Bench) -> None:
     assert bench.state("a") == "ready"
 
 
-def test_extend_never_shortens_and_leaves_the_start_alone(bench: Bench) -> None:
+def test_extend_never_shortens_and_leaves_the_start_alone(bench: EngineBench) -> None:
     bench.enqueue("a", lease=10)
     message = bench.claim_one()
     started = bench.now
@@ -142,7 +142,7 @@ def test_extend_never_shortens_and_leaves_the_start_alone(bench: Bench) -> None:
     assert bench.job("a").started_at == started
 
 
-def test_an_extension_ends_with_its_delivery(bench: Bench) -> None:
+def test_an_extension_ends_with_its_delivery(bench: EngineBench) -> None:
     bench.enqueue("a", lease=10)
     message = bench.claim_one()
     bench.call(Extend(receipt=message.receipt, seconds=1000))
@@ -153,7 +153,7 @@ def test_an_extension_ends_with_its_delivery(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("how", ["extend", "report"])
-def test_a_stale_receipt_gets_lease_lost(bench: Bench, how: str) -> None:
+def test_a_stale_receipt_gets_lease_lost(bench: EngineBench, how: str) -> None:
     bench.enqueue("a", lease=5)
     message = bench.claim_one()
     bench.after(5)
@@ -164,7 +164,7 @@ def test_a_stale_receipt_gets_lease_lost(bench: Bench, how: str) -> None:
         bench.call(request)
 
 
-def test_progress_is_shown_and_gone_with_the_attempt(bench: Bench) -> None:
+def test_progress_is_shown_and_gone_with_the_attempt(bench: EngineBench) -> None:
     bench.enqueue("a")
     message = bench.claim_one()
     report = Report(receipt=message.receipt, progress=Progress(3, 10, "files"))
@@ -177,7 +177,7 @@ def test_progress_is_shown_and_gone_with_the_attempt(bench: Bench) -> None:
     assert bench.job("a").progress is None
 
 
-def test_forgiven_time_makes_every_lease_longer(bench: Bench) -> None:
+def test_forgiven_time_makes_every_lease_longer(bench: EngineBench) -> None:
     bench.enqueue("old", "new", lease=10)
     bench.claim(1)
     bench.after(5)
@@ -196,7 +196,7 @@ def test_forgiven_time_makes_every_lease_longer(bench: Bench) -> None:
     assert bench.state("new") == "ready"
 
 
-def test_forgiven_time_makes_the_grace_longer(bench: Bench) -> None:
+def test_forgiven_time_makes_the_grace_longer(bench: EngineBench) -> None:
     bench.enqueue("a", lease=1000)
     bench.claim_one()
     bench.disconnect(WORKER)
@@ -208,7 +208,7 @@ def test_forgiven_time_makes_the_grace_longer(bench: Bench) -> None:
     assert bench.state("a") == "ready"
 
 
-def test_workers_are_listed_with_what_they_hold_and_did(bench: Bench) -> None:
+def test_workers_are_listed_with_what_they_hold_and_did(bench: EngineBench) -> None:
     bench.enqueue(*"abcdef", retries=1)
     one, two, three, four, *_ = bench.claim()
     bench.ack(one)

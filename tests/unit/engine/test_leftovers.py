@@ -11,14 +11,14 @@ from taskq.engine.timers import SWEEP
 from taskq.protocol.operating import Control
 from taskq.protocol.producing import Cancel
 from taskq.protocol.values import Ack
-from tests.unit.engine.bench import Bench
+from tests.kit.engine import EngineBench
 
 MANY = 3 * SWEEP
 
 
 @pytest.fixture
-def bench() -> Bench:
-    return Bench()
+def bench() -> EngineBench:
+    return EngineBench()
 
 
 def _kept() -> int:
@@ -30,7 +30,7 @@ def _ids(round: int) -> list[str]:
     return [f"{round}-{number}" for number in range(MANY // 3)]
 
 
-def test_what_expires_in_a_queue_that_nobody_consumes(bench: Bench) -> None:
+def test_what_expires_in_a_queue_that_nobody_consumes(bench: EngineBench) -> None:
     before = _kept()
     for round in range(9):
         bench.enqueue(*_ids(round), expires=1)
@@ -38,7 +38,7 @@ def test_what_expires_in_a_queue_that_nobody_consumes(bench: Bench) -> None:
     assert _kept() - before <= MANY
 
 
-def test_what_ends_long_before_it_would_expire(bench: Bench) -> None:
+def test_what_ends_long_before_it_would_expire(bench: EngineBench) -> None:
     before = _kept()
     bench.register()
     for round in range(9):
@@ -47,7 +47,7 @@ def test_what_ends_long_before_it_would_expire(bench: Bench) -> None:
     assert _kept() - before <= MANY
 
 
-def test_what_is_cancelled_long_before_it_is_due(bench: Bench) -> None:
+def test_what_is_cancelled_long_before_it_is_due(bench: EngineBench) -> None:
     before = _kept()
     for round in range(9):
         bench.enqueue(*_ids(round), delay=86400)
@@ -57,7 +57,7 @@ def test_what_is_cancelled_long_before_it_is_due(bench: Bench) -> None:
     assert bench.engine.next_deadline() == bench.now + 10
 
 
-def test_what_is_purged_while_no_worker_knows_its_task(bench: Bench) -> None:
+def test_what_is_purged_while_no_worker_knows_its_task(bench: EngineBench) -> None:
     before = _kept()
     bench.register(tasks=["other"])
     for round in range(9):
@@ -67,7 +67,7 @@ def test_what_is_purged_while_no_worker_knows_its_task(bench: Bench) -> None:
     assert _kept() - before <= MANY
 
 
-def test_what_a_dropped_group_had_long_before_it_is_due(bench: Bench) -> None:
+def test_what_a_dropped_group_had_long_before_it_is_due(bench: EngineBench) -> None:
     before = _kept()
     for round in range(9):
         bench.register(3, worker="w2", group="typo")
@@ -78,7 +78,7 @@ def test_what_a_dropped_group_had_long_before_it_is_due(bench: Bench) -> None:
     assert _kept() - before <= MANY
 
 
-def test_a_swept_line_keeps_its_order(bench: Bench) -> None:
+def test_a_swept_line_keeps_its_order(bench: EngineBench) -> None:
     bench.enqueue(*_ids(0), *_ids(1))
     kept = _ids(0)[::100] + _ids(1)[::100]
     bench.call(Cancel(ids=[id for id in _ids(0) + _ids(1) if id not in kept]))
@@ -86,7 +86,7 @@ def test_a_swept_line_keeps_its_order(bench: Bench) -> None:
     assert [message.id for message in bench.claim(n=MANY)] == kept
 
 
-def test_what_is_handed_back_again_and_again_expires_by_one_timer(bench: Bench) -> None:
+def test_what_is_handed_back_again_and_again_expires_by_one_timer(bench: EngineBench) -> None:
     bench.enqueue("a", expires=60)
     bench.register()
     before = len(bench.engine.ledger.timers)

@@ -8,21 +8,21 @@ from taskq.errors import TaskqError
 from taskq.protocol.backoff import Backoff
 from taskq.protocol.operating import Control, GetStats, Peek
 from taskq.protocol.producing import Cancel, Inspect
-from tests.unit.engine.bench import Bench, ids
+from tests.kit.engine import EngineBench, ids
 
 
 @pytest.fixture
-def bench() -> Bench:
-    bench = Bench()
+def bench() -> EngineBench:
+    bench = EngineBench()
     bench.register()
     return bench
 
 
-def control(bench: Bench, action: str, queue: str = "q") -> int:
+def control(bench: EngineBench, action: str, queue: str = "q") -> int:
     return bench.call(Control(queue=queue, action=action)).count
 
 
-def test_a_paused_queue_hands_out_nothing_and_takes_everything(bench: Bench) -> None:
+def test_a_paused_queue_hands_out_nothing_and_takes_everything(bench: EngineBench) -> None:
     bench.enqueue("a")
     assert control(bench, "pause") == 1
     assert bench.claim() == []
@@ -32,14 +32,14 @@ def test_a_paused_queue_hands_out_nothing_and_takes_everything(bench: Bench) -> 
     assert ids(bench.claim()) == ["a", "b"]
 
 
-def test_what_runs_goes_on_while_paused(bench: Bench) -> None:
+def test_what_runs_goes_on_while_paused(bench: EngineBench) -> None:
     bench.enqueue("a")
     message = bench.claim_one()
     control(bench, "pause")
     assert bench.ack(message) == []
 
 
-def test_purge_drops_what_waits_and_only_that(bench: Bench) -> None:
+def test_purge_drops_what_waits_and_only_that(bench: EngineBench) -> None:
     bench.bury("dead")
     bench.enqueue("running")
     running = bench.claim_one()
@@ -60,7 +60,7 @@ def test_purge_drops_what_waits_and_only_that(bench: Bench) -> None:
     assert bench.claim() == []
 
 
-def test_a_purged_id_may_be_used_again(bench: Bench) -> None:
+def test_a_purged_id_may_be_used_again(bench: EngineBench) -> None:
     bench.enqueue("a")
     control(bench, "purge")
     assert bench.enqueue("a") == []
@@ -68,14 +68,14 @@ def test_a_purged_id_may_be_used_again(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(("queue", "action"), [("none", "pause"), ("", "purge"), ("q", "stop")])
-def test_a_wrong_queue_or_action_is_refused(bench: Bench, queue: str, action: str) -> None:
+def test_a_wrong_queue_or_action_is_refused(bench: EngineBench, queue: str, action: str) -> None:
     bench.enqueue("a")
     with pytest.raises(TaskqError, match=repr(action if queue == "q" else queue)):
         control(bench, action, queue)
     assert bench.state("a") == "ready"
 
 
-def test_peek_shows_the_order_in_which_they_would_run(bench: Bench) -> None:
+def test_peek_shows_the_order_in_which_they_would_run(bench: EngineBench) -> None:
     bench.enqueue("b", task="x", payload=b"12345")
     bench.enqueue("a", priority=0)
     bench.enqueue("late", delay=20)
@@ -96,7 +96,7 @@ def test_peek_shows_the_order_in_which_they_would_run(bench: Bench) -> None:
     assert (preview.priority, preview.attempts, preview.due_at) == (2, 0, bench.now)
 
 
-def test_peek_into_one_group(bench: Bench) -> None:
+def test_peek_into_one_group(bench: EngineBench) -> None:
     bench.register(3, worker="auditor", group="audit")
     bench.enqueue("a")
     bench.claim()
@@ -105,12 +105,12 @@ def test_peek_into_one_group(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize(("queue", "state"), [("none", "ready"), ("q", "happy"), ("", "ready")])
-def test_peek_refuses_what_is_not_there(bench: Bench, queue: str, state: str) -> None:
+def test_peek_refuses_what_is_not_there(bench: EngineBench, queue: str, state: str) -> None:
     with pytest.raises(TaskqError):
         bench.call(Peek(queue=queue, state=state))
 
 
-def test_the_counters_follow_every_step(bench: Bench) -> None:
+def test_the_counters_follow_every_step(bench: EngineBench) -> None:
     plain = Backoff(base=10, jitter=False)
     bench.enqueue(*"abcdefgh", retries=1, backoff=plain, payload=b"12345")
     bench.enqueue("x", expires_at=bench.now + 1)
@@ -132,7 +132,7 @@ def test_the_counters_follow_every_step(bench: Bench) -> None:
     assert broker.now == bench.now
 
 
-def test_looking_changes_nothing(bench: Bench) -> None:
+def test_looking_changes_nothing(bench: EngineBench) -> None:
     bench.enqueue("a")
     bench.engine.apply(1, GetStats(), bench.now, 0.0)
     bench.engine.apply(1, Inspect(id="a"), bench.now, 0.0)
@@ -140,7 +140,7 @@ def test_looking_changes_nothing(bench: Bench) -> None:
 
 
 def test_an_engine_is_empty_when_a_restart_would_lose_nothing() -> None:
-    bench = Bench()
+    bench = EngineBench()
     assert bench.engine.empty()
     bench.enqueue("a")
     assert not bench.engine.empty()
@@ -150,7 +150,7 @@ def test_an_engine_is_empty_when_a_restart_would_lose_nothing() -> None:
     assert bench.engine.empty()
 
 
-def test_the_oldest_may_be_one_that_came_back(bench: Bench) -> None:
+def test_the_oldest_may_be_one_that_came_back(bench: EngineBench) -> None:
     bench.enqueue("a")
     since = bench.now
     message = bench.claim_one()

@@ -9,24 +9,24 @@ from taskq.protocol.consuming import Claim, Leave, Reap
 from taskq.protocol.operating import Control, Replay
 from taskq.protocol.producing import Enqueue
 from taskq.protocol.values import Call, Options
-from tests.unit.engine.bench import MOMENT, WORKER, Bench, ids
+from tests.kit.engine import MOMENT, WORKER, EngineBench, ids
 
 
 @pytest.fixture
-def bench() -> Bench:
-    bench = Bench()
+def bench() -> EngineBench:
+    bench = EngineBench()
     for session in (WORKER, 3, 4):
         bench.register(session, consumer=f"c{session}")
     return bench
 
 
-def test_a_parked_claim_gets_what_is_enqueued(bench: Bench) -> None:
+def test_a_parked_claim_gets_what_is_enqueued(bench: EngineBench) -> None:
     rid = bench.park_claim()
     bench.enqueue("a")
     assert ids(bench.answer(rid).messages) == ["a"]
 
 
-def test_a_parked_claim_gets_what_becomes_due(bench: Bench) -> None:
+def test_a_parked_claim_gets_what_becomes_due(bench: EngineBench) -> None:
     bench.enqueue("a", delay=5)
     rid = bench.park_claim()
     bench.after(5 - MOMENT)
@@ -36,7 +36,7 @@ def test_a_parked_claim_gets_what_becomes_due(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("how", ["release", "lapse", "retry", "reap", "leave", "replay", "resume"])
-def test_a_parked_claim_gets_what_comes_back(bench: Bench, how: str) -> None:
+def test_a_parked_claim_gets_what_comes_back(bench: EngineBench, how: str) -> None:
     bench.register(9, worker="other")
     bench.enqueue("a", lease=10, retries=how != "replay")
     if how == "resume":
@@ -64,7 +64,7 @@ def test_a_parked_claim_gets_what_comes_back(bench: Bench, how: str) -> None:
     assert ids(bench.answer(rid).messages) == ["a"]
 
 
-def test_a_claim_is_over_in_its_time_exactly(bench: Bench) -> None:
+def test_a_claim_is_over_in_its_time_exactly(bench: EngineBench) -> None:
     rid = bench.park_claim(wait=5)
     assert bench.engine.next_deadline() == bench.now + 5
     bench.after(5 - MOMENT)
@@ -75,13 +75,13 @@ def test_a_claim_is_over_in_its_time_exactly(bench: Bench) -> None:
     assert bench.state("a") == "ready"
 
 
-def test_a_claim_may_wait_for_less_than_a_second(bench: Bench) -> None:
+def test_a_claim_may_wait_for_less_than_a_second(bench: EngineBench) -> None:
     rid = bench.park_claim(wait=0.5)
     bench.enqueue("a")
     assert ids(bench.answer(rid).messages) == ["a"]
 
 
-def test_drained_tells_whether_anything_can_still_come(bench: Bench) -> None:
+def test_drained_tells_whether_anything_can_still_come(bench: EngineBench) -> None:
     def drained(wait: float = 0) -> bool:
         return bench.call(Claim(queues=["q"], n=1, wait=wait), WORKER).drained
 
@@ -99,7 +99,7 @@ def test_drained_tells_whether_anything_can_still_come(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("delay", [0, 100])
-def test_a_claim_that_waited_in_vain_is_told_too(bench: Bench, delay: float) -> None:
+def test_a_claim_that_waited_in_vain_is_told_too(bench: EngineBench, delay: float) -> None:
     if delay:
         bench.enqueue("a", delay=delay)
     rid = bench.park_claim(wait=5)
@@ -107,13 +107,13 @@ def test_a_claim_that_waited_in_vain_is_told_too(bench: Bench, delay: float) -> 
     assert bench.answer(rid).drained is (not delay)
 
 
-def test_a_claim_gets_fewer_of_large_messages(bench: Bench) -> None:
+def test_a_claim_gets_fewer_of_large_messages(bench: EngineBench) -> None:
     bench.enqueue(*"abcd", payload=bytes(REPLY_BYTES // 2))
     assert ids(bench.claim(n=4)) == ["a", "b"]
     assert ids(bench.claim(n=4)) == ["c", "d"]
 
 
-def test_waiting_consumers_share_what_comes(bench: Bench) -> None:
+def test_waiting_consumers_share_what_comes(bench: EngineBench) -> None:
     rids = [bench.park_claim(session) for session in (WORKER, 3, 4)]
     bench.enqueue(*"abcdefg")
     shares = [ids(bench.answer(rid).messages) for rid in rids]
@@ -122,7 +122,7 @@ def test_waiting_consumers_share_what_comes(bench: Bench) -> None:
 
 
 def test_shares_are_fair_in_spite_of_tasks_that_nobody_knows() -> None:
-    bench = Bench()
+    bench = EngineBench()
     for session in (WORKER, 3):
         bench.register(session, consumer=f"c{session}", tasks=["known"])
     bench.enqueue(*"uvwxyz", task="new")
@@ -132,7 +132,7 @@ def test_shares_are_fair_in_spite_of_tasks_that_nobody_knows() -> None:
     assert [len(bench.answer(rid).messages) for rid in rids] == [2, 2]
 
 
-def test_a_share_is_no_more_than_asked_for(bench: Bench) -> None:
+def test_a_share_is_no_more_than_asked_for(bench: EngineBench) -> None:
     small = bench.park_claim(WORKER, n=1)
     big = bench.park_claim(3)
     bench.enqueue(*"abcdef")
@@ -140,7 +140,7 @@ def test_a_share_is_no_more_than_asked_for(bench: Bench) -> None:
     assert len(bench.answer(big).messages) == 5
 
 
-def test_one_message_goes_to_one_claim(bench: Bench) -> None:
+def test_one_message_goes_to_one_claim(bench: EngineBench) -> None:
     rids = [bench.park_claim(session) for session in (WORKER, 3, 4)]
     bench.enqueue("a")
     assert sum(bench.answer(rid) is not None for rid in rids) == 1
@@ -148,7 +148,7 @@ def test_one_message_goes_to_one_claim(bench: Bench) -> None:
     assert sum(bench.answer(rid) is not None for rid in rids) == 2
 
 
-def test_a_claim_waits_on_several_queues(bench: Bench) -> None:
+def test_a_claim_waits_on_several_queues(bench: EngineBench) -> None:
     bench.register(queues=["q", "other"], consumer="c2")
     rid = bench.park_claim(queues=["q", "other"])
     bench.enqueue("a", queue="other")
@@ -157,7 +157,7 @@ def test_a_claim_waits_on_several_queues(bench: Bench) -> None:
     assert bench.state("b") == "ready"
 
 
-def test_a_claim_that_was_answered_is_not_served_from_its_other_queue(bench: Bench) -> None:
+def test_a_claim_that_was_answered_is_not_served_from_its_other_queue(bench: EngineBench) -> None:
     rid = bench.park_claim(queues=["q", "other"])
     bench.apply(Enqueue(queue="q", task="t", options=Options(), calls=[Call("a", b"")]))
     bench.apply(Enqueue(queue="other", task="t", options=Options(), calls=[Call("b", b"")]))
@@ -168,7 +168,7 @@ def test_a_claim_that_was_answered_is_not_served_from_its_other_queue(bench: Ben
     assert {id for id in "ab" if bench.state(id) == "leased"} == given
 
 
-def test_a_closed_connection_is_never_served(bench: Bench) -> None:
+def test_a_closed_connection_is_never_served(bench: EngineBench) -> None:
     bench.park_claim(WORKER)
     rid = bench.park_claim(3)
     bench.disconnect(WORKER)
@@ -177,7 +177,7 @@ def test_a_closed_connection_is_never_served(bench: Bench) -> None:
 
 
 @pytest.mark.parametrize("end", ["reap", "leave", "take over"])
-def test_a_dead_consumer_is_never_served(bench: Bench, end: str) -> None:
+def test_a_dead_consumer_is_never_served(bench: EngineBench, end: str) -> None:
     bench.park_claim(WORKER)
     if end == "reap":
         bench.reap("c2")
@@ -189,7 +189,7 @@ def test_a_dead_consumer_is_never_served(bench: Bench, end: str) -> None:
     assert bench.state("a") == "ready"
 
 
-def test_a_second_claim_takes_the_place_of_the_first(bench: Bench) -> None:
+def test_a_second_claim_takes_the_place_of_the_first(bench: EngineBench) -> None:
     first = bench.park_claim()
     assert bench.claim() == []
     bench.enqueue("a")
@@ -197,7 +197,7 @@ def test_a_second_claim_takes_the_place_of_the_first(bench: Bench) -> None:
     assert bench.state("a") == "ready"
 
 
-def test_a_claim_of_nothing_withdraws_the_parked_one(bench: Bench) -> None:
+def test_a_claim_of_nothing_withdraws_the_parked_one(bench: EngineBench) -> None:
     bench.park_claim()
     reply = bench.call(Claim(queues=[], n=0, wait=0), WORKER)
     assert reply.messages == []
@@ -205,7 +205,7 @@ def test_a_claim_of_nothing_withdraws_the_parked_one(bench: Bench) -> None:
     assert bench.state("a") == "ready"
 
 
-def test_nothing_is_left_of_a_thousand_claims(bench: Bench) -> None:
+def test_nothing_is_left_of_a_thousand_claims(bench: EngineBench) -> None:
     for n in range(1000):
         rid = bench.park_claim(wait=60)
         bench.enqueue(f"{n}")
@@ -216,7 +216,7 @@ def test_nothing_is_left_of_a_thousand_claims(bench: Bench) -> None:
     assert not group.claims
 
 
-def test_the_suspect_is_alone_in_a_parked_claim_too(bench: Bench) -> None:
+def test_the_suspect_is_alone_in_a_parked_claim_too(bench: EngineBench) -> None:
     bench.enqueue("poison", lease=10)
     bench.claim_one(session=3)
     bench.call(Control(queue="q", action="pause"))
@@ -227,7 +227,7 @@ def test_the_suspect_is_alone_in_a_parked_claim_too(bench: Bench) -> None:
     assert ids(bench.answer(rid).messages) == ["poison"]
 
 
-def test_a_silent_worker_is_given_no_more_until_it_is_heard_from(bench: Bench) -> None:
+def test_a_silent_worker_is_given_no_more_until_it_is_heard_from(bench: EngineBench) -> None:
     # a stopped process keeps its parked claims; each would take the message and lose it again
     first, second = bench.park_claim(3), bench.park_claim(4)
     bench.enqueue("a", lease=10)
@@ -243,7 +243,7 @@ def test_a_silent_worker_is_given_no_more_until_it_is_heard_from(bench: Bench) -
     assert ids(bench.answer(second).messages) == ["b"]
 
 
-def test_a_silent_worker_is_heard_from_by_a_claim_too(bench: Bench) -> None:
+def test_a_silent_worker_is_heard_from_by_a_claim_too(bench: EngineBench) -> None:
     bench.enqueue("a", lease=10)
     bench.claim(session=3)
     rid = bench.park_claim(4)

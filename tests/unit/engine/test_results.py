@@ -11,26 +11,26 @@ from taskq.errors import UnknownMessage
 from taskq.protocol.operating import GetStats
 from taskq.protocol.producing import Cancel
 from taskq.protocol.values import Ack, JobInfo
-from tests.unit.engine.bench import MOMENT, Bench, ids
+from tests.kit.engine import MOMENT, EngineBench, ids
 
 
 @pytest.fixture
-def bench() -> Bench:
-    bench = Bench()
+def bench() -> EngineBench:
+    bench = EngineBench()
     bench.register()
     return bench
 
 
-def finish(bench: Bench, id: str, **options: float) -> None:
+def finish(bench: EngineBench, id: str, **options: float) -> None:
     bench.enqueue(id, **options)
     bench.ack(bench.claim_one())
 
 
-def results(bench: Bench) -> int:
+def results(bench: EngineBench) -> int:
     return bench.call(GetStats()).broker.results
 
 
-def test_a_result_lives_for_its_ttl(bench: Bench) -> None:
+def test_a_result_lives_for_its_ttl(bench: EngineBench) -> None:
     finish(bench, "a", result_ttl=100)
     bench.after(100 - MOMENT)
     assert bench.end("a").value == b"value"
@@ -38,7 +38,7 @@ def test_a_result_lives_for_its_ttl(bench: Bench) -> None:
     assert (bench.end("a").id, bench.end("a").state) == ("a", "forgotten")
 
 
-def test_expiry_is_active_and_needs_no_reader(bench: Bench) -> None:
+def test_expiry_is_active_and_needs_no_reader(bench: EngineBench) -> None:
     for id in "abc":
         finish(bench, id, result_ttl=100)
     assert results(bench) == 3
@@ -47,13 +47,13 @@ def test_expiry_is_active_and_needs_no_reader(bench: Bench) -> None:
 
 
 def test_the_clock_is_asked_for_the_first_expiry() -> None:
-    bench = Bench()
+    bench = EngineBench()
     bench.enqueue("a", result_ttl=100)
     bench.call(Cancel(ids=["a"]))
     assert bench.engine.next_deadline() == bench.now + 100
 
 
-def test_each_result_expires_in_its_own_time(bench: Bench) -> None:
+def test_each_result_expires_in_its_own_time(bench: EngineBench) -> None:
     finish(bench, "long", result_ttl=1000)
     finish(bench, "short", result_ttl=100)
     bench.after(100)
@@ -63,7 +63,7 @@ def test_each_result_expires_in_its_own_time(bench: Bench) -> None:
     assert results(bench) == 0
 
 
-def test_a_short_ttl_hides_the_value_at_once_but_the_id_is_remembered(bench: Bench) -> None:
+def test_a_short_ttl_hides_the_value_at_once_but_the_id_is_remembered(bench: EngineBench) -> None:
     finish(bench, "a", result_ttl=1)
     assert bench.end("a").value == b"value"
     bench.after(1)
@@ -73,21 +73,21 @@ def test_a_short_ttl_hides_the_value_at_once_but_the_id_is_remembered(bench: Ben
     assert bench.enqueue("a") == []
 
 
-def test_a_ttl_of_0_stores_no_value(bench: Bench) -> None:
+def test_a_ttl_of_0_stores_no_value(bench: EngineBench) -> None:
     finish(bench, "a", result_ttl=0)
     result = bench.engine.ledger.results.get("a")
     assert result is not None
     assert result.value is None
 
 
-def test_a_ttl_without_end(bench: Bench) -> None:
+def test_a_ttl_without_end(bench: EngineBench) -> None:
     finish(bench, "a", result_ttl=inf)
     bench.after(10**9)
     assert bench.end("a").value == b"value"
     assert bench.engine.next_deadline() is None
 
 
-def test_no_value_is_a_value_of_its_own(bench: Bench) -> None:
+def test_no_value_is_a_value_of_its_own(bench: EngineBench) -> None:
     bench.enqueue("a")
     message = bench.claim_one()
     bench.settle(Ack(message.receipt, "a", None))
@@ -96,7 +96,7 @@ def test_no_value_is_a_value_of_its_own(bench: Bench) -> None:
 
 
 def test_the_latest_of_the_forgotten_are_told_from_the_unknown(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: EngineBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("taskq.engine.results.FORGOTTEN", 2)
     for id in "abc":
@@ -105,7 +105,7 @@ def test_the_latest_of_the_forgotten_are_told_from_the_unknown(
     assert [bench.end(id).state for id in "abc"] == ["unknown", "forgotten", "forgotten"]
 
 
-def test_inspect_shows_the_end(bench: Bench) -> None:
+def test_inspect_shows_the_end(bench: EngineBench) -> None:
     bench.enqueue("a", task="work", priority=1)
     message = bench.claim_one()
     bench.after(3)
@@ -118,7 +118,7 @@ def test_inspect_shows_the_end(bench: Bench) -> None:
     assert (job.errors, job.size) == ([], len(b"value"))
 
 
-def test_inspect_shows_what_runs(bench: Bench) -> None:
+def test_inspect_shows_what_runs(bench: EngineBench) -> None:
     bench.enqueue("a", task="work", priority=1, delay=3, retries=1)
     created_at = bench.now
     bench.after(3)
@@ -148,18 +148,18 @@ def test_inspect_shows_what_runs(bench: Bench) -> None:
     assert [error.attempt for error in waiting.errors] == [1]
 
 
-def test_inspect_shows_that_nobody_has_begun(bench: Bench) -> None:
+def test_inspect_shows_that_nobody_has_begun(bench: EngineBench) -> None:
     bench.enqueue("a")
     job = bench.job("a")
     assert (job.worker, job.started_at, job.attempts) == ("", None, 0)
 
 
-def test_inspect_of_the_unknown_is_an_error(bench: Bench) -> None:
+def test_inspect_of_the_unknown_is_an_error(bench: EngineBench) -> None:
     with pytest.raises(UnknownMessage, match="'nothing'"):
         bench.job("nothing")
 
 
-def test_a_late_message_with_a_forgotten_id_is_a_new_one(bench: Bench) -> None:
+def test_a_late_message_with_a_forgotten_id_is_a_new_one(bench: EngineBench) -> None:
     finish(bench, "a", result_ttl=100)
     bench.after(100)
     bench.enqueue("a")

@@ -7,7 +7,7 @@ from math import inf
 from types import FrameType
 
 from taskq.engine.timers import Alarm, Timers
-from tests.unit.engine.bench import Bench
+from tests.kit.engine import EngineBench
 
 
 def test_timers_fire_in_order_of_time_then_of_asking() -> None:
@@ -103,7 +103,7 @@ def test_an_alarm_that_moves_a_million_times_keeps_the_heap_small() -> None:
     assert len(bell.timers._heap) <= 2
 
 
-def calls_of_a_tick(bench: Bench) -> int:
+def calls_of_a_tick(bench: EngineBench) -> int:
     """How many functions one tick calls, C ones included."""
     calls = 0
 
@@ -121,7 +121,7 @@ def calls_of_a_tick(bench: Bench) -> int:
 
 
 def test_what_is_parked_far_in_the_future_costs_nothing_per_tick() -> None:
-    few, many = Bench(), Bench()
+    few, many = EngineBench(), EngineBench()
     few.enqueue("a", delay=1e6)
     many.enqueue(*(f"m{number}" for number in range(20_000)), delay=1e6)
     calls_of_a_tick(few), calls_of_a_tick(many)

@@ -6,17 +6,17 @@ import pytest
 
 from taskq.protocol.operating import Control, GetStats
 from taskq.protocol.producing import Cancel
-from tests.unit.engine.bench import Bench, ids
+from tests.kit.engine import EngineBench, ids
 
 
 @pytest.fixture
-def bench() -> Bench:
-    bench = Bench()
+def bench() -> EngineBench:
+    bench = EngineBench()
     bench.register(tasks=["known"])
     return bench
 
 
-def test_an_unknown_task_is_parked_and_shown(bench: Bench) -> None:
+def test_an_unknown_task_is_parked_and_shown(bench: EngineBench) -> None:
     bench.enqueue("a", task="new")
     bench.enqueue("b", task="known")
     assert ids(bench.claim()) == ["b"]
@@ -25,7 +25,7 @@ def test_an_unknown_task_is_parked_and_shown(bench: Bench) -> None:
     assert bench.call(GetStats()).broker.parked == 1
 
 
-def test_it_goes_to_a_consumer_that_knows_it_first_and_in_order(bench: Bench) -> None:
+def test_it_goes_to_a_consumer_that_knows_it_first_and_in_order(bench: EngineBench) -> None:
     bench.enqueue("a", "b", task="new")
     assert bench.claim() == []
     bench.enqueue("c", task="new")
@@ -35,7 +35,7 @@ def test_it_goes_to_a_consumer_that_knows_it_first_and_in_order(bench: Bench) ->
     assert bench.engine.ledger.group("q", "default").parked == {}
 
 
-def test_a_parked_claim_of_one_that_knows_is_served(bench: Bench) -> None:
+def test_a_parked_claim_of_one_that_knows_is_served(bench: EngineBench) -> None:
     bench.register(3, consumer="c2", tasks=["new"])
     waiting = bench.park_claim(3)
     bench.park_claim()
@@ -43,7 +43,7 @@ def test_a_parked_claim_of_one_that_knows_is_served(bench: Bench) -> None:
     assert ids(bench.answer(waiting).messages) == ["a"]
 
 
-def test_a_release_as_unknown_parks_it(bench: Bench) -> None:
+def test_a_release_as_unknown_parks_it(bench: EngineBench) -> None:
     bench.register(3, consumer="all", tasks=None)
     bench.enqueue("a", task="x")
     message = bench.claim_one(session=3)
@@ -52,7 +52,9 @@ def test_a_release_as_unknown_parks_it(bench: Bench) -> None:
     assert (job.state, job.attempts) == ("held", 0)
 
 
-def test_what_is_released_as_unknown_goes_to_a_claim_that_waits_and_knows_it(bench: Bench) -> None:
+def test_what_is_released_as_unknown_goes_to_a_claim_that_waits_and_knows_it(
+    bench: EngineBench,
+) -> None:
     bench.register(3, consumer="all", tasks=None)
     bench.register(4, consumer="other", tasks=["x"])
     bench.enqueue("a", task="x")
@@ -62,12 +64,12 @@ def test_what_is_released_as_unknown_goes_to_a_claim_that_waits_and_knows_it(ben
     assert ids(bench.answer(waiting).messages) == ["a"]
 
 
-def test_a_portable_message_can_go_anywhere(bench: Bench) -> None:
+def test_a_portable_message_can_go_anywhere(bench: EngineBench) -> None:
     bench.enqueue("a", task="<lambda>", carries_code=True)
     assert ids(bench.claim()) == ["a"]
 
 
-def test_part_of_the_parked_ones_may_be_taken(bench: Bench) -> None:
+def test_part_of_the_parked_ones_may_be_taken(bench: EngineBench) -> None:
     bench.enqueue("a", "b", "c", task="new")
     bench.claim()
     bench.register(3, consumer="c2", tasks=["new"])
@@ -76,7 +78,7 @@ def test_part_of_the_parked_ones_may_be_taken(bench: Bench) -> None:
     assert ids(bench.claim(2, session=3)) == ["c"]
 
 
-def test_a_parked_one_can_be_cancelled_and_purged(bench: Bench) -> None:
+def test_a_parked_one_can_be_cancelled_and_purged(bench: EngineBench) -> None:
     bench.enqueue("a", "b", task="new")
     bench.claim()
     bench.call(Cancel(ids=["a"]))
@@ -87,14 +89,14 @@ def test_a_parked_one_can_be_cancelled_and_purged(bench: Bench) -> None:
     assert bench.claim(session=3) == []
 
 
-def test_a_parked_one_expires(bench: Bench) -> None:
+def test_a_parked_one_expires(bench: EngineBench) -> None:
     bench.enqueue("a", task="new", expires_at=bench.now + 5)
     bench.claim()
     bench.after(5)
     assert (bench.state("a"), bench.stats().unknown) == ("expired", {})
 
 
-def test_a_parked_one_that_was_lost_with_a_worker_is_dealt_out_alone(bench: Bench) -> None:
+def test_a_parked_one_that_was_lost_with_a_worker_is_dealt_out_alone(bench: EngineBench) -> None:
     bench.register(3, consumer="c3")
     bench.enqueue("a", "poison", task="new", lease=5)
     first, _ = bench.claim(2, session=3)

@@ -7,18 +7,20 @@ import pytest
 from taskq.protocol.consuming import Settle
 from taskq.protocol.operating import Replay
 from taskq.protocol.values import Ack, ErrorInfo, Fail
-from tests.unit.engine.bench import PRODUCER, WORKER, Bench
+from tests.kit.engine import PRODUCER, WORKER, EngineBench
 from tests.unit.engine.test_watches import WAITER, told, wait
 
 
 @pytest.fixture
-def bench() -> Bench:
-    bench = Bench()
+def bench() -> EngineBench:
+    bench = EngineBench()
     bench.register()
     return bench
 
 
-def test_a_dead_letter_replayed_before_its_waiter_heard_of_it_is_waited_for(bench: Bench) -> None:
+def test_a_dead_letter_replayed_before_its_waiter_heard_of_it_is_waited_for(
+    bench: EngineBench,
+) -> None:
     bench.bury("a")
     bench.enqueue("b")
     b = bench.claim_one()
@@ -38,7 +40,7 @@ def test_a_dead_letter_replayed_before_its_waiter_heard_of_it_is_waited_for(benc
     assert (finished.id, finished.state) == ("a", "succeeded")
 
 
-def test_a_dead_letter_replayed_in_the_tick_of_its_death(bench: Bench) -> None:
+def test_a_dead_letter_replayed_in_the_tick_of_its_death(bench: EngineBench) -> None:
     bench.enqueue("a")
     message = bench.claim_one()
     rid = bench.park(wait("a"), WAITER)
@@ -49,7 +51,7 @@ def test_a_dead_letter_replayed_in_the_tick_of_its_death(bench: Bench) -> None:
     assert reply is None or (reply.finished == [] and reply.pending == 1)
 
 
-def test_a_replay_does_not_hold_up_what_else_there_is_to_tell(bench: Bench) -> None:
+def test_a_replay_does_not_hold_up_what_else_there_is_to_tell(bench: EngineBench) -> None:
     bench.enqueue("a", "b")
     a, b = bench.claim()
     rid = bench.park(wait("a", "b"), WAITER)
@@ -61,7 +63,7 @@ def test_a_replay_does_not_hold_up_what_else_there_is_to_tell(bench: Bench) -> N
     assert (told(reply), reply.pending) == (["b"], 1)
 
 
-def test_adding_again_what_was_replayed_before_anybody_heard_of_it(bench: Bench) -> None:
+def test_adding_again_what_was_replayed_before_anybody_heard_of_it(bench: EngineBench) -> None:
     bench.enqueue("a", "b")
     a, b = bench.claim()
     rid = bench.park(wait("a", "b"), WAITER)

@@ -10,14 +10,14 @@ from taskq.protocol.consuming import Settle
 from taskq.protocol.operating import Control
 from taskq.protocol.producing import Cancel, Unwatch, Wait, Waited
 from taskq.protocol.values import Ack, ErrorInfo, Fail
-from tests.unit.engine.bench import MOMENT, WORKER, Bench
+from tests.kit.engine import MOMENT, WORKER, EngineBench
 
 WAITER = 5
 
 
 @pytest.fixture
-def bench() -> Bench:
-    bench = Bench()
+def bench() -> EngineBench:
+    bench = EngineBench()
     bench.register()
     return bench
 
@@ -30,7 +30,7 @@ def told(reply: Waited) -> list[str]:
     return [entry.id for entry in reply.finished]
 
 
-def test_a_wait_is_answered_when_its_message_ends(bench: Bench) -> None:
+def test_a_wait_is_answered_when_its_message_ends(bench: EngineBench) -> None:
     bench.enqueue("a")
     message = bench.claim_one()
     rid = bench.park(wait("a"), WAITER)
@@ -42,14 +42,14 @@ def test_a_wait_is_answered_when_its_message_ends(bench: Bench) -> None:
     assert reply.pending == 0
 
 
-def test_what_has_ended_is_told_at_once(bench: Bench) -> None:
+def test_what_has_ended_is_told_at_once(bench: EngineBench) -> None:
     bench.enqueue("a")
     bench.ack(bench.claim_one())
     assert told(bench.call(wait("a"), WAITER)) == ["a"]
 
 
 @pytest.mark.parametrize("end", ["dead", "cancelled", "expired", "unknown"])
-def test_every_end_is_told(bench: Bench, end: str) -> None:
+def test_every_end_is_told(bench: EngineBench, end: str) -> None:
     bench.enqueue("a", expires_at=bench.now + 5 if end == "expired" else None)
     rid = bench.park(wait("a", seconds=600), WAITER)
     if end == "dead":
@@ -64,12 +64,12 @@ def test_every_end_is_told(bench: Bench, end: str) -> None:
     assert (finished.id, finished.state) == ("a", end)
 
 
-def test_an_unknown_id_is_told_as_such_at_once(bench: Bench) -> None:
+def test_an_unknown_id_is_told_as_such_at_once(bench: EngineBench) -> None:
     (finished,) = bench.call(wait("never"), WAITER).finished
     assert (finished.id, finished.state) == ("never", "unknown")
 
 
-def test_many_are_told_as_they_end_each_once(bench: Bench) -> None:
+def test_many_are_told_as_they_end_each_once(bench: EngineBench) -> None:
     bench.enqueue(*"abc")
     a, b, x = bench.claim()
     rid = bench.park(wait(*"abc"), WAITER)
@@ -82,7 +82,7 @@ def test_many_are_told_as_they_end_each_once(bench: Bench) -> None:
     assert (told(reply), reply.pending) == (["c"], 0)
 
 
-def test_what_ends_between_two_waits_is_told_by_the_second(bench: Bench) -> None:
+def test_what_ends_between_two_waits_is_told_by_the_second(bench: EngineBench) -> None:
     bench.enqueue("a", "b")
     a, b = bench.claim()
     rid = bench.park(wait("a", "b"), WAITER)
@@ -92,7 +92,7 @@ def test_what_ends_between_two_waits_is_told_by_the_second(bench: Bench) -> None
     assert told(bench.call(wait(), WAITER)) == ["b"]
 
 
-def test_adding_an_id_again_does_not_tell_it_twice(bench: Bench) -> None:
+def test_adding_an_id_again_does_not_tell_it_twice(bench: EngineBench) -> None:
     bench.enqueue("a", "b")
     a, _ = bench.claim()
     rid = bench.park(wait("a", "b"), WAITER)
@@ -105,7 +105,7 @@ def test_adding_an_id_again_does_not_tell_it_twice(bench: Bench) -> None:
     assert (told(reply), reply.pending) == (["a"], 1)
 
 
-def test_adding_an_id_again_with_a_new_one_adds_the_new_one(bench: Bench) -> None:
+def test_adding_an_id_again_with_a_new_one_adds_the_new_one(bench: EngineBench) -> None:
     bench.enqueue("a", "b")
     _, b = bench.claim()
     bench.park(wait("a"), WAITER)
@@ -115,7 +115,7 @@ def test_adding_an_id_again_with_a_new_one_adds_the_new_one(bench: Bench) -> Non
     assert (told(reply), reply.pending) == (["b"], 1)
 
 
-def test_adding_again_what_has_ended_and_was_not_told_yet(bench: Bench) -> None:
+def test_adding_again_what_has_ended_and_was_not_told_yet(bench: EngineBench) -> None:
     bench.enqueue("a", "b")
     a, b = bench.claim()
     rid = bench.park(wait("a", "b"), WAITER)
@@ -126,7 +126,7 @@ def test_adding_again_what_has_ended_and_was_not_told_yet(bench: Bench) -> None:
     assert (told(reply), reply.pending) == (["b"], 0)
 
 
-def test_an_id_may_be_in_several_watches(bench: Bench) -> None:
+def test_an_id_may_be_in_several_watches(bench: EngineBench) -> None:
     bench.enqueue("a")
     message = bench.claim_one()
     rids = [bench.park(wait("a", watch=n), WAITER + n) for n in (1, 2)]
@@ -135,7 +135,7 @@ def test_an_id_may_be_in_several_watches(bench: Bench) -> None:
     assert [told(bench.answer(rid)) for rid in rids] == [["a"]] * 3
 
 
-def test_a_wait_is_over_in_its_time_exactly(bench: Bench) -> None:
+def test_a_wait_is_over_in_its_time_exactly(bench: EngineBench) -> None:
     bench.enqueue("a", delay=1000)
     rid = bench.park(wait("a", seconds=2), WAITER)
     assert bench.engine.next_deadline() == bench.now + 2
@@ -146,7 +146,7 @@ def test_a_wait_is_over_in_its_time_exactly(bench: Bench) -> None:
     assert (reply.finished, reply.pending) == ([], 1)
 
 
-def test_a_wait_may_be_shorter_than_a_second(bench: Bench) -> None:
+def test_a_wait_may_be_shorter_than_a_second(bench: EngineBench) -> None:
     bench.enqueue("a")
     message = bench.claim_one()
     rid = bench.park(wait("a", seconds=0.5), WAITER)
@@ -154,7 +154,7 @@ def test_a_wait_may_be_shorter_than_a_second(bench: Bench) -> None:
     assert told(bench.answer(rid)) == ["a"]
 
 
-def test_a_wait_that_ran_out_says_whose_queue_nobody_consumes(bench: Bench) -> None:
+def test_a_wait_that_ran_out_says_whose_queue_nobody_consumes(bench: EngineBench) -> None:
     bench.enqueue("a", queue="lonely")
     bench.enqueue("b", queue="q", delay=100)
     rid = bench.park(wait("a", "b", seconds=2), WAITER)
@@ -162,7 +162,7 @@ def test_a_wait_that_ran_out_says_whose_queue_nobody_consumes(bench: Bench) -> N
     assert bench.answer(rid).unconsumed == ["lonely"]
 
 
-def test_a_queue_whose_consumers_have_gone_is_unconsumed(bench: Bench) -> None:
+def test_a_queue_whose_consumers_have_gone_is_unconsumed(bench: EngineBench) -> None:
     bench.enqueue("a")
     bench.disconnect(2)
     rid = bench.park(wait("a", seconds=2), WAITER)
@@ -170,18 +170,18 @@ def test_a_queue_whose_consumers_have_gone_is_unconsumed(bench: Bench) -> None:
     assert bench.answer(rid).unconsumed == ["q"]
 
 
-def test_a_wait_of_0_seconds_never_parks(bench: Bench) -> None:
+def test_a_wait_of_0_seconds_never_parks(bench: EngineBench) -> None:
     bench.enqueue("a")
     reply = bench.call(wait("a", seconds=0), WAITER)
     assert (reply.finished, reply.pending) == ([], 1)
 
 
-def test_an_empty_wait_is_answered_at_once(bench: Bench) -> None:
+def test_an_empty_wait_is_answered_at_once(bench: EngineBench) -> None:
     reply = bench.call(wait(), WAITER)
     assert (reply.finished, reply.pending) == ([], 0)
 
 
-def test_two_deadlines_on_one_connection(bench: Bench) -> None:
+def test_two_deadlines_on_one_connection(bench: EngineBench) -> None:
     bench.enqueue("a", delay=1000)
     late = bench.park(wait("a", seconds=50, watch=1), WAITER)
     soon = bench.park(wait("a", seconds=10, watch=2), WAITER)
@@ -191,7 +191,7 @@ def test_two_deadlines_on_one_connection(bench: Bench) -> None:
     assert bench.answer(late) is not None
 
 
-def test_unwatch_forgets(bench: Bench) -> None:
+def test_unwatch_forgets(bench: EngineBench) -> None:
     bench.enqueue("a")
     rid = bench.park(wait("a"), WAITER)
     bench.call(Unwatch(watch=1), WAITER)
@@ -200,7 +200,7 @@ def test_unwatch_forgets(bench: Bench) -> None:
     bench.call(Unwatch(watch=1), WAITER)
 
 
-def test_unwatch_in_the_tick_of_the_end_is_not_answered(bench: Bench) -> None:
+def test_unwatch_in_the_tick_of_the_end_is_not_answered(bench: EngineBench) -> None:
     bench.enqueue("a")
     message = bench.claim_one()
     bench.park(wait("a"), WAITER)
@@ -209,7 +209,7 @@ def test_unwatch_in_the_tick_of_the_end_is_not_answered(bench: Bench) -> None:
     assert [type(reply) for reply in bench.replies[WAITER]] == [Done]
 
 
-def test_every_watch_hears_of_ends_in_one_tick_though_another_has_two(bench: Bench) -> None:
+def test_every_watch_hears_of_ends_in_one_tick_though_another_has_two(bench: EngineBench) -> None:
     bench.enqueue(*"abc")
     messages = bench.claim()
     two = bench.park(wait("a", "b"), WAITER)
@@ -218,7 +218,7 @@ def test_every_watch_hears_of_ends_in_one_tick_though_another_has_two(bench: Ben
     assert (told(bench.answer(two)), told(bench.answer(one))) == (["a", "b"], ["c"])
 
 
-def test_no_watch_is_left_of_what_was_told(bench: Bench) -> None:
+def test_no_watch_is_left_of_what_was_told(bench: EngineBench) -> None:
     bench.enqueue("a")
     bench.park(wait("a"), WAITER)
     assert len(bench.engine._session(WAITER).watches) == 1
@@ -226,7 +226,7 @@ def test_no_watch_is_left_of_what_was_told(bench: Bench) -> None:
     assert not bench.engine._session(WAITER).watches
 
 
-def test_nothing_is_left_of_a_closed_connection(bench: Bench) -> None:
+def test_nothing_is_left_of_a_closed_connection(bench: EngineBench) -> None:
     bench.enqueue("a", "b")
     rid = bench.park(wait("a", "b"), WAITER)
     other = bench.park(wait("a"), WAITER + 1)
@@ -237,7 +237,7 @@ def test_nothing_is_left_of_a_closed_connection(bench: Bench) -> None:
     assert len(bench.engine.ledger.watchers) == 0
 
 
-def test_36_ten_thousand_waiters(bench: Bench) -> None:
+def test_36_ten_thousand_waiters(bench: EngineBench) -> None:
     bench.enqueue("a")
     message = bench.claim_one()
     for session in range(100, 10_100):
@@ -249,7 +249,7 @@ def test_36_ten_thousand_waiters(bench: Bench) -> None:
 
 @pytest.mark.parametrize("how", ["value", "error"])
 def test_big_answers_come_in_pieces(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch, how: str
+    bench: EngineBench, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
     monkeypatch.setattr(produce, "REPLY_BYTES", 1000)
     names = [f"{n}" for n in range(10)]

@@ -7,13 +7,13 @@ from pathlib import Path
 
 from taskq.engine.engine import Engine
 from taskq.journal.sqlite import SqliteJournal
-from tests.unit.engine.bench import Bench
-from tests.unit.engine.snapshot import snapshot
+from tests.kit.engine import EngineBench
+from tests.kit.snapshot import snapshot
 
 
 def fill(path: Path) -> dict[str, object]:
     """A journal with rows in every table; the snapshot of what is in it."""
-    bench = Bench(journal=SqliteJournal(path, "os"))
+    bench = EngineBench(journal=SqliteJournal(path, "os"))
     bench.register()
     bench.enqueue(*"abcd", payload=b"payload" * 20, retries=1)
     a, b, _ = bench.claim(3)

@@ -9,10 +9,10 @@ from taskq.protocol.consuming import Claim, Extend, Leave, Register, Settle
 from taskq.protocol.operating import Control, Limit, PurgeDead, Replay
 from taskq.protocol.producing import Cancel, Enqueue
 from taskq.protocol.values import Abandon, Ack, Call, Delivered, ErrorInfo, Fail, Options, Release
-from tests.unit.engine.bench import WORKER, Bench, failure
+from tests.kit.engine import WORKER, EngineBench, failure
 
 
-def enqueue_variants(bench: Bench) -> None:
+def enqueue_variants(bench: EngineBench) -> None:
     bench.enqueue("plain", payload=b"\x00\xff" * 100)
     bench.enqueue("empty", payload=b"")
     bench.enqueue("delayed", delay=50)
@@ -23,134 +23,134 @@ def enqueue_variants(bench: Bench) -> None:
     bench.enqueue("ünïcode", task="tâche", backoff=Backoff(steps=(1.0, 2.5)))
 
 
-def claim(bench: Bench) -> None:
+def claim(bench: EngineBench) -> None:
     bench.register()
     bench.enqueue(*"abcd", retries=3, lease=20)
     bench.claim(3)
 
 
-def ack(bench: Bench) -> None:
+def ack(bench: EngineBench) -> None:
     claim(bench)
     bench.settle(Ack(1, "a", b"42"), Ack(2, "b", None))
 
 
-def fail(bench: Bench) -> None:
+def fail(bench: EngineBench) -> None:
     claim(bench)
     error = ErrorInfo("mod.Error", "text", "Traceback …", b"\x80pickled", worker="w")
     bench.settle(Fail(1, "a", error), Fail(2, "b", error, True), Fail(3, "c", error, delay=5))
 
 
-def release(bench: Bench) -> None:
+def release(bench: EngineBench) -> None:
     claim(bench)
     bench.settle(Release(1, "a"), Release(2, "b", True), Abandon(3, "c"))
 
 
-def park_unknown(bench: Bench) -> None:
+def park_unknown(bench: EngineBench) -> None:
     bench.register(tasks=["known"])
     bench.enqueue(*"abc", task="new")
     bench.claim()
 
 
-def take_parked(bench: Bench) -> None:
+def take_parked(bench: EngineBench) -> None:
     park_unknown(bench)
     bench.register(3, consumer="c2", tasks=["new"])
     bench.claim(2, session=3)
 
 
-def lapse(bench: Bench) -> None:
+def lapse(bench: EngineBench) -> None:
     claim(bench)
     bench.after(20)
 
 
-def reap(bench: Bench) -> None:
+def reap(bench: EngineBench) -> None:
     claim(bench)
     bench.reap(running=[1])
 
 
-def reap_timeout(bench: Bench) -> None:
+def reap_timeout(bench: EngineBench) -> None:
     claim(bench)
     bench.reap(running=[1], timed_out=True)
 
 
-def reap_cancelled(bench: Bench) -> None:
+def reap_cancelled(bench: EngineBench) -> None:
     claim(bench)
     bench.reap(running=[1], cancelled=True)
 
 
-def leave(bench: Bench) -> None:
+def leave(bench: EngineBench) -> None:
     claim(bench)
     bench.call(Leave(worker="w"))
 
 
-def register_again(bench: Bench) -> None:
+def register_again(bench: EngineBench) -> None:
     claim(bench)
     bench.register(9, holding=[2])
 
 
-def extend(bench: Bench) -> None:
+def extend(bench: EngineBench) -> None:
     claim(bench)
     bench.call(Extend(receipt=1, seconds=100))
     bench.after(50)
 
 
-def cancel(bench: Bench) -> None:
+def cancel(bench: EngineBench) -> None:
     claim(bench)
     bench.call(Cancel(ids=["a", "d"]))
     bench.call(Cancel(ids=["b"], terminate=True))
 
 
-def cancel_then_end(bench: Bench) -> None:
+def cancel_then_end(bench: EngineBench) -> None:
     cancel(bench)
     bench.settle(failure(Delivered(1, "a", "", "", b"", 1, None, 1.0)))
 
 
-def expire(bench: Bench) -> None:
+def expire(bench: EngineBench) -> None:
     bench.enqueue("a", "b", expires_at=bench.now + 5)
     bench.after(5)
 
 
-def become_due(bench: Bench) -> None:
+def become_due(bench: EngineBench) -> None:
     bench.enqueue("a", delay=5)
     bench.enqueue("b", delay=50)
     bench.after(5)
 
 
-def early(bench: Bench) -> None:
+def early(bench: EngineBench) -> None:
     bench.register()
     bench.enqueue("a", "b", ack_early=True)
     bench.claim(1)
 
 
-def pause(bench: Bench) -> None:
+def pause(bench: EngineBench) -> None:
     bench.enqueue("a")
     bench.call(Control(queue="q", action="pause"))
 
 
-def resume(bench: Bench) -> None:
+def resume(bench: EngineBench) -> None:
     pause(bench)
     bench.call(Control(queue="q", action="resume"))
 
 
-def purge(bench: Bench) -> None:
+def purge(bench: EngineBench) -> None:
     claim(bench)
     bench.enqueue("later", delay=50)
     bench.call(Control(queue="q", action="purge"))
 
 
-def replay(bench: Bench) -> None:
+def replay(bench: EngineBench) -> None:
     bench.register()
     bench.bury(*"abcd")
     bench.call(Replay(ids=["b"]))
     bench.call(Replay(queue="q", rate=2.0))
 
 
-def purge_dead(bench: Bench) -> None:
+def purge_dead(bench: EngineBench) -> None:
     bench.register()
     bench.bury(*"abcd")
     bench.call(PurgeDead(ids=["b"]))
 
 
-def second_group(bench: Bench) -> None:
+def second_group(bench: EngineBench) -> None:
     bench.register()
     bench.register(3, worker="auditor", group="audit")
     bench.enqueue(*"abcd", retries=1)
@@ -161,7 +161,7 @@ def second_group(bench: Bench) -> None:
     bench.fail(second, final=True)
 
 
-def late_group(bench: Bench) -> None:
+def late_group(bench: EngineBench) -> None:
     claim(bench)
     bench.ack(Delivered(1, "a", "", "", b"", 1, None, 1.0))
     bench.fail(Delivered(2, "b", "", "", b"", 1, None, 1.0), final=True)
@@ -169,25 +169,25 @@ def late_group(bench: Bench) -> None:
     bench.enqueue("e")
 
 
-def late_group_after_a_death(bench: Bench) -> None:
+def late_group_after_a_death(bench: EngineBench) -> None:
     bench.register()
     bench.bury("a")
     bench.register(3, worker="late", group="late")
 
 
-def group_in_the_tick_of_its_messages(bench: Bench) -> None:
+def group_in_the_tick_of_its_messages(bench: EngineBench) -> None:
     bench.apply(Enqueue(queue="q", task="t", options=Options(), calls=[Call("a", b"")]))
     bench.apply(Register(worker="w", consumer="c", group="late", queues=["q"]))
     bench.apply(Enqueue(queue="q", task="t", options=Options(), calls=[Call("b", b"")]))
     bench.tick()
 
 
-def purge_of_one_group(bench: Bench) -> None:
+def purge_of_one_group(bench: EngineBench) -> None:
     second_group(bench)
     bench.call(Control(queue="q", group="default", action="purge"))
 
 
-def leave_a_group(bench: Bench) -> None:
+def leave_a_group(bench: EngineBench) -> None:
     """A group with a copy in each state, and nobody who works it."""
     second_group(bench)
     bench.enqueue("later", delay=50)
@@ -196,17 +196,17 @@ def leave_a_group(bench: Bench) -> None:
     bench.disconnect(3)
 
 
-def drop_group(bench: Bench) -> None:
+def drop_group(bench: EngineBench) -> None:
     leave_a_group(bench)
     bench.call(Control(queue="q", group="audit", action="drop"))
 
 
-def drop_group_and_make_it_again(bench: Bench) -> None:
+def drop_group_and_make_it_again(bench: EngineBench) -> None:
     drop_group(bench)
     bench.register(3, worker="auditor", group="audit")
 
 
-def drop_group_and_make_it_again_in_one_tick(bench: Bench) -> None:
+def drop_group_and_make_it_again_in_one_tick(bench: EngineBench) -> None:
     leave_a_group(bench)
     bench.apply(Control(queue="q", group="audit", action="drop"))
     bench.apply(Enqueue(queue="q", task="t", options=Options(), calls=[Call("between", b"x")]))
@@ -215,7 +215,7 @@ def drop_group_and_make_it_again_in_one_tick(bench: Bench) -> None:
     bench.tick()
 
 
-def make_and_drop_group_in_one_tick(bench: Bench) -> None:
+def make_and_drop_group_in_one_tick(bench: EngineBench) -> None:
     claim(bench)
     bench.apply(Register(worker="auditor", consumer="c", group="audit", queues=["q"]), 3)
     bench.apply(Leave(worker="auditor"), 3)
@@ -224,7 +224,7 @@ def make_and_drop_group_in_one_tick(bench: Bench) -> None:
     bench.tick()
 
 
-def drop_group_beside_one_new_message(bench: Bench) -> None:
+def drop_group_beside_one_new_message(bench: EngineBench) -> None:
     bench.enqueue("first")
     bench.ack(_claimed(bench))
     bench.register(3, worker="auditor", group="audit")
@@ -234,7 +234,7 @@ def drop_group_beside_one_new_message(bench: Bench) -> None:
     bench.tick()
 
 
-def drop_empty_group(bench: Bench) -> None:
+def drop_empty_group(bench: EngineBench) -> None:
     bench.enqueue("done")
     bench.ack(_claimed(bench))
     bench.register(3, worker="auditor", group="audit")
@@ -242,12 +242,12 @@ def drop_empty_group(bench: Bench) -> None:
     bench.call(Control(queue="q", group="audit", action="drop"))
 
 
-def _claimed(bench: Bench) -> Delivered:
+def _claimed(bench: EngineBench) -> Delivered:
     bench.register()
     return bench.claim_one()
 
 
-def results_expire(bench: Bench) -> None:
+def results_expire(bench: EngineBench) -> None:
     bench.register()
     bench.enqueue("a", result_ttl=100)
     bench.enqueue("b", result_ttl=200)
@@ -256,7 +256,7 @@ def results_expire(bench: Bench) -> None:
     bench.after(150)
 
 
-def add_claim_and_settle_in_one_tick(bench: Bench) -> None:
+def add_claim_and_settle_in_one_tick(bench: EngineBench) -> None:
     bench.register()
     for id in "abc":
         bench.apply(
@@ -269,7 +269,7 @@ def add_claim_and_settle_in_one_tick(bench: Bench) -> None:
     bench.tick()
 
 
-def add_beside_a_claim(bench: Bench) -> None:
+def add_beside_a_claim(bench: EngineBench) -> None:
     bench.register()
     bench.enqueue("a")
     bench.apply(Enqueue(queue="q", task="t", options=Options(), calls=[Call("b", b"x")]))
@@ -277,20 +277,20 @@ def add_beside_a_claim(bench: Bench) -> None:
     bench.tick()
 
 
-def add_and_cancel_in_one_tick(bench: Bench) -> None:
+def add_and_cancel_in_one_tick(bench: EngineBench) -> None:
     bench.apply(Enqueue(queue="q", task="t", options=Options(), calls=[Call("a", b"x")]))
     bench.apply(Cancel(ids=["a"]))
     bench.tick()
 
 
-def add_and_purge_in_one_tick(bench: Bench) -> None:
+def add_and_purge_in_one_tick(bench: EngineBench) -> None:
     bench.apply(Enqueue(queue="q", task="t", options=Options(), calls=[Call("a", b"x")]))
     bench.apply(Control(queue="q", action="purge"))
     bench.apply(Enqueue(queue="q", task="t", options=Options(), calls=[Call("a", b"y")]))
     bench.tick()
 
 
-def limit(bench: Bench) -> None:
+def limit(bench: EngineBench) -> None:
     bench.call(Limit(queue="q", max_messages=2))
     bench.call(Limit(queue="other", max_messages=7, max_bytes=2**40))
     bench.register()

@@ -13,8 +13,8 @@ import pytest
 from taskq.engine.engine import Engine
 from taskq.errors import JournalError
 from taskq.journal.sqlite import FILE, SqliteJournal
-from tests.unit.engine.bench import Bench
-from tests.unit.engine.snapshot import snapshot
+from tests.kit.engine import EngineBench
+from tests.kit.snapshot import snapshot
 from tests.unit.journal.files import alter, fill, load
 
 
@@ -99,7 +99,7 @@ def test_03_any_flipped_bit_is_harmless_or_refused(tmp_path: Path) -> None:
 def killed(tmp_path: Path) -> Iterator[tuple[Path, bytes]]:
     """A journal whose broker was killed, a commit for each of a to f, and its log."""
     path = tmp_path / FILE
-    bench = Bench(journal=SqliteJournal(path))
+    bench = EngineBench(journal=SqliteJournal(path))
     for id in "abcdef":
         bench.enqueue(id)
     copy = tmp_path / "killed.db"
@@ -187,7 +187,7 @@ def test_03_a_damaged_end_of_the_log_is_told(
 def test_02_a_torn_transaction_of_many_pages_is_told_and_not_refused(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    bench = Bench(journal=SqliteJournal(tmp_path / FILE))
+    bench = EngineBench(journal=SqliteJournal(tmp_path / FILE))
     bench.enqueue("a")
     before = (tmp_path / f"{FILE}-wal").stat().st_size
     bench.enqueue("b", payload=bytes(20_000))

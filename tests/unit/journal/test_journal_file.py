@@ -13,7 +13,7 @@ from taskq.journal import open_journal, schema
 from taskq.journal.none import NoJournal
 from taskq.journal.sqlite import CHECKPOINT_PAGES, FILE, LOG_LIMIT, SqliteJournal
 from taskq.protocol.values import Finished
-from tests.unit.engine.bench import Bench
+from tests.kit.engine import EngineBench
 from tests.unit.journal.files import alter, fill, load
 
 # --- opening ------------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ def test_a_damaged_record_is_told_when_the_last_time_is_read(tmp_path: Path) -> 
 
 
 def broken_commit(path: Path, spoil: Callable[[SqliteJournal], None]) -> TaskqError:
-    bench = Bench(journal=SqliteJournal(path, "os"))
+    bench = EngineBench(journal=SqliteJournal(path, "os"))
     assert bench.journal is not None
     bench.enqueue("before")
     spoil(bench.journal)

@@ -13,21 +13,21 @@ from taskq.protocol.consuming import Register
 from taskq.protocol.operating import Control, GetStats, ListDead
 from taskq.protocol.producing import Cancel, Inspect
 from taskq.protocol.values import Ack
-from tests.unit.engine.bench import MOMENT, Bench, ids
-from tests.unit.engine.snapshot import snapshot
+from tests.kit.engine import MOMENT, EngineBench, ids
+from tests.kit.snapshot import snapshot
 from tests.unit.journal.operations import OPERATIONS
 
 
 @pytest.fixture
-def bench() -> Iterator[Bench]:
+def bench() -> Iterator[EngineBench]:
     journal = SqliteJournal(":memory:", "os")
-    yield Bench(journal=journal)
+    yield EngineBench(journal=journal)
     journal.close()
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.__name__)
 def test_loading_gives_back_what_was_there(
-    bench: Bench, operation: Callable[[Bench], None]
+    bench: EngineBench, operation: Callable[[EngineBench], None]
 ) -> None:
     operation(bench)
     bench.tick()
@@ -36,21 +36,23 @@ def test_loading_gives_back_what_was_there(
 
 
 @pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.__name__)
-def test_loading_twice_gives_the_same(bench: Bench, operation: Callable[[Bench], None]) -> None:
+def test_loading_twice_gives_the_same(
+    bench: EngineBench, operation: Callable[[EngineBench], None]
+) -> None:
     operation(bench)
     bench.restart()
     bench.after(0)
     assert snapshot(bench.reload()) == snapshot(bench.engine)
 
 
-def test_the_first_message_of_a_new_queue_is_there_after_a_restart(bench: Bench) -> None:
+def test_the_first_message_of_a_new_queue_is_there_after_a_restart(bench: EngineBench) -> None:
     bench.enqueue("a")
     bench.restart()
     bench.register()
     assert ids(bench.claim()) == ["a"]
 
 
-def test_work_goes_on_after_a_restart_where_it_stopped(bench: Bench) -> None:
+def test_work_goes_on_after_a_restart_where_it_stopped(bench: EngineBench) -> None:
     bench.register()
     bench.enqueue(*"abcd", retries=1, lease=20)
     a, b, *_ = bench.claim(3)
@@ -70,7 +72,7 @@ def test_work_goes_on_after_a_restart_where_it_stopped(bench: Bench) -> None:
     assert bench.end("a").value == b"42"
 
 
-def test_a_worker_has_a_full_lease_to_come_back(bench: Bench) -> None:
+def test_a_worker_has_a_full_lease_to_come_back(bench: EngineBench) -> None:
     bench.register()
     bench.enqueue("a", lease=20)
     bench.claim_one()
@@ -83,7 +85,7 @@ def test_a_worker_has_a_full_lease_to_come_back(bench: Bench) -> None:
     assert bench.call(GetStats()).workers == []
 
 
-def test_what_ends_after_a_restart_does_not_come_back_with_the_next(bench: Bench) -> None:
+def test_what_ends_after_a_restart_does_not_come_back_with_the_next(bench: EngineBench) -> None:
     bench.enqueue("a", "b", "c", retries=1)
     bench.register()
     bench.fail(bench.claim_one(), delay=0)
@@ -96,7 +98,7 @@ def test_what_ends_after_a_restart_does_not_come_back_with_the_next(bench: Bench
     assert list(bench.engine.ledger.messages) == ["c"]
 
 
-def test_an_end_that_is_the_first_thing_after_a_restart_is_kept(bench: Bench) -> None:
+def test_an_end_that_is_the_first_thing_after_a_restart_is_kept(bench: EngineBench) -> None:
     bench.register()
     bench.enqueue("a")
     a = bench.claim_one()
@@ -107,7 +109,7 @@ def test_an_end_that_is_the_first_thing_after_a_restart_is_kept(bench: Bench) ->
 
 
 def test_numbers_may_be_used_up_to_the_last_mark(
-    bench: Bench, monkeypatch: pytest.MonkeyPatch
+    bench: EngineBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("taskq.engine.engine.AHEAD", 2)
     bench.register()
@@ -120,13 +122,15 @@ def test_numbers_may_be_used_up_to_the_last_mark(
         assert engine.ledger.fence >= bench.engine.ledger.fence
 
 
-def test_several_messages_in_a_commit_of_their_own_are_all_there(bench: Bench) -> None:
+def test_several_messages_in_a_commit_of_their_own_are_all_there(bench: EngineBench) -> None:
     bench.enqueue("a")  # with the first marks and the group
     bench.enqueue("b", "c")
     assert list(bench.reload().ledger.messages) == ["a", "b", "c"]
 
 
-def test_a_short_lease_sets_the_pace_of_the_heartbeats_after_a_restart_too(bench: Bench) -> None:
+def test_a_short_lease_sets_the_pace_of_the_heartbeats_after_a_restart_too(
+    bench: EngineBench,
+) -> None:
     bench.register()
     bench.enqueue("a", lease=3)
     bench.claim_one()
@@ -134,7 +138,7 @@ def test_a_short_lease_sets_the_pace_of_the_heartbeats_after_a_restart_too(bench
     assert bench.heartbeat().renew_in == 1
 
 
-def test_delivery_counts_survive_so_poison_ends(bench: Bench) -> None:
+def test_delivery_counts_survive_so_poison_ends(bench: EngineBench) -> None:
     bench.enqueue("poison", max_deliveries=3, lease=5)
     for _ in range(3):
         bench.register()
@@ -144,7 +148,7 @@ def test_delivery_counts_survive_so_poison_ends(bench: Bench) -> None:
     assert bench.state("poison") == "dead"
 
 
-def test_a_cancel_request_survives_and_is_told_again(bench: Bench) -> None:
+def test_a_cancel_request_survives_and_is_told_again(bench: EngineBench) -> None:
     bench.register()
     bench.enqueue("a", "b")
     a, b = bench.claim()
@@ -155,7 +159,7 @@ def test_a_cancel_request_survives_and_is_told_again(bench: Bench) -> None:
     assert (attended.cancel, attended.terminate) == ([a.receipt], [b.receipt])
 
 
-def test_dead_letters_keep_their_order(bench: Bench) -> None:
+def test_dead_letters_keep_their_order(bench: EngineBench) -> None:
     bench.register()
     bench.enqueue("a", "b")
     a, b = bench.claim()
@@ -168,7 +172,7 @@ def test_dead_letters_keep_their_order(bench: Bench) -> None:
 
 
 def test_a_group_that_came_after_a_death_is_not_given_the_dead_after_a_restart(
-    bench: Bench,
+    bench: EngineBench,
 ) -> None:
     bench.register()
     bench.bury("a")
@@ -177,7 +181,7 @@ def test_a_group_that_came_after_a_death_is_not_given_the_dead_after_a_restart(
     assert [job.group for job in bench.call(Inspect(id="a")).jobs] == ["default"]
 
 
-def test_seq_and_fence_rise_across_restarts_even_when_no_row_is_left(bench: Bench) -> None:
+def test_seq_and_fence_rise_across_restarts_even_when_no_row_is_left(bench: EngineBench) -> None:
     receipts, seqs = [], []
     for n in range(4):
         bench.register()
@@ -194,7 +198,7 @@ def test_seq_and_fence_rise_across_restarts_even_when_no_row_is_left(bench: Benc
     assert seqs == sorted(set(seqs))
 
 
-def test_totals_survive_their_messages(bench: Bench) -> None:
+def test_totals_survive_their_messages(bench: EngineBench) -> None:
     bench.register()
     bench.enqueue(*"abcde", result_ttl=0, retries=1)
     bench.call(Cancel(ids=["e"]))
@@ -212,7 +216,7 @@ def test_totals_survive_their_messages(bench: Bench) -> None:
     assert after.purged == 2
 
 
-def test_a_dropped_group_does_not_come_back_with_a_restart(bench: Bench) -> None:
+def test_a_dropped_group_does_not_come_back_with_a_restart(bench: EngineBench) -> None:
     bench.register()
     bench.bury("dead")
     bench.register(3, worker="w2", group="typo")
@@ -232,7 +236,9 @@ def test_a_dropped_group_does_not_come_back_with_a_restart(bench: Bench) -> None
     assert list(bench.engine.ledger.messages) == ["dead"]
 
 
-def test_a_group_that_was_dropped_and_made_again_keeps_to_its_new_beginning(bench: Bench) -> None:
+def test_a_group_that_was_dropped_and_made_again_keeps_to_its_new_beginning(
+    bench: EngineBench,
+) -> None:
     bench.register()
     bench.register(3, worker="w2", group="audit")
     bench.enqueue("a")
@@ -247,7 +253,7 @@ def test_a_group_that_was_dropped_and_made_again_keeps_to_its_new_beginning(benc
     assert ids(bench.claim(session=3)) == ["b"]  # `a` was dead when the group was made
 
 
-def test_a_double_settle_is_accepted_after_a_restart_too(bench: Bench) -> None:
+def test_a_double_settle_is_accepted_after_a_restart_too(bench: EngineBench) -> None:
     bench.register()
     bench.enqueue("a", "b", retries=1)
     a, b = bench.claim()
@@ -259,7 +265,7 @@ def test_a_double_settle_is_accepted_after_a_restart_too(bench: Bench) -> None:
     assert bench.fail(a) == [a.receipt]
 
 
-def test_43_what_fell_due_while_the_broker_was_down(bench: Bench) -> None:
+def test_43_what_fell_due_while_the_broker_was_down(bench: EngineBench) -> None:
     bench.enqueue("a", delay=5)
     bench.enqueue("late", delay=5, expires_at=bench.now + 50)
     bench.now += 100
@@ -269,7 +275,7 @@ def test_43_what_fell_due_while_the_broker_was_down(bench: Bench) -> None:
     assert bench.state("late") == "expired"
 
 
-def test_an_expiry_is_kept_in_mind_over_a_restart(bench: Bench) -> None:
+def test_an_expiry_is_kept_in_mind_over_a_restart(bench: EngineBench) -> None:
     bench.enqueue("a", expires_at=bench.now + 50)
     bench.restart()
     assert bench.engine.next_deadline() == bench.now + 50
@@ -277,7 +283,7 @@ def test_an_expiry_is_kept_in_mind_over_a_restart(bench: Bench) -> None:
     assert bench.state("a") == "expired"
 
 
-def test_the_last_time_is_that_of_the_last_commit(bench: Bench) -> None:
+def test_the_last_time_is_that_of_the_last_commit(bench: EngineBench) -> None:
     assert bench.journal is not None
     assert bench.journal.last_time() == 0.0
     bench.enqueue("a")
@@ -291,14 +297,14 @@ def test_the_last_time_is_that_of_the_last_commit(bench: Bench) -> None:
     assert bench.journal.last_time() == 1020.0
 
 
-def test_the_last_time_is_known_when_no_message_is_left(bench: Bench) -> None:
+def test_the_last_time_is_known_when_no_message_is_left(bench: EngineBench) -> None:
     assert bench.journal is not None
     bench.enqueue("a")
     bench.call(Control(queue="q", action="purge"))
     assert bench.journal.last_time() == 1000.0
 
 
-def test_nothing_is_written_when_nothing_changes(bench: Bench) -> None:
+def test_nothing_is_written_when_nothing_changes(bench: EngineBench) -> None:
     bench.enqueue("a")
     assert bench.journal is not None
     before = bench.journal._db.total_changes
@@ -308,7 +314,7 @@ def test_nothing_is_written_when_nothing_changes(bench: Bench) -> None:
     assert bench.journal._db.total_changes == before
 
 
-def test_no_row_is_left_of_what_is_forgotten(bench: Bench) -> None:
+def test_no_row_is_left_of_what_is_forgotten(bench: EngineBench) -> None:
     assert bench.journal is not None
     bench.register()
     for n in range(50):
@@ -324,7 +330,7 @@ def test_no_row_is_left_of_what_is_forgotten(bench: Bench) -> None:
 
 def test_no_journal_has_the_same_face() -> None:
     journal = NoJournal()
-    bench = Bench()
+    bench = EngineBench()
     bench.enqueue("a")
     (message,) = bench.engine.ledger.messages.values()
     changes = Changes()

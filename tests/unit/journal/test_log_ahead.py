@@ -13,14 +13,14 @@ import pytest
 from taskq.engine.engine import Engine
 from taskq.journal.preallocate import write_ahead
 from taskq.journal.sqlite import FILE, LOG_AHEAD, SqliteJournal
-from tests.unit.engine.bench import Bench
+from tests.kit.engine import EngineBench
 from tests.unit.journal.files import load
 
 
-def opened(path: Path, durability: str = "fsync") -> Bench:
+def opened(path: Path, durability: str = "fsync") -> EngineBench:
     journal = SqliteJournal(path, durability)
     journal.load(Engine(), 0.0)
-    return Bench(journal=journal)
+    return EngineBench(journal=journal)
 
 
 def length(path: Path) -> int:

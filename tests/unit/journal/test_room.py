@@ -10,7 +10,7 @@ import pytest
 from taskq.journal.room import _LOOK, _LOOK_AGAIN, RESERVE, Room
 from taskq.journal.sqlite import FILE, SqliteJournal
 from taskq.protocol.operating import Control
-from tests.unit.engine.bench import Bench
+from tests.kit.engine import EngineBench
 
 BLOCK = 4096
 LARGE = 100 * RESERVE
@@ -136,7 +136,7 @@ def test_48_a_journal_counts_its_free_pages_and_folds_its_log(
 ) -> None:
     journal = SqliteJournal(tmp_path / FILE)
     log = tmp_path / f"{FILE}-wal"
-    bench = Bench(journal=journal)
+    bench = EngineBench(journal=journal)
     bench.enqueue(*(f"{n}" for n in range(100)), payload=bytes(10_000))
     bench.call(Control(queue="q", action="purge"))
     disk = Disk(RESERVE - MB // 2)

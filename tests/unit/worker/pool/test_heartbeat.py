@@ -9,7 +9,7 @@ from taskq.protocol.base import Done
 from taskq.protocol.consuming import Heartbeat, HeartbeatReply, Leave, Reap
 from taskq.protocol.values import WorkerInfo
 from taskq.worker.pool.heartbeat import Heartbeater
-from tests.unit.worker.fakes import FakeBroker, FakeConnection
+from tests.kit.fakes import FakeBroker, FakeConnection
 
 
 def make(*connections: FakeConnection | Exception) -> tuple[Heartbeater, list[HeartbeatReply]]:

@@ -13,9 +13,7 @@ from taskq.worker.identity import Identity
 from taskq.worker.runtime.consumer import Bounds, Consumer, Ending
 from taskq.worker.runtime.slot import Slot
 from taskq.worker.runtime.waking import Waker
-from tests.unit.worker.fakes import FakeApp
-
-from .test_processor import FakeAlarm
+from tests.kit.fakes import FakeAlarm, FakeApp
 
 
 def add(a: int, b: int) -> int:
@@ -26,7 +24,7 @@ def big() -> bytes:
     return bytes(3 * 2**20)
 
 
-class Scene:
+class ConsumerBench:
     """A consumer of some functions."""
 
     def __init__(self, *functions: Any, memory: int = 0, **bounds: Any) -> None:
@@ -53,59 +51,59 @@ class Scene:
 
 
 def test_burst_runs_all_and_leaves() -> None:
-    scene = Scene(add, burst=True)
+    bench = ConsumerBench(add, burst=True)
     for number in range(50):
-        scene.app.enqueue("add", f"id{number}", number, 1)
-    assert scene.run() is Ending.DRAINED
-    (group,) = scene.app.broker.call(GetStats()).queues
+        bench.app.enqueue("add", f"id{number}", number, 1)
+    assert bench.run() is Ending.DRAINED
+    (group,) = bench.app.broker.call(GetStats()).queues
     assert (group.succeeded, group.leased, group.ready) == (50, 0, 0)
 
 
 def test_it_leaves_after_so_many_tasks_and_hands_back_the_rest() -> None:
-    scene = Scene(add, max_tasks=7)
+    bench = ConsumerBench(add, max_tasks=7)
     for number in range(50):
-        scene.app.enqueue("add", f"id{number}", number, 1)
-    assert scene.run() is Ending.WORN_OUT
-    (group,) = scene.app.broker.call(GetStats()).queues
+        bench.app.enqueue("add", f"id{number}", number, 1)
+    assert bench.run() is Ending.WORN_OUT
+    (group,) = bench.app.broker.call(GetStats()).queues
     assert (group.succeeded, group.leased, group.ready) == (7, 0, 43)
 
 
 def test_it_leaves_when_it_has_grown() -> None:
-    scene = Scene(add, memory=1001, max_memory=1000)
-    scene.app.enqueue("add", "first", 1, 1)
-    assert scene.run() is Ending.WORN_OUT
+    bench = ConsumerBench(add, memory=1001, max_memory=1000)
+    bench.app.enqueue("add", "first", 1, 1)
+    assert bench.run() is Ending.WORN_OUT
     # an app that is larger by itself must not be restarted for ever without having run anything
-    assert scene.job("first").state == "succeeded"
+    assert bench.job("first").state == "succeeded"
 
 
 def test_a_stop_ends_it_after_the_running_task() -> None:
     def stop() -> None:
-        scene.consumer.stop()
+        bench.consumer.stop()
 
-    scene = Scene(stop)
-    scene.app.enqueue("stop", "first")
-    scene.app.enqueue("stop", "second")
-    assert scene.run() is Ending.STOPPED
-    assert scene.job("first").state == "succeeded"
-    assert (scene.job("second").state, scene.job("second").attempts) == ("ready", 0)
+    bench = ConsumerBench(stop)
+    bench.app.enqueue("stop", "first")
+    bench.app.enqueue("stop", "second")
+    assert bench.run() is Ending.STOPPED
+    assert bench.job("first").state == "succeeded"
+    assert (bench.job("second").state, bench.job("second").attempts) == ("ready", 0)
 
 
 def test_large_results_do_not_wait_for_the_end_of_the_batch() -> None:
-    scene = Scene(big)
-    messages = [scene.app.claim_as("w/1", "big", f"id{number}") for number in range(4)]
-    scene.consumer._desk.take(messages)
-    scene.consumer._work()
-    assert [scene.job(f"id{number}").state for number in range(4)] == ["succeeded"] * 3 + ["leased"]
-    scene.waker.close()
+    bench = ConsumerBench(big)
+    messages = [bench.app.claim_as("w/1", "big", f"id{number}") for number in range(4)]
+    bench.consumer._desk.take(messages)
+    bench.consumer._work()
+    assert [bench.job(f"id{number}").state for number in range(4)] == ["succeeded"] * 3 + ["leased"]
+    bench.waker.close()
 
 
 @pytest.mark.parametrize("early", [True, False])
 def test_what_is_acknowledged_early_is_run_even_when_stopping(early: bool) -> None:
     ran: list[int] = []
-    scene = Scene(add)
-    scene.app.tasks["add"].fn = lambda a, b: ran.append(a)
-    message = scene.app.claim_as("w/1", "add", "id", 1, 2, ack_early=early)
-    scene.consumer._desk.take([message])
-    scene.consumer.stop()
-    assert scene.run() is Ending.STOPPED
+    bench = ConsumerBench(add)
+    bench.app.tasks["add"].fn = lambda a, b: ran.append(a)
+    message = bench.app.claim_as("w/1", "add", "id", 1, 2, ack_early=early)
+    bench.consumer._desk.take([message])
+    bench.consumer.stop()
+    assert bench.run() is Ending.STOPPED
     assert ran == ([1] if early else [])

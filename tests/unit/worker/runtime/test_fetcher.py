@@ -14,14 +14,14 @@ from taskq.worker.runtime.fetcher import Fetcher
 from taskq.worker.runtime.in_flight import InFlight
 from taskq.worker.runtime.retrying import RetryingConnection
 from taskq.worker.runtime.rotation import Rotation
-from tests.unit.worker.fakes import FakeBroker, FakeConnection
+from tests.kit.fakes import FakeBroker, FakeConnection
 
 
 def delivered(receipt: int) -> Delivered:
     return Delivered(receipt, f"id{receipt}", "q", "t", b"", 1, None, 30.0)
 
 
-class Setting:
+class FetcherBench:
     """A fetcher on a fake connection; waiting for the claim brings `coming`, or a stop."""
 
     def __init__(self, coming: list[Delivered] | None, rejected: list[int] | None = None) -> None:
@@ -46,77 +46,75 @@ class Setting:
 
 
 def test_a_claim_fills_the_inbox() -> None:
-    setting = Setting([delivered(1), delivered(2)])
-    setting.fetcher.turn(5)
-    (claim,) = setting.connection.sent
+    bench = FetcherBench([delivered(1), delivered(2)])
+    bench.fetcher.turn(5)
+    (claim,) = bench.connection.sent
     assert isinstance(claim, Claim)
     assert claim.n == 5
-    assert [message.receipt for message in setting.desk.inbox] == [1, 2]
-    assert setting.desk.held == {1, 2}
+    assert [message.receipt for message in bench.desk.inbox] == [1, 2]
+    assert bench.desk.held == {1, 2}
 
 
 def test_settlement_and_claim_share_a_round_trip() -> None:
-    setting = Setting([])
-    setting.desk.held = {1}
-    setting.desk.outbox.append(Ack(1, "id1", b"x"))
-    setting.fetcher.turn(1)
-    settle, claim = setting.connection.sent
+    bench = FetcherBench([])
+    bench.desk.held = {1}
+    bench.desk.outbox.append(Ack(1, "id1", b"x"))
+    bench.fetcher.turn(1)
+    settle, claim = bench.connection.sent
     assert isinstance(settle, Settle)
     assert settle.outcomes == [Ack(1, "id1", b"x")]
     assert isinstance(claim, Claim)
-    assert setting.desk.held == set()
+    assert bench.desk.held == set()
 
 
 def test_what_could_not_be_settled_is_kept_in_order() -> None:
-    setting = Setting([])
+    bench = FetcherBench([])
 
     def gone(request: object) -> Any:
         raise BrokerUnavailable("gone")
 
-    setting.connection.answer = gone
+    bench.connection.answer = gone
     outcomes = [Ack(1, "id1", b""), Ack(2, "id2", b"")]
-    setting.desk.held = {1, 2}
-    setting.desk.outbox.extend(outcomes)
+    bench.desk.held = {1, 2}
+    bench.desk.outbox.extend(outcomes)
     with pytest.raises(BrokerUnavailable):
-        setting.fetcher.turn(1)
-    assert list(setting.desk.outbox) == outcomes
-    assert setting.desk.held == {1, 2}
+        bench.fetcher.turn(1)
+    assert list(bench.desk.outbox) == outcomes
+    assert bench.desk.held == {1, 2}
 
 
 def test_a_claim_that_was_answered_while_stopping_is_handed_back() -> None:
-    setting = Setting(None)
-    setting.fetcher.turn(4)
-    (claim,) = setting.connection.sent
-    assert not setting.desk.inbox
-    setting.connection.parked[id(claim)] = Claimed(messages=[delivered(1)])
-    setting.fetcher.leave()
-    withdrawal, settle = setting.connection.sent[1:]
+    bench = FetcherBench(None)
+    bench.fetcher.turn(4)
+    (claim,) = bench.connection.sent
+    assert not bench.desk.inbox
+    bench.connection.parked[id(claim)] = Claimed(messages=[delivered(1)])
+    bench.fetcher.leave()
+    withdrawal, settle = bench.connection.sent[1:]
     assert isinstance(withdrawal, Claim)
     assert (withdrawal.queues, withdrawal.n) == ([], 0)
     assert isinstance(settle, Settle)
     assert settle.outcomes == [Release(1, "id1")]
-    assert setting.desk.held == set()
+    assert bench.desk.held == set()
 
 
 def test_a_late_outcome_is_logged(caplog: pytest.LogCaptureFixture) -> None:
-    setting = Setting([], rejected=[1, 2])
-    setting.desk.outbox.extend([Ack(1, "late", b""), Release(2, "back"), Ack(3, "fine", b"")])
+    bench = FetcherBench([], rejected=[1, 2])
+    bench.desk.outbox.extend([Ack(1, "late", b""), Release(2, "back"), Ack(3, "fine", b"")])
     with caplog.at_level(logging.WARNING, "taskq.worker"):
-        setting.fetcher.settle()
+        bench.fetcher.settle()
     assert "LeaseLost: late" in caplog.text
     assert "back" not in caplog.text
     assert "fine" not in caplog.text
 
 
 def test_drained_is_noticed() -> None:
-    setting = Setting([])
+    bench = FetcherBench([])
 
     def wait(fd: int | None, seconds: float | None = None) -> bool:
-        setting.connection.parked[id(setting.connection.sent[-1])] = Claimed(
-            messages=[], drained=True
-        )
+        bench.connection.parked[id(bench.connection.sent[-1])] = Claimed(messages=[], drained=True)
         return True
 
-    setting.fetcher._wait = wait
-    setting.fetcher.turn(1)
-    assert setting.fetcher.drained
+    bench.fetcher._wait = wait
+    bench.fetcher.turn(1)
+    assert bench.fetcher.drained

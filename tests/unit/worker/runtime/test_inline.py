@@ -15,7 +15,7 @@ from taskq.protocol.operating import GetStats
 from taskq.protocol.producing import Wait
 from taskq.protocol.values import Finished
 from taskq.worker.runtime.inline import run_threads
-from tests.unit.worker.fakes import FakeApp
+from tests.kit.fakes import FakeApp
 
 
 class LiveApp(FakeApp):

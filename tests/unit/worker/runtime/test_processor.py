@@ -18,23 +18,10 @@ from taskq.options.task_options import Retry, TaskOptions
 from taskq.protocol.values import Abandon, Ack, Delivered, Fail, Outcome, Release
 from taskq.worker.runtime.processor import Processor
 from taskq.worker.runtime.slot import Slot
-from tests.unit.worker.fakes import FakeApp, FakeTask
+from tests.kit.fakes import FakeAlarm, FakeApp, FakeTask
 
 
-class FakeAlarm:
-    """Rings when told to."""
-
-    def __init__(self) -> None:
-        self.log: list[object] = []
-
-    def start(self, seconds: float) -> None:
-        self.log.append(seconds)
-
-    def stop(self) -> None:
-        self.log.append("stop")
-
-
-class Bench:
+class ProcessorBench:
     """A processor for some functions."""
 
     def __init__(self, *functions: Callable[..., Any], **options: Any) -> None:
@@ -75,20 +62,20 @@ def fail(*args: Any) -> None:
 
 
 def test_a_value_is_acknowledged() -> None:
-    bench = Bench(add)
+    bench = ProcessorBench(add)
     assert bench.value(bench.run("add", 2, 3)) == 5
     assert bench.slot.running == 0
     assert bench.slot.started == 1
 
 
 def test_a_coroutine_is_awaited() -> None:
-    bench = Bench(add_later)
+    bench = ProcessorBench(add_later)
     assert bench.value(bench.run("add_later", 2, 3)) == 5
     bench.processor.close()
 
 
 def test_an_exception_fails_the_attempt() -> None:
-    bench = Bench(fail)
+    bench = ProcessorBench(fail)
     outcome = bench.fails("fail", "no")
     assert (outcome.error.kind, outcome.error.text) == ("ValueError", "no")
     assert (outcome.final, outcome.delay) == (False, None)
@@ -97,27 +84,27 @@ def test_an_exception_fails_the_attempt() -> None:
 
 
 def test_types_decide_about_another_attempt() -> None:
-    assert Bench(fail, give_up_on=ValueError).fails("fail").final
-    assert Bench(fail, retry_on=KeyError).fails("fail").final
-    assert not Bench(fail, retry_on=ValueError).fails("fail").final
+    assert ProcessorBench(fail, give_up_on=ValueError).fails("fail").final
+    assert ProcessorBench(fail, retry_on=KeyError).fails("fail").final
+    assert not ProcessorBench(fail, retry_on=ValueError).fails("fail").final
 
 
 def test_retry_asks_for_another_attempt_with_its_delay() -> None:
     def again() -> None:
         raise Retry(delay=7, reason="not yet")
 
-    outcome = Bench(again, give_up_on=Exception).fails("again")
+    outcome = ProcessorBench(again, give_up_on=Exception).fails("again")
     assert (outcome.final, outcome.delay, outcome.error.text) == (False, 7.0, "not yet")
 
 
 def test_a_backoff_function_is_asked_with_the_number_of_the_attempt() -> None:
-    assert Bench(fail, backoff=lambda attempt: attempt * 11).fails("fail").delay == 11.0
+    assert ProcessorBench(fail, backoff=lambda attempt: attempt * 11).fails("fail").delay == 11.0
 
 
 def test_a_backoff_function_that_raises_leaves_it_to_the_broker(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    outcome = Bench(fail, backoff=lambda attempt: 1 / 0).fails("fail")
+    outcome = ProcessorBench(fail, backoff=lambda attempt: 1 / 0).fails("fail")
     assert (outcome.final, outcome.delay, outcome.error.kind) == (False, None, "ValueError")
     assert "ZeroDivisionError" in caplog.text
 
@@ -127,7 +114,7 @@ def test_nothing_that_a_task_raises_leaves_the_processor(kind: type[BaseExceptio
     def leave() -> None:
         raise kind("bye")
 
-    assert Bench(leave).fails("leave").error.kind == kind.__name__
+    assert ProcessorBench(leave).fails("leave").error.kind == kind.__name__
 
 
 def test_an_exception_that_cannot_be_shown_fails_the_attempt_only() -> None:
@@ -141,14 +128,14 @@ def test_an_exception_that_cannot_be_shown_fails_the_attempt_only() -> None:
     def lie() -> None:
         raise Liar
 
-    assert "Liar" in Bench(lie).fails("lie").error.kind
+    assert "Liar" in ProcessorBench(lie).fails("lie").error.kind
 
 
 def test_a_result_that_cannot_be_pickled_is_final() -> None:
     def generator() -> Any:
         return (n for n in range(3))
 
-    outcome = Bench(generator).fails("generator")
+    outcome = ProcessorBench(generator).fails("generator")
     assert outcome.final
     assert outcome.error.kind.endswith("SerializationError")
 
@@ -157,7 +144,7 @@ def test_a_result_over_the_limit_is_final() -> None:
     def big() -> bytes:
         return bytes(2000)
 
-    bench = Bench(big)
+    bench = ProcessorBench(big)
     bench.app.codec.max_payload = 1000
     outcome = bench.fails("big")
     assert outcome.final
@@ -165,7 +152,7 @@ def test_a_result_over_the_limit_is_final() -> None:
 
 
 def test_a_call_that_was_tampered_with_is_never_loaded() -> None:
-    bench = Bench(add)
+    bench = ProcessorBench(add)
     message = bench.app.claim("add", 1, 2)
     message.payload = message.payload[:-1] + b"!"
     outcome = bench.processor.run(message)
@@ -176,16 +163,18 @@ def test_a_call_that_was_tampered_with_is_never_loaded() -> None:
 
 
 def test_arguments_that_do_not_fit_fail_the_attempt() -> None:
-    assert Bench(add).fails("add", 1).error.kind == "TypeError"
+    assert ProcessorBench(add).fails("add", 1).error.kind == "TypeError"
 
 
 def test_an_unknown_task_goes_back_undecoded() -> None:
-    bench = Bench(add)
+    bench = ProcessorBench(add)
     outcome = bench.run("nobody", 1)
     assert outcome == Release(cast("Release", outcome).receipt, "id", unknown=True)
 
 
-def by_value(bench: Bench, function: Callable[..., Any], options: object, *args: Any) -> Delivered:
+def by_value(
+    bench: ProcessorBench, function: Callable[..., Any], options: object, *args: Any
+) -> Delivered:
     bench.task = "anon"
     data = ByValue("anon", function, options).data()
     payload = bench.app.codec.encode_call("q", "id", "anon", args, {}, function=data)
@@ -193,13 +182,13 @@ def by_value(bench: Bench, function: Callable[..., Any], options: object, *args:
 
 
 def test_a_call_that_carries_its_function_needs_no_task() -> None:
-    bench = Bench()
+    bench = ProcessorBench()
     message = by_value(bench, lambda a: a * 2, None, 21)
     assert bench.value(bench.processor.run(message)) == 42
 
 
 def test_a_call_that_carries_its_function_carries_its_policy() -> None:
-    bench = Bench()
+    bench = ProcessorBench()
     policy = TaskOptions().merge({"give_up_on": ZeroDivisionError})
     outcome = bench.processor.run(by_value(bench, lambda a: 1 // a, policy, 0))
     assert isinstance(outcome, Fail)
@@ -207,7 +196,7 @@ def test_a_call_that_carries_its_function_carries_its_policy() -> None:
 
 
 def test_json_calls_give_json_results() -> None:
-    bench = Bench(add)
+    bench = ProcessorBench(add)
     payload = bench.app.codec.encode_call("q", "id", "add", (1, 2), {}, serializer="json")
     outcome = bench.processor.run(Delivered(1, "id", "q", "add", payload, 1, None, 30.0))
     assert isinstance(outcome, Ack)
@@ -218,7 +207,7 @@ def test_json_calls_give_json_results() -> None:
 
 
 def test_a_task_that_obeys_a_cancellation_is_abandoned() -> None:
-    bench = Bench()
+    bench = ProcessorBench()
 
     def obey() -> None:
         bench.slot.cancel(current().fence)
@@ -233,12 +222,12 @@ def test_a_cancellation_that_nobody_asked_for_is_a_failure() -> None:
     def quit_early() -> None:
         raise TaskCancelled("no")
 
-    assert Bench(quit_early).fails("quit_early").error.kind.endswith("TaskCancelled")
+    assert ProcessorBench(quit_early).fails("quit_early").error.kind.endswith("TaskCancelled")
 
 
 def test_a_task_that_was_cancelled_before_it_began_does_not_run() -> None:
     ran: list[int] = []
-    bench = Bench(add)
+    bench = ProcessorBench(add)
     bench.app.tasks["add"].fn = lambda a, b: ran.append(a)
     message = bench.app.claim("add", 1, 2)
     bench.slot.cancel(message.receipt)
@@ -254,7 +243,7 @@ def test_a_task_sees_its_call() -> None:
         context = current()
         return context.id, context.attempt, context.queue, context.task
 
-    bench = Bench(look)
+    bench = ProcessorBench(look)
     assert bench.value(bench.run("look")) == ("id", 1, "q", "look")
     with pytest.raises(RuntimeError):
         current()
@@ -265,7 +254,7 @@ def test_progress_is_reported_and_throttled() -> None:
         for done in range(1, 101):
             current().progress(done, 100, "working")
 
-    bench = Bench(work)
+    bench = ProcessorBench(work)
     reports = []
     call = bench.app.broker.call
 
@@ -282,7 +271,7 @@ def test_progress_is_reported_and_throttled() -> None:
 
 def test_a_timeout_arms_the_alarm_and_the_launcher() -> None:
     seen: list[float] = []
-    bench = Bench(add)
+    bench = ProcessorBench(add)
     bench.app.tasks["add"].fn = lambda a, b: seen.append(bench.slot.deadline)
     assert isinstance(bench.run("add", 1, 2, timeout=5.0), Ack)
     assert seen[0] > 0
@@ -292,21 +281,21 @@ def test_a_timeout_arms_the_alarm_and_the_launcher() -> None:
 
 
 def test_a_launcher_that_looks_in_time_anyway_is_not_told() -> None:
-    bench = Bench(add)
+    bench = ProcessorBench(add)
     bench.slot.armed = 1e-9
     bench.run("add", 1, 2, timeout=5.0)
     assert bench.notices == 0
 
 
 def test_a_launcher_that_would_look_too_late_is_told() -> None:
-    bench = Bench(add)
+    bench = ProcessorBench(add)
     bench.slot.armed = 1e12
     bench.run("add", 1, 2, timeout=5.0)
     assert bench.notices == 1
 
 
 def test_a_task_without_timeout_touches_no_timer() -> None:
-    bench = Bench(add)
+    bench = ProcessorBench(add)
     bench.run("add", 1, 2)
     assert bench.alarm.log == []
     assert bench.notices == 0
@@ -317,7 +306,7 @@ def test_a_failure_is_one_line_of_the_log(caplog: pytest.LogCaptureFixture) -> N
         raise ValueError("no\n2026-01-31 12:00:00 INFO all is well \x1b[2J")
 
     with caplog.at_level(logging.WARNING, "taskq.worker"):
-        Bench(fail).run("fail")
+        ProcessorBench(fail).run("fail")
     (message,) = caplog.messages
     assert "no 2026-01-31" in message
     assert message.isprintable()
@@ -332,7 +321,7 @@ def logged(
         raise error
 
     with caplog.at_level(logging.DEBUG, "taskq.worker"):
-        Bench(fail, **options).run("fail")
+        ProcessorBench(fail, **options).run("fail")
     (record,) = (record for record in caplog.records if "failed" in record.message)
     return record.message, record.task_traceback  # type: ignore[attr-defined]
 
@@ -351,7 +340,7 @@ def test_the_loop_of_a_coroutine_is_not_in_its_traceback() -> None:
         raise ValueError("no")
 
     for timeout in (None, 5.0):
-        bench = Bench(fail_later)
+        bench = ProcessorBench(fail_later)
         error = bench.fails("fail_later", timeout=timeout).error
         bench.processor.close()
         assert ", in fail_later\n" in error.traceback
@@ -375,7 +364,7 @@ def test_what_is_raised_on_purpose_is_logged_without_traceback(
 
 def test_early_acknowledgement_gives_no_outcome(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "taskq.worker"):
-        assert Bench(fail).run("fail", "oops", ack_early=True) is None
+        assert ProcessorBench(fail).run("fail", "oops", ack_early=True) is None
     assert "oops" in caplog.text
 
 
@@ -386,7 +375,7 @@ def test_a_log_that_raises_does_not_keep_the_failure_from_the_broker() -> None:
     logger = logging.getLogger("taskq.worker")
     logger.addFilter(refuse)
     try:
-        assert Bench(fail).fails("fail", "no").error.text == "no"
+        assert ProcessorBench(fail).fails("fail", "no").error.text == "no"
     finally:
         logger.removeFilter(refuse)
 
@@ -410,7 +399,7 @@ def fork_and(leave: Callable[[], Any]) -> int:
 def test_a_process_that_the_task_forked_ends_with_the_task(
     leave: Callable[[], Any], code: int, timeout: float | None
 ) -> None:
-    bench = Bench(fork_and)
+    bench = ProcessorBench(fork_and)
     me = os.getpid()
     pid = bench.value(bench.run("fork_and", leave, timeout=timeout))
     if os.getpid() != me:
@@ -419,7 +408,7 @@ def test_a_process_that_the_task_forked_ends_with_the_task(
 
 
 def test_an_alarm_that_rings_while_it_is_stopped_leaves_no_deadline() -> None:
-    bench = Bench(add)
+    bench = ProcessorBench(add)
 
     def ring() -> None:
         raise TaskTimeout

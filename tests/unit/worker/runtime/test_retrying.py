@@ -11,7 +11,7 @@ from taskq.errors import BrokerUnavailable, UnknownConsumer
 from taskq.protocol.base import Done
 from taskq.protocol.operating import Ping
 from taskq.worker.runtime.retrying import Retrying, RetryingConnection
-from tests.unit.worker.fakes import FakeBroker, FakeConnection
+from tests.kit.fakes import FakeBroker, FakeConnection
 
 
 def test_delays_double_up_to_a_second_until_the_budget_is_spent() -> None:

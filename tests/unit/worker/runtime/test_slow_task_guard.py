@@ -13,7 +13,7 @@ from taskq.protocol.values import Ack, Delivered, Release
 from taskq.worker.runtime.in_flight import InFlight
 from taskq.worker.runtime.retrying import RetryingConnection
 from taskq.worker.runtime.slow_task_guard import PATIENCE, SlowTaskGuard
-from tests.unit.worker.fakes import FakeBroker, FakeConnection
+from tests.kit.fakes import FakeBroker, FakeConnection
 
 
 def delivered(receipt: int) -> Delivered:

@@ -13,10 +13,10 @@ from taskq.protocol.values import Ack, Fail, Outcome
 _numbers = itertools.count(1)
 
 
-def work(queue: TaskQueue, n: int = 10_000, group: str = "default") -> int:
+def run_ready(queue: TaskQueue, n: int = 10_000, group: str = "default") -> int:
     """Run up to `n` messages of the app's queues that are ready; returns how many."""
     queues = queues_of(queue)
-    name = f"hand-{next(_numbers)}"
+    name = f"inline-{next(_numbers)}"
     register = Register(worker=name, consumer=name, group=group, queues=queues)
     connection = queue.broker.connect(lambda: register)
     try:

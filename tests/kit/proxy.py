@@ -1,7 +1,7 @@
-"""A faulty network for tests: a TCP proxy in front of a broker that cuts where it is told.
+"""A faulty network for tests: a TCP proxy in front of a broker that cuts where a test says.
 
 One thread owns every socket. A cut is a reset (RST) to both sides, as a network makes it: what was
-on the way is gone. The orders may be given from any thread.
+on the way is gone. The commands may come from any thread.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class _End:
 
 
 class Proxy:
-    """Listens on a port of its own and passes everything on to `upstream`, until told otherwise.
+    """Listens on a port of its own and passes everything on to `upstream` until a test says otherwise.
 
     Attributes:
         connections: how many were accepted.
@@ -51,11 +51,11 @@ class Proxy:
         self._selector = selectors.DefaultSelector()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self._listener.setblocking(False)
-        self._bell, self._ring = socket.socketpair()
-        self._bell.setblocking(False)
+        self._wake_r, self._wake_w = socket.socketpair()
+        self._wake_r.setblocking(False)
         self._selector.register(self._listener, selectors.EVENT_READ)
-        self._selector.register(self._bell, selectors.EVENT_READ)
-        self._obeyed = threading.Event()
+        self._selector.register(self._wake_r, selectors.EVENT_READ)
+        self._done = threading.Event()
         self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
         self._thread.start()
 
@@ -64,7 +64,7 @@ class Proxy:
         """Where clients find it."""
         return f"tcp://127.0.0.1:{self._listener.getsockname()[1]}"
 
-    # --- orders -------------------------------------------------------------------------------
+    # --- commands -------------------------------------------------------------------------------
 
     def limit(self, *, requests: int | None = None, replies: int | None = None) -> None:
         """Once: cut the next connection after so many bytes of one direction."""
@@ -98,42 +98,42 @@ class Proxy:
         traceback: TracebackType | None,
     ) -> None:
         self._closed = True
-        self._ring.send(b"!")
+        self._wake_w.send(b"!")
         self._thread.join()
         self._listener.close()
-        self._bell.close()
-        self._ring.close()
+        self._wake_r.close()
+        self._wake_w.close()
         self._selector.close()
 
     # --- the thread ---------------------------------------------------------------------------
 
     def _order(self) -> None:
-        self._obeyed.clear()
-        self._ring.send(b"!")
-        self._obeyed.wait(10)
+        self._done.clear()
+        self._wake_w.send(b"!")
+        self._done.wait(10)
 
     def _run(self) -> None:
         while not self._closed:
             for key, mask in self._selector.select():
                 if key.fileobj is self._listener:
                     self._accept()
-                elif key.fileobj is self._bell:
-                    self._obey()
+                elif key.fileobj is self._wake_r:
+                    self._on_order()
                 elif key.data in self._ends:
                     self._serve(key.data, mask)
         for end in list(self._ends):
             self._cut(end)
 
-    def _obey(self) -> None:
+    def _on_order(self) -> None:
         with suppress(BlockingIOError):
-            self._bell.recv(4096)
+            self._wake_r.recv(4096)
         if self._drop:
             self._drop = False
             for end in list(self._ends):
                 self._cut(end)
         for end in self._ends:
             self._watch(end)
-        self._obeyed.set()
+        self._done.set()
 
     def _accept(self) -> None:
         try:
@@ -174,7 +174,7 @@ class Proxy:
         if not data:
             self._cut(end)
             return
-        data, cut = self._censor(end, data)
+        data, cut = self._filter(end, data)
         self.passed[not end.from_client] += len(data)
         end.other.out += data
         self._flush(end.other)
@@ -182,7 +182,7 @@ class Proxy:
             self.cuts += 1
             self._cut(end, orderly=bool(data))
 
-    def _censor(self, end: _End, data: bytes) -> tuple[bytes, bool]:
+    def _filter(self, end: _End, data: bytes) -> tuple[bytes, bool]:
         """What of `data` passes, and whether the connection is cut after it."""
         if end.lose_next:
             return b"", True
@@ -218,7 +218,7 @@ class Proxy:
             self._selector.unregister(end.sock)
 
     def _cut(self, end: _End, orderly: bool = False) -> None:
-        """Close both ends; `orderly`: what was passed on shall arrive before the end does."""
+        """Close both ends; `orderly`: what was passed on arrives before the end does."""
         for each in (end, end.other):
             if each is None or each not in self._ends:
                 continue

@@ -12,10 +12,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from taskq.cli.support.processes import is_alive
-from tests.support import short_directory, wait_until
+from tests.kit.files import ROOT, short_directory
+from tests.kit.processes import is_alive
+from tests.kit.waiting import wait_until
 
-ROOT = Path(__file__).resolve().parents[2]
 LIMIT = 60.0  # seconds for one command
 
 

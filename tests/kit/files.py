@@ -1,20 +1,32 @@
-"""A small disk of its own for a test, mounted for real; only root on Linux can have one."""
+"""Directories of a test, and the root of the repository."""
 
 from __future__ import annotations
 
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.support import short_directory
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@contextmanager
+def short_directory() -> Iterator[Path]:
+    """A directory whose path leaves room for the 107 bytes of a unix socket's name."""
+    path = Path(tempfile.mkdtemp(prefix="tq")).resolve()
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
 
 
 @contextmanager
 def mounted_disk(size: str = "24m") -> Iterator[Path]:
-    """A tmpfs of that size; the test is skipped where none may be mounted."""
+    """A tmpfs of that size, mounted for real; the test is skipped where none may be mounted."""
     with short_directory() as base:
         disk = base / "disk"
         disk.mkdir()

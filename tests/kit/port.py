@@ -23,7 +23,7 @@ from taskq.protocol.values import (
 )
 
 
-class Hand:
+class PortBench:
     """A producer, and a worker on a connection of its own."""
 
     def __init__(self, broker: Broker, queue: str) -> None:

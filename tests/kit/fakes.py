@@ -117,3 +117,16 @@ class FakeBroker:
 
     def close(self) -> None:
         """Nothing is open."""
+
+
+class FakeAlarm:
+    """Records what is asked of it."""
+
+    def __init__(self) -> None:
+        self.log: list[object] = []
+
+    def start(self, seconds: float) -> None:
+        self.log.append(seconds)
+
+    def stop(self) -> None:
+        self.log.append("stop")

@@ -33,7 +33,7 @@ PRODUCER = 1  # the session that commands come from unless a test names another
 WORKER = 2  # the session that `register` uses unless a test names another
 
 
-class Bench:
+class EngineBench:
     """Drives an engine as a host does: apply, advance, commit, deliver the replies.
 
     `journal`: where each tick is committed, if anywhere. `draw` is what the backoff's dice show.

@@ -1,4 +1,4 @@
-"""What a broker is asked to do while it is struck, and what must be true of it afterwards."""
+"""What a broker is asked to do while it is killed, and what must be true of it afterwards."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from taskq.protocol.producing import Enqueue, Inspect, Unwatch, Wait
 from taskq.protocol.values import Ack, Call, ErrorInfo, Fail, Options
 
 
-class Deed(Protocol):
+class CrashOperation(Protocol):
     """One request, made anew for each round under names of its own."""
 
     def prepare(self, channel: Channel, number: int) -> Request[Any]:
@@ -28,7 +28,7 @@ class Deed(Protocol):
         ...
 
 
-class EnqueueDeed:
+class EnqueueOperation:
     """Messages into a new queue, or into one that is there.
 
     Args:
@@ -60,7 +60,7 @@ class EnqueueDeed:
         return enqueue(f"q{number}" if self._new_queue else "q", *ids, size=self._size)
 
 
-class SettleDeed:
+class SettleOperation:
     """An ack, a retry and a burial: three ends of deliveries in one request."""
 
     def __init__(self) -> None:

@@ -1,0 +1,98 @@
+"""A worker as processes of its own: a launcher and its children."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from tests.kit import processes
+from tests.kit.files import ROOT
+
+PATIENCE = 20.0  # seconds; less than the lease of 30, so nothing is saved by its end
+
+
+class WorkerProcess:
+    """`python -m taskq.worker`, in a process group of its own.
+
+    Args:
+        app: the app to serve, as `module:attribute`.
+        arguments: more of the command line.
+        log: the file of its output.
+        environment: variables besides those of this process.
+    """
+
+    def __init__(
+        self,
+        app: str,
+        *arguments: str,
+        log: Path,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self.log = log
+        self.process: subprocess.Popen[bytes]
+        self._ready: int | None
+        with log.open("wb") as output:
+            self.process, self._ready = processes.start(
+                [sys.executable, "-m", "taskq.worker", app, *arguments],
+                output,
+                {"TASKQ_DURABILITY": "os", **(environment or {})},
+                stdout=output,
+                cwd=ROOT,
+                start_new_session=True,
+            )
+
+    def ready_line(self) -> str:
+        """The line that it writes when it is ready, or cannot be."""
+        assert self._ready is not None
+        reader, self._ready = self._ready, None
+        return processes.ready_line(reader)
+
+    @property
+    def pid(self) -> int:
+        """The launcher."""
+        return self.process.pid
+
+    @property
+    def children(self) -> list[int]:
+        """The processes that run tasks. Linux only."""
+        return processes.children_of(self.pid)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether the launcher has not ended."""
+        return self.process.poll() is None
+
+    @property
+    def output(self) -> str:
+        """What it has written."""
+        return self.log.read_text()
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to the launcher."""
+        self.process.send_signal(number)
+
+    def exit_code(self, timeout: float = PATIENCE) -> int:
+        """Wait for its end."""
+        return self.process.wait(timeout)
+
+    def stop(self) -> int:
+        """SIGTERM; the exit code."""
+        self.signal(signal.SIGTERM)
+        return self.exit_code()
+
+    def kill(self) -> None:
+        """SIGKILL for the launcher; its children end by themselves."""
+        self.process.kill()
+        self.process.wait()
+
+    def close(self) -> None:
+        """Kill it if it runs."""
+        if self.is_running:
+            self.kill()
+        if self._ready is not None:
+            os.close(self._ready)
+            self._ready = None
