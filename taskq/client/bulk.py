@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from taskq.options.task_options import TaskOptions
 
 CALLS = 1000  # of one request
-BYTES = 2 * 2**20  # of payloads in one request, about
+BYTES = 2 * 2**20  # of payloads in one request, unless one call alone is larger
 AHEAD = 2  # requests under way
 
 
@@ -68,10 +68,14 @@ def _chunks(
                 f"for calls with one argument there is {task.name}.map"
             ) from None
         payload = encode(id, args)
+        # before it is added: one call alone may fill a frame
+        if calls and size + len(payload) > BYTES:
+            yield calls
+            calls, size = [], 0
         calls.append(Call(id, payload))
         ids.append(id)
         size += len(payload)
-        if len(calls) >= CALLS or size >= BYTES:
+        if len(calls) >= CALLS:
             yield calls
             calls, size = [], 0
     if calls:

@@ -20,12 +20,23 @@ if TYPE_CHECKING:
     from taskq.client.handles import HandleSet
     from taskq.codec.by_value import ByValue
     from taskq.options.task_options import Overrides, TaskOptions
+    from taskq.protocol.values import Options
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 SHAPES_KEPT = 256
 DECIDED_BY_WORKER = ("retry_on", "give_up_on")
+
+
+class _Sending:
+    """How the calls of a task are sent; never changed, so that threads see all of it or nothing."""
+
+    __slots__ = ("code", "options")
+
+    def __init__(self, options: Options, code: ByValue | None) -> None:
+        self.options = options
+        self.code = code
 
 
 class Task(Generic[P, R]):
@@ -40,6 +51,8 @@ class Task(Generic[P, R]):
     """
 
     fn: Callable[P, R]
+    # decided at the first call: while its module is being imported, nobody finds a task there
+    _sending: _Sending | None = None
 
     def __init__(
         self,
@@ -47,7 +60,7 @@ class Task(Generic[P, R]):
         fn: Callable[P, R],
         name: str,
         options: TaskOptions,
-        portable: bool | None = None,
+        carries_code: bool | None = None,
     ) -> None:
         update_wrapper(self, fn)
         self.app = app
@@ -57,9 +70,8 @@ class Task(Generic[P, R]):
         self.defaults = options
         self.origin = Origin(name, options.serializer)
         self._shapes: set[tuple[Any, ...]] = set()
-        self._portable = portable  # None: not looked at yet
-        self._by_value: ByValue | None = None
-        self._wire = options.to_wire(bool(portable))
+        if carries_code is not None:
+            self._sending = self._send_with(carries_code)
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> ResultHandle[R]:
         """Enqueue a call. Returns when the broker has it in its journal.
@@ -87,13 +99,13 @@ class Task(Generic[P, R]):
         changes = cast("dict[str, Any]", overrides)
         if "name" in changes:
             raise TypeError("the option name belongs to the decorator; a call cannot change it")
-        portable: bool | None = self._is_portable()
-        if not portable:
+        carries_code: bool | None = (self._sending or self._decide()).code is not None
+        if not carries_code:
             self._refuse_what_workers_decide(changes)
         merged = self.defaults.merge(changes)
         if merged.serializer != self.defaults.serializer:
-            portable = None
-        task = Task(self.app, self.fn, self.name, merged, portable)
+            carries_code = None
+        task = Task(self.app, self.fn, self.name, merged, carries_code)
         task._shapes = self._shapes
         return task
 
@@ -156,14 +168,14 @@ class Task(Generic[P, R]):
                 f"{self.name} was given a ResultHandle, which this version cannot wait for; "
                 "pass its result() or its id"
             )
-        function = self._function() if self._portable is not False else None
+        code = (self._sending or self._decide()).code
         return self.app.codec.encode_call(
             self.queue,
             id,
             self.name,
             args,
             kwargs,
-            function=function,
+            function=None if code is None else code.data(),
             serializer=self.defaults.serializer,
             signed_like=self.fn,
         )
@@ -173,7 +185,7 @@ class Task(Generic[P, R]):
         return Enqueue(
             queue=self.queue,
             task=self.name,
-            options=self._wire,
+            options=(self._sending or self._decide()).options,
             calls=calls,
             delay=options.delay,
             eta_at=options.eta,
@@ -197,14 +209,23 @@ class Task(Generic[P, R]):
         if len(self._shapes) < SHAPES_KEPT:
             self._shapes.add(shape)
 
-    def _is_portable(self) -> bool:
-        """Whether calls carry the function, since workers could not import it."""
-        if self._portable is None:
-            # JSON cannot carry a function
-            by_name = self.defaults.serializer == "json" or self.app.is_in_process()
-            self._portable = not (by_name or self._is_importable())
-            self._wire = self.defaults.to_wire(self._portable)
-        return self._portable
+    def _decide(self) -> _Sending:
+        """Whether calls carry the function, since no worker could import it."""
+        # JSON cannot carry a function
+        by_name = self.defaults.serializer == "json" or self.app.is_in_process()
+        sending = self._send_with(not (by_name or self._is_importable()))
+        # what the first of several threads has decided holds for all
+        first: _Sending = self.__dict__.setdefault("_sending", sending)
+        return first
+
+    def _send_with(self, carries_code: bool) -> _Sending:
+        code = None
+        if carries_code:
+            from taskq.codec.by_value import ByValue
+
+            options = self.defaults if self.defaults.has_policy() else None
+            code = ByValue(self.name, self.fn, options)
+        return _Sending(self.defaults.to_wire(carries_code), code)
 
     def _is_importable(self) -> bool:
         module = self.fn.__module__
@@ -215,16 +236,6 @@ class Task(Generic[P, R]):
             and names.importable_name(module) is not None
             and self.app.is_importable()
         )
-
-    def _function(self) -> bytes | None:
-        if not self._is_portable():
-            return None
-        if self._by_value is None:
-            from taskq.codec.by_value import ByValue
-
-            options = self.defaults if self.defaults.has_policy() else None
-            self._by_value = ByValue(self.name, self.fn, options)
-        return self._by_value.data()
 
     def _refuse_what_workers_decide(self, changes: dict[str, Any]) -> None:
         for name in DECIDED_BY_WORKER:
@@ -248,7 +259,7 @@ class Task(Generic[P, R]):
 def _restore(
     app: Application, fn: Callable[..., Any], name: str, options: TaskOptions
 ) -> Task[..., Any]:
-    return Task(app, fn, name, options, portable=True)
+    return Task(app, fn, name, options, carries_code=True)
 
 
 def _import(module: str, qualname: str, options: TaskOptions) -> Task[..., Any]:
@@ -260,4 +271,4 @@ def _import(module: str, qualname: str, options: TaskOptions) -> Task[..., Any]:
         raise ImportError(f"{module}.{qualname} is not a task here")
     if task.defaults == options:
         return task
-    return Task(task.app, task.fn, task.name, options, portable=False)
+    return Task(task.app, task.fn, task.name, options, carries_code=False)

@@ -46,8 +46,7 @@ class ByValue:
         self._task = task
         self._fn = fn
         self._options = options
-        self._seen: list[object] = []
-        self._data = b""
+        self._made: tuple[list[object], bytes] = ([], b"")  # one for the other, so in one piece
 
     def data(self) -> bytes:
         """The bytes.
@@ -55,11 +54,12 @@ class ByValue:
         Raises:
             SerializationError: the function refers to something that cannot be pickled.
         """
-        seen = references(self._fn)
-        if len(seen) != len(self._seen) or not all(map(is_, seen, self._seen)):
-            self._data = self._dump()
-            self._seen = seen
-        return self._data
+        now = references(self._fn)
+        seen, data = self._made
+        if len(now) != len(seen) or not all(map(is_, now, seen)):
+            data = self._dump()
+            self._made = now, data
+        return data
 
     def _dump(self) -> bytes:
         try:

@@ -16,7 +16,6 @@ before anything is loaded. Whoever holds the key can run code on the workers.
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import sys
 from collections.abc import Callable, Mapping
@@ -26,6 +25,7 @@ from typing import Any
 from taskq.codec.arguments import brief, dump_arguments
 from taskq.codec.by_value import dump_by_value
 from taskq.codec.ref import CallRef
+from taskq.codec.signing import Scopes, sign
 from taskq.errors import PayloadTooLarge, SerializationError, TamperedPayload
 from taskq.protocol.values import ErrorInfo
 
@@ -33,9 +33,6 @@ FORMAT = 1
 HEAD = 20  # bytes before the body: 4 of header, 16 of MAC
 MAX_PAYLOAD = 64 * 2**20
 FUNCTIONS_KEPT = 256  # functions by value that a process keeps loaded
-SCOPES_KEPT = 1024  # pre-keyed hashes, one a (kind, queue, task)
-
-_LARGE = 16_384  # bytes from which on a second hash costs less than it saves
 
 _PYTHON = bytes(sys.version_info[:2])
 _PICKLE = bytes([FORMAT, ord("p")]) + _PYTHON
@@ -59,8 +56,7 @@ class Codec:
         if not 16 <= len(key) <= 64:
             raise ValueError(f"the payload key must have 16 to 64 bytes, not {len(key)}")
         self.max_payload = max_payload
-        self._base = hashlib.blake2b(key=key, digest_size=16)
-        self._scopes: dict[tuple[str, str, str], hashlib.blake2b] = {}
+        self._scope = Scopes(key).of
         self._functions: dict[bytes, Callable[..., Any]] = {}
 
     def __repr__(self) -> str:
@@ -111,7 +107,7 @@ class Codec:
                 f"{self.max_payload}; pass a path or a key instead of the data"
             )
         scope = self._scope("call", queue, task)
-        return header + _sign(scope, id, header, body) + body
+        return header + sign(scope, id, header, body) + body
 
     def decode_call(
         self, queue: str, id: str, task: str, payload: bytes
@@ -125,7 +121,7 @@ class Codec:
         scope = self._scope("call", queue, task)
         body = payload[HEAD:]
         header = payload[:4]
-        if not compare_digest(payload[4:HEAD], _sign(scope, id, header, body)):
+        if not compare_digest(payload[4:HEAD], sign(scope, id, header, body)):
             raise TamperedPayload(
                 f"the signature of call {id} of {task} does not fit; it is refused"
             )
@@ -167,9 +163,8 @@ class Codec:
             loaded.__taskq_options__ = options
         if len(self._functions) >= FUNCTIONS_KEPT:
             self._functions.clear()
-        function: Callable[..., Any] = loaded
-        self._functions[data] = function
-        return function
+        # of two threads that load it at once the second takes the first one's, globals included
+        return self._functions.setdefault(data, loaded)
 
     # --- results ----------------------------------------------------------------------------
 
@@ -208,7 +203,7 @@ class Codec:
                 "return a path or a key instead of the data"
             )
         scope = self._scope("result", call.queue, call.task)
-        return header + _sign(scope, call.id, header, body) + body
+        return header + sign(scope, call.id, header, body) + body
 
     def decode_result(
         self, call: CallRef, data: bytes | None, serializer: str | None = None
@@ -265,7 +260,7 @@ class Codec:
         """Wrap a pickled exception; `by_value`: cloudpickle made it."""
         header = _CLOUD if by_value else _PICKLE
         scope = self._scope("error", call.queue, call.task)
-        return header + _sign(scope, call.id, header, body) + body
+        return header + sign(scope, call.id, header, body) + body
 
     def open_error(self, call: CallRef, data: bytes) -> Any:
         """Unwrap and load a pickled exception; raises as `decode_result` does."""
@@ -277,7 +272,7 @@ class Codec:
         header, body = data[:4], data[HEAD:]
         scope = self._scope(kind, call.queue, call.task)
         what = f"the {kind} of call {call.id} of {call.task}"
-        if not compare_digest(data[4:HEAD], _sign(scope, call.id, header, body)):
+        if not compare_digest(data[4:HEAD], sign(scope, call.id, header, body)):
             raise TamperedPayload(f"the signature of {what} does not fit; it is refused")
         _check_header(what, header)
         try:
@@ -291,32 +286,10 @@ class Codec:
             raise _unloadable(what, error) from error
         raise SerializationError(f"{what} is a pickle and the task uses JSON; it is refused")
 
-    def _scope(self, kind: str, queue: str, task: str) -> hashlib.blake2b:
-        """The beginning of every signature of that kind, queue and task."""
-        parts = (kind, queue, task)
-        scope = self._scopes.get(parts)
-        if scope is None:
-            if len(self._scopes) >= SCOPES_KEPT:
-                self._scopes.clear()
-            scope = self._scopes[parts] = self._base.copy()
-            for part in parts:
-                data = part.encode()
-                scope.update(len(data).to_bytes(4) + data)
-        return scope
-
 
 def serializer_of(payload: bytes) -> str:
     """The serializer of a call: its result is encoded alike."""
     return "json" if payload[1:2] == b"j" else "pickle"
-
-
-def _sign(scope: hashlib.blake2b, id: str, header: bytes, body: bytes) -> bytes:
-    mac = scope.copy()
-    data = id.encode()
-    size = len(body)
-    mac.update(len(data).to_bytes(4) + data + header + size.to_bytes(8))
-    mac.update(body if size < _LARGE else hashlib.sha256(body).digest())
-    return mac.digest()
 
 
 def _check_header(what: str, header: bytes) -> None:
