@@ -1,9 +1,11 @@
-"""Writes the parts of the documents that follow from the code: `python docs/generate.py`.
+"""Generates parts of the documentation from the code: `python docs/generate.py`.
 
-`state_machine.md` comes from the transition table, the request tables of `protocol.md` from the
-vocabulary and the engine's handlers, the map of the package in `architecture.md` from the first
-lines of its modules, the table of faults in `guarantees.md` from `faults.toml` and the names of the
-tests. A test compares the committed files with what this makes.
+- `state_machine.md`: from the transition table
+- the request tables of `protocol.md`: from the protocol structs and the handlers of the engine
+- the package map of `architecture.md`: from the first docstring line of each module
+- the fault table of `guarantees.md`: from `faults.toml` and the names of the tests
+
+A test compares the committed files with the output of this script.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ DOCS = Path(__file__).resolve().parent
 if __name__ == "__main__":
     sys.path.insert(0, str(DOCS.parent))
 
-from taskq.engine import states  # noqa: E402 - the line above makes it findable
+from taskq.engine import states  # noqa: E402 - needs the path set above
 from taskq.engine.engine import HANDLERS  # noqa: E402
 from taskq.protocol import backoff, base, consuming, operating, producing, values  # noqa: E402
 from taskq.protocol.frames import AnyReply, AnyRequest  # noqa: E402
@@ -33,41 +35,44 @@ END = "<!-- end generated -->"
 # --- the state machine ------------------------------------------------------------------------
 
 STATE_TEXT = {
-    states.State.HELD: "waits for a worker that knows its task",
-    states.State.SCHEDULED: "not due yet, or backing off after a failure",
-    states.State.READY: "the next claim may take it",
-    states.State.LEASED: "with a consumer, under a receipt",
-    states.State.SUCCEEDED: "final: the task returned",
-    states.State.DEAD: "in the dead-letter queue; final unless it is replayed",
-    states.State.CANCELLED: "final",
-    states.State.EXPIRED: "final: not started before `expires`",
+    states.State.HELD: "waits for a worker that has registered its task",
+    states.State.SCHEDULED: "not due yet: delayed, or waiting for its next attempt",
+    states.State.READY: "can be claimed",
+    states.State.LEASED: "claimed by a consumer, under a receipt",
+    states.State.SUCCEEDED: "final: the task has returned",
+    states.State.DEAD: "in the dead-letter queue; final unless replayed",
+    states.State.CANCELLED: "final: cancelled",
+    states.State.EXPIRED: "final: had not started before `expires`",
 }
 EVENT_TEXT = {
-    states.Event.DUE: "its time has come",
-    states.Event.PARK: "claimed by a worker that does not know the task",
-    states.Event.CLAIM: "handed to a consumer",
-    states.Event.ACK: "the consumer finished it",
-    states.Event.RETRY: "the attempt failed and another one follows",
-    states.Event.RELEASE: "handed back without having failed",
-    states.Event.LAPSE: "the consumer was lost",
-    states.Event.BURY: "given up",
-    states.Event.CANCEL: "cancelled by a caller, or by the task that noticed it",
-    states.Event.EXPIRE: "not started before `expires`",
-    states.Event.REPLAY: "taken out of the dead-letter queue",
-    states.Event.REPLAY_LATER: "the same, at a bounded rate",
+    states.Event.DUE: "the delay or backoff is over",
+    states.Event.PARK: "claimed by a worker that has not registered the task",
+    states.Event.CLAIM: "delivered to a consumer",
+    states.Event.ACK: "acknowledged by the consumer",
+    states.Event.RETRY: "the attempt failed and another one is allowed",
+    states.Event.RELEASE: "returned by the consumer without a failure",
+    states.Event.LAPSE: "the lease ended without an outcome",
+    states.Event.BURY: "no attempt or delivery is left",
+    states.Event.CANCEL: "cancelled by a caller, or abandoned by the task after a cancel request",
+    states.Event.EXPIRE: "`expires` has passed before the start",
+    states.Event.REPLAY: "replayed from the dead-letter queue",
+    states.Event.REPLAY_LATER: "replayed at a limited rate",
 }
 
 
 def state_machine() -> str:
-    """The whole of `state_machine.md`."""
+    """The content of `state_machine.md`."""
     table = states.TRANSITIONS
     lines = [
         "# State machine",
         "",
-        "Generated from `TRANSITIONS` in `taskq/engine/states.py` by `python docs/generate.py`.",
+        "This page lists the states of a message and the transitions between them, for developers of",
+        "taskq and authors of monitoring tools. It is generated from `TRANSITIONS` in",
+        "`taskq/engine/states.py` by `python docs/generate.py`.",
         "",
-        "A *delivery* is one message in one consumer group. A step that is not in the table raises",
-        "`IllegalTransition` and changes nothing. The numbers are stored in the journal.",
+        "A message has one *delivery* in each consumer group; the states are those of a delivery. A",
+        "transition that is not in the table raises `IllegalTransition` and changes nothing. The",
+        "journal stores the numbers of the states.",
         "",
         "```mermaid",
         "stateDiagram-v2",
@@ -81,7 +86,7 @@ def state_machine() -> str:
     lines += [
         f"| {state.value} | `{state.label}` | {STATE_TEXT[state]} |" for state in states.State
     ]
-    lines += ["", "A new message is `scheduled` if it is not due yet, else `ready`.", ""]
+    lines += ["", "A new message is `scheduled` if it has a delay, otherwise `ready`.", ""]
     lines += ["## Events", "", "| event | meaning | from → to |", "|---|---|---|"]
     for event in states.Event:
         steps = "; ".join(
@@ -90,7 +95,7 @@ def state_machine() -> str:
             if event in table[state]
         )
         lines.append(f"| `{event.name}` | {EVENT_TEXT[event]} | {steps} |")
-    lines += ["", "## Every pair", "", "A dash is an illegal step.", ""]
+    lines += ["", "## Transitions", "", "A dash marks an illegal transition.", ""]
     lines += ["| | " + " | ".join(f"`{state.label}`" for state in states.State) + " |"]
     lines += ["|---" * (len(states.State) + 1) + "|"]
     for event in states.Event:
@@ -106,7 +111,7 @@ def state_machine() -> str:
 
 def vocabulary() -> str:
     """The generated section of `protocol.md`."""
-    lines = [BEGIN, "", "### Requests, and every reply each one can get", ""]
+    lines = [BEGIN, "", "### Requests and their replies", ""]
     lines += ["| request | reply | refusals (`Failed.error`) |", "|---|---|---|"]
     requests = get_args(AnyRequest)
     for request in requests:
@@ -135,7 +140,7 @@ def _reply_of(request: type[Any]) -> str:
 
 
 def _values() -> Iterator[type[Any]]:
-    """The structs that appear inside others, in the order of the files."""
+    """The structs nested in other structs, in the order of the files."""
     roots = (
         *get_args(AnyRequest),
         *get_args(AnyReply),
@@ -188,7 +193,7 @@ def _default(value: Any) -> str:
 
 
 def _refusals(request: type[Any]) -> set[str]:
-    """The errors that the engine's handler of that request, and what it calls, can raise."""
+    """The errors that the handler of a request, or a function that it calls, can raise."""
     handler = HANDLERS.get(request)
     return set() if handler is None else set(_raised(handler, set()))
 
@@ -209,25 +214,29 @@ def _raised(function: Callable[..., Any], seen: set[Any]) -> Iterator[str]:
 # --- the map of the package -------------------------------------------------------------------
 
 FOLDERS = {
-    ".": "what a user touches",
-    "protocol": "the vocabulary, and its frames",
-    "transport": "how to get to a broker, and who may",
-    "engine": "pure: no I/O, no threads, no clock, no randomness",
+    ".": "public names and shared modules",
+    "protocol": "requests, replies and their encoding",
+    "transport": "addresses, keys and the handshake",
+    "engine": "the queue logic, without I/O, threads, clock or randomness",
     "journal": "durability",
-    "broker": "the process that holds the engine",
-    "backends": "one port, and who carries it",
-    "codec": "calls and results as signed bytes",
-    "options": "what a user may say of a task",
-    "client": "the objects of an application",
-    "worker": "what both halves of the worker share",
-    "worker/runtime": "what runs tasks",
-    "worker/pool": "what keeps the processes",
+    "broker": "the broker process",
+    "backends": "the broker interface and its implementations",
+    "codec": "encoding and signing of calls and results",
+    "options": "task options",
+    "client": "the objects that an application uses",
+    "worker": "shared by the runtime and the pool",
+    "worker/runtime": "execution of tasks",
+    "worker/pool": "management of worker processes",
     "cli": "the command line",
+    "cli/commands": "one module a command",
+    "cli/support": "shared by the commands",
+    "cli/benchmark": "the measurements of `taskq bench`",
+    "demo": "the program of `taskq demo`",
 }
 
 
 def package_map() -> str:
-    """The generated section of `architecture.md`: every module with its first line."""
+    """The generated section of `architecture.md`: modules and their first docstring lines."""
     package = DOCS.parent / "taskq"
     folders: dict[str, list[Path]] = {name: [] for name in FOLDERS}
     for module in sorted(package.rglob("*.py")):
@@ -239,7 +248,7 @@ def package_map() -> str:
         place = "taskq/" if folder == "." else f"taskq/{folder}/"
         about = FOLDERS.get(folder)
         lines += ["", f"### `{place}`" + (f": {about}" if about else ""), ""]
-        lines += ["| module | what it is |", "|---|---|"]
+        lines += ["| module | description |", "|---|---|"]
         for module in modules:
             about = ast.get_docstring(ast.parse(module.read_text(encoding="utf-8")))
             if about:
@@ -254,13 +263,13 @@ NUMBERED = re.compile(r"^ *(?:async )?def test_((?:\d\d_)+)", re.MULTILINE)
 
 
 def fault_table() -> str:
-    """The generated section of `guarantees.md`: every fault, what it looks like, and its tests."""
+    """The generated section of `guarantees.md`: faults, their visible effects and their tests."""
     groups = tomllib.loads((DOCS / "faults.toml").read_text(encoding="utf-8"))
     faults = {int(number): pair for group in groups.values() for number, pair in group.items()}
     tested = _tested_faults()
     if tested.keys() - faults.keys():
         raise SystemExit(f"docs/faults.toml lacks {sorted(tested.keys() - faults.keys())}")
-    lines = [BEGIN, "", "| | fault | what a user sees | tested in |", "|---|---|---|---|"]
+    lines = [BEGIN, "", "| number | fault | visible effect | tests |", "|---|---|---|---|"]
     for number in sorted(faults):
         fault, seen = faults[number]
         files = ", ".join(f"`{name}`" for name in sorted(tested.get(number, ())))
@@ -269,7 +278,7 @@ def fault_table() -> str:
 
 
 def _tested_faults() -> dict[int, set[str]]:
-    """The test files by the fault numbers in the names of their tests."""
+    """The test files of each fault, by the numbers in the names of the tests."""
     tested: dict[int, set[str]] = {}
     for file in (DOCS.parent / "tests").rglob("test_*.py"):
         for found in NUMBERED.finditer(file.read_text(encoding="utf-8")):
@@ -286,7 +295,7 @@ SECTION = re.compile(re.escape(BEGIN) + ".*?" + re.escape(END), re.DOTALL)
 
 
 def rendered() -> dict[Path, str]:
-    """What each file with generated parts should hold."""
+    """The expected content of each file with generated parts."""
     sections = {
         "protocol.md": vocabulary(),
         "architecture.md": package_map(),
@@ -299,12 +308,12 @@ def rendered() -> dict[Path, str]:
 def _with_section(page: Path, section: str) -> str:
     text, count = SECTION.subn(lambda _: section, page.read_text(encoding="utf-8"))
     if count != 1:
-        raise SystemExit(f"{page} has lost the marks of its generated part")
+        raise SystemExit(f"{page} has no markers around its generated part")
     return text
 
 
 def main() -> None:
-    """Write the files that have changed."""
+    """Write the files whose content has changed."""
     for path, text in rendered().items():
         if not path.exists() or path.read_text(encoding="utf-8") != text:
             path.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""taskq: a durable task queue with nothing to install first.
+"""taskq: a durable task queue that needs no server.
 
 from taskq import TaskQueue
 

@@ -1,7 +1,7 @@
-"""The engine's clock: Unix time at the start, and from there on a clock that nobody sets.
+"""A monotonic clock that starts at Unix time.
 
-A wall clock that is set forwards or backwards by a day moves neither leases nor backoff.
-`CLOCK_BOOTTIME` (Linux) also counts the time in which the machine was suspended.
+Changes of the wall clock affect neither leases nor backoff. `CLOCK_BOOTTIME` (Linux) also counts the
+time during which the machine was suspended.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ steady = time.monotonic if _BOOTTIME < 0 else _steady
 
 
 class Clock:
-    """Unix time in seconds that only ever moves forwards, at the speed of real time.
+    """Unix time in seconds that never goes back.
 
     Args:
-        not_before: begin no earlier than that Unix time, even if the wall clock says so.
+        not_before: earliest start, in Unix time, whatever the wall clock says.
     """
 
     __slots__ = ("_offset",)
@@ -30,5 +30,5 @@ class Clock:
         self._offset = max(time.time(), not_before) - steady()
 
     def now(self) -> float:
-        """The current time in seconds since the epoch, as the start of this clock saw it."""
+        """The current Unix time in seconds, counted from the start of this clock."""
         return self._offset + steady()

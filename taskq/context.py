@@ -1,4 +1,4 @@
-"""The running task's own view of its call: `current()`."""
+"""The context of the running task: `current()`."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 class TaskContext:
-    """What a running task knows of its call, and may say about it.
+    """The context of a running task.
 
     Attributes:
-        id: message id; alike in every attempt, so it serves as an idempotency key.
+        id: message id. It is the same in every attempt, so it can serve as an idempotency key.
         attempt: 1 for the first attempt.
-        fence: fencing token; rises with every delivery of a message.
+        fence: fencing token. It increases with every delivery of a message.
         queue: name of the queue.
         task: name of the task.
     """
@@ -57,28 +57,28 @@ class TaskContext:
         self._log: logging.LoggerAdapter[Any] | None = None
 
     def progress(self, done: float, total: float | None = None, note: str = "") -> None:
-        """Tell how far the task is; `ResultHandle.progress()` shows it.
+        """Report progress, which `ResultHandle.progress()` returns.
 
         Args:
-            done: work done so far, in any unit.
-            total: all the work, in the same unit, where it is known.
-            note: one line for people.
+            done: completed work, in any unit.
+            total: total work in the same unit, if known.
+            note: one line of text.
 
         Raises:
-            LeaseLost: the message is somebody else's now.
+            LeaseLost: the lease has ended.
         """
         self._report(done, total, note)
 
     @property
     def cancelled(self) -> bool:
-        """Whether somebody has asked this call to stop. Raise `TaskCancelled` to obey."""
+        """Whether a caller has cancelled this call. Raise `TaskCancelled` to stop."""
         return self._cancelled()
 
     def extend(self, seconds: float) -> None:
-        """Make the lease last at least that many seconds from now.
+        """Extend the lease to at least `seconds` from now.
 
         Raises:
-            LeaseLost: the message is somebody else's now.
+            LeaseLost: the lease has ended.
         """
         if not 0 <= seconds < inf:
             raise ValueError(
@@ -104,7 +104,7 @@ _current: ContextVar[TaskContext] = ContextVar("taskq_current")
 
 
 def current() -> TaskContext:
-    """The context of the task that runs here.
+    """Return the context of the task that runs in this thread.
 
     Raises:
         RuntimeError: no task runs in this thread.
@@ -118,7 +118,7 @@ def current() -> TaskContext:
 
 
 def enter(context: TaskContext) -> Token[TaskContext]:
-    """Make `context` the current one; give the token to `leave`."""
+    """Make `context` the current one; returns the token for `leave`."""
     return _current.set(context)
 
 
@@ -128,12 +128,12 @@ def leave(token: Token[TaskContext]) -> None:
 
 
 def inside_task() -> bool:
-    """Whether a task runs here."""
+    """Whether a task runs in this thread."""
     return _current.get(None) is not None
 
 
 def local(task: str, queue: str) -> TaskContext:
-    """The context of a call that runs in the caller's process, with no broker behind it."""
+    """The context of a call that runs in the process of the caller, without a broker."""
     return TaskContext(
         "local",
         1,

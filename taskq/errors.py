@@ -1,45 +1,45 @@
-"""Every error that taskq raises, in one tree.
+"""The exception hierarchy.
 
     TaskqError
-    ├── BrokerUnavailable      no broker answers within the reconnect budget
-    │   └── BrokerTimeout      a broker was reached, and did not answer in time
-    ├── AuthenticationFailed   wrong or missing key, or a peer of another user
-    ├── ProtocolError          the peer speaks something else: broken frame, other version
-    ├── UnknownTask            no task of that name where one is needed
-    ├── UnknownMessage         no message of that id: never enqueued, purged, or long forgotten
-    ├── UnknownConsumer        a claim came from a connection that has not registered
-    ├── ResultExpired          the message finished, and its result has outlived its TTL
-    ├── TaskCancelled
-    ├── TaskExpired            not started before `expires`
+    ├── BrokerUnavailable      no broker answered within the reconnect budget
+    │   └── BrokerTimeout      a broker was reached but did not answer in time
+    ├── AuthenticationFailed   the key is wrong or missing, or the peer is another user
+    ├── ProtocolError          the peer sent a broken frame or speaks another protocol version
+    ├── UnknownTask            no task has this name
+    ├── UnknownMessage         no message has this id: never enqueued, purged, or expired long ago
+    ├── UnknownConsumer        a claim arrived from a connection that has not registered
+    ├── ResultExpired          the message has finished and its result has outlived its TTL
+    ├── TaskCancelled          the call was cancelled
+    ├── TaskExpired            the call had not started before `expires`
     ├── TaskTimeout            an attempt ran longer than `timeout` (also a `TimeoutError`)
-    ├── WorkerLost             the worker died under the task, `max_deliveries` times
-    ├── LeaseLost              a late ack, retry or renewal: the message is somebody else's now
-    ├── PayloadTooLarge        a call or a result over its limit
-    ├── SerializationError     arguments or a result that cannot be pickled or loaded
-    │   └── TamperedPayload    the signature of a call or result does not fit
-    ├── QueueFull
-    ├── DiskFull
-    ├── TaskFailed             the task raised something that cannot be rebuilt here
-    ├── IllegalTransition      a step that the state machine does not have
-    ├── JournalError           the journal is damaged, newer than this taskq, or cannot be written
+    ├── WorkerLost             the worker died while it ran the task, `max_deliveries` times
+    ├── LeaseLost              an outcome or renewal arrived after the lease had ended
+    ├── PayloadTooLarge        a call or a result exceeds its limit
+    ├── SerializationError     arguments or a result cannot be pickled or loaded
+    │   └── TamperedPayload    the signature of a call or result is not valid
+    ├── QueueFull              a limit of the queue or of the broker is reached
+    ├── DiskFull               the disk has no room for new messages
+    ├── TaskFailed             the task raised an exception that cannot be rebuilt here
+    ├── IllegalTransition      the state machine has no such transition
+    ├── JournalError           the journal is damaged, newer than this taskq, or not writable
     └── BrokerRunning          another broker serves this directory
 
-`TaskqError` names travel on the wire, so a class keeps its name for ever.
+Class names are part of the protocol and must not change.
 """
 
 from __future__ import annotations
 
 
 class TaskqError(Exception):
-    """The root of all errors of taskq."""
+    """The base class of all exceptions of taskq."""
 
 
 class BrokerUnavailable(TaskqError):
-    """No broker answers within the reconnect budget."""
+    """No broker answered within the reconnect budget."""
 
 
 class BrokerTimeout(BrokerUnavailable):
-    """A broker was reached and did not answer in time."""
+    """A broker was reached but did not answer in time."""
 
 
 class AuthenticationFailed(TaskqError):
@@ -47,23 +47,23 @@ class AuthenticationFailed(TaskqError):
 
 
 class ProtocolError(TaskqError):
-    """The peer sent a broken frame or speaks another version."""
+    """The peer sent a broken frame or speaks another protocol version."""
 
 
 class UnknownTask(TaskqError):
-    """No task of that name where one is needed."""
+    """No task has this name."""
 
 
 class UnknownMessage(TaskqError):
-    """No message of that id: it was never enqueued, was purged, or is long forgotten."""
+    """No message has this id: it was never enqueued, was purged, or expired long ago."""
 
 
 class UnknownConsumer(TaskqError):
-    """A claim came from a connection that has not registered as a consumer."""
+    """A claim arrived from a connection that has not registered as a consumer."""
 
 
 class ResultExpired(TaskqError):
-    """The message finished, and its result has outlived its `result_ttl`."""
+    """The message has finished and its result has outlived `result_ttl`."""
 
 
 class TaskCancelled(TaskqError):
@@ -71,11 +71,11 @@ class TaskCancelled(TaskqError):
 
 
 class TaskExpired(TaskqError):
-    """The call was not started before its `expires`."""
+    """The call had not started before `expires`."""
 
 
 class TaskTimeout(TaskqError, TimeoutError):
-    """One attempt ran longer than its `timeout`."""
+    """An attempt ran longer than `timeout`."""
 
 
 class WorkerLost(TaskqError):
@@ -83,27 +83,27 @@ class WorkerLost(TaskqError):
 
 
 class LeaseLost(TaskqError):
-    """The lease is gone: the message was delivered again, finished or cancelled meanwhile."""
+    """The lease has ended: the message was redelivered, finished or cancelled."""
 
 
 class PayloadTooLarge(TaskqError):
-    """A call or a result is larger than its limit."""
+    """A call or a result exceeds its limit."""
 
 
 class SerializationError(TaskqError):
-    """Arguments or a result cannot be pickled, or cannot be loaded."""
+    """Arguments or a result cannot be pickled or loaded."""
 
 
 class TamperedPayload(SerializationError):
-    """The signature of a call or a result does not fit its content."""
+    """The signature of a call or a result is not valid."""
 
 
 class QueueFull(TaskqError):
-    """The queue has reached its limit of messages or bytes."""
+    """The queue or the broker has reached its limit of messages or bytes."""
 
 
 class DiskFull(TaskqError):
-    """The disk of the journal is full; nothing was enqueued."""
+    """The disk of the journal has no room for new messages; nothing was enqueued."""
 
 
 class TaskFailed(TaskqError):
@@ -111,19 +111,19 @@ class TaskFailed(TaskqError):
 
 
 class IllegalTransition(TaskqError):
-    """The state machine has no such step; nothing was changed."""
+    """The state machine has no such transition; nothing was changed."""
 
 
 class JournalError(TaskqError):
-    """The journal is damaged, newer than this taskq, or cannot be written."""
+    """The journal is damaged, newer than this taskq, or not writable."""
 
 
 class BrokerRunning(TaskqError):
-    """Another broker already serves this directory."""
+    """Another broker serves this directory."""
 
 
 def by_name(name: str) -> type[TaskqError]:
-    """The class of that name, or `TaskqError` for a name from a newer peer."""
+    """The class with this name, or `TaskqError` for a name that a newer peer has sent."""
     found = globals().get(name)
     if isinstance(found, type) and issubclass(found, TaskqError):
         return found

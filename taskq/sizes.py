@@ -1,4 +1,4 @@
-"""Counts and sizes as people write them."""
+"""Parses counts and sizes such as `"512MiB"`."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ _FORM = re.compile(r"(\d+(?:\.\d+)?) ?([KMGT]?)(?:i?B)?", re.IGNORECASE)
 
 
 def size_in_bytes(name: str, value: object) -> int:
-    """A number of bytes.
+    """Parse a number of bytes.
 
     Args:
-        name: what the value is for; begins the sentence of an error.
+        name: name of the option, for error messages.
         value: bytes, or a text like `"512MiB"` or `"2G"`; K, M, G and T are powers of 1024.
 
     Raises:
-        TypeError: not one of these types.
+        TypeError: neither a number nor text.
         ValueError: negative or not readable.
     """
     if isinstance(value, bool) or not isinstance(value, int | str):
@@ -32,10 +32,10 @@ def size_in_bytes(name: str, value: object) -> int:
 
 
 def whole_number(name: str, value: object) -> int:
-    """A number of things, or the text of one.
+    """Parse a count.
 
     Raises:
-        TypeError: neither.
+        TypeError: neither a number nor text.
         ValueError: negative or not readable.
     """
     if isinstance(value, bool) or not isinstance(value, int | str):
