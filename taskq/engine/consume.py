@@ -221,10 +221,8 @@ def _heard(ledger: Ledger, worker: Worker) -> None:
 
 def attend(worker: Worker) -> HeartbeatReply:
     """The answer to a worker's parked heartbeat."""
-    reply = HeartbeatReply(
-        renew_in=worker.renew_in, cancel=worker.cancel, terminate=worker.terminate
-    )
-    worker.cancel, worker.terminate, worker.news = [], [], False
+    reply = HeartbeatReply(renew_in=worker.renew_in, stop=worker.stops)
+    worker.stops, worker.news = [], False
     assert worker.heartbeat is not None
     reply.rid = worker.heartbeat.rid
     worker.heartbeat = None

@@ -9,7 +9,7 @@ from taskq.engine.group import Group
 from taskq.engine.message import Delivery
 from taskq.engine.timers import Alarm, Timers
 from taskq.engine.watches import Watch
-from taskq.protocol.values import WorkerInfo
+from taskq.protocol.values import Stop, WorkerInfo
 
 if TYPE_CHECKING:
     from taskq.engine.enqueue import ParkedEnqueue
@@ -45,7 +45,6 @@ class Worker:
 
     __slots__ = (
         "alarm",
-        "cancel",
         "consumers",
         "finished",
         "gone_at",
@@ -57,7 +56,7 @@ class Worker:
         "sessions",
         "shortest_lease",
         "silent",
-        "terminate",
+        "stops",
     )
 
     def __init__(self, name: str, now: float) -> None:
@@ -71,8 +70,7 @@ class Worker:
         self.heartbeat: ParkedHeartbeat | None = None
         self.silent = False  # a lease ran out and it has not been heard since: it gets no more
         self.news = False  # the parked heartbeat shall be answered now
-        self.cancel: list[int] = []
-        self.terminate: list[int] = []
+        self.stops: list[Stop] = []
         self.finished = 0
         self.alarm: Alarm  # set by whoever knows what its firing does
 

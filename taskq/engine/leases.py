@@ -11,7 +11,7 @@ from taskq.engine.message import Delivery
 from taskq.engine.results import Result
 from taskq.engine.states import Event, State
 from taskq.engine.timers import Alarm
-from taskq.protocol.values import Abandon, Ack, ErrorInfo, Fail, Outcome, Release
+from taskq.protocol.values import Abandon, Ack, ErrorInfo, Fail, Outcome, Release, Stop
 
 
 def worker_named(ledger: Ledger, name: str, now: float) -> Worker:
@@ -133,9 +133,14 @@ def disconnected(worker: Worker, now: float) -> None:
 def remind(worker: Worker) -> None:
     """Tell a worker on a new connection again what shall stop: the first word may be lost."""
     held = [d for consumer in worker.consumers.values() for d in consumer.leases.values()]
-    worker.cancel = [delivery.receipt for delivery in held if delivery.cancelling == 1]
-    worker.terminate = [delivery.receipt for delivery in held if delivery.cancelling == 2]
-    worker.news = bool(worker.cancel or worker.terminate)
+    worker.stops = [stop_of(delivery) for delivery in held if delivery.cancelling]
+    worker.news = bool(worker.stops)
+
+
+def stop_of(delivery: Delivery) -> Stop:
+    """What the worker is told of a delivery that is cancelled while a consumer has it."""
+    assert delivery.consumer is not None
+    return Stop(delivery.receipt, delivery.consumer.name, delivery.cancelling == 2)
 
 
 def returned(worker: Worker) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from math import inf
 
+from taskq.engine import leases
 from taskq.engine.consumers import Session
 from taskq.engine.ledger import Ledger
 from taskq.engine.message import Delivery
@@ -50,7 +51,7 @@ def _ask_to_stop(ledger: Ledger, delivery: Delivery, terminate: bool) -> None:
     ledger.changes.touched[delivery.message] = None
     assert delivery.consumer is not None
     worker = delivery.consumer.worker
-    (worker.terminate if terminate else worker.cancel).append(delivery.receipt)
+    worker.stops.append(leases.stop_of(delivery))
     worker.news = True
     ledger.newsworthy[worker] = None
 

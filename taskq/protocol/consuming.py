@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from taskq.protocol.base import Done, Parkable, Reply, Request, Seconds
-from taskq.protocol.values import Delivered, Outcome, Progress, WorkerInfo
+from taskq.protocol.values import Delivered, Outcome, Progress, Stop, WorkerInfo
 
 
 class Register(Request[Done], kw_only=True):
@@ -56,12 +56,21 @@ class Heartbeat(Parkable["HeartbeatReply"], kw_only=True):
 
 
 class HeartbeatReply(Reply, kw_only=True):
-    """`renew_in`: send the next heartbeat within so many seconds.
-    `cancel` and `terminate`: receipts of this worker whose tasks shall stop or be killed."""
+    """`renew_in`: send the next heartbeat within so many seconds. `stop`: deliveries of this worker
+    that are cancelled."""
 
     renew_in: float
-    cancel: list[int] = []
-    terminate: list[int] = []
+    stop: list[Stop] = []
+
+    @property
+    def cancel(self) -> list[int]:
+        """Receipts whose tasks are asked to stop."""
+        return [each.receipt for each in self.stop if not each.kill]
+
+    @property
+    def terminate(self) -> list[int]:
+        """Receipts whose tasks are killed."""
+        return [each.receipt for each in self.stop if each.kill]
 
 
 class Reap(Request[Done], kw_only=True):

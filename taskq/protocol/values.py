@@ -102,6 +102,14 @@ class Abandon(Struct, array_like=True, tag=True):
 Outcome = Ack | Fail | Release | Abandon
 
 
+class Stop(Struct, array_like=True):
+    """A cancelled delivery, and the consumer that has it: its task is asked to stop, or killed."""
+
+    receipt: int
+    consumer: str
+    kill: bool = False
+
+
 class Finished(Struct, array_like=True):
     """The end of one message. `state` is a label of `engine.states.State`, or `"unknown"`, or
     `"forgotten"` (finished, and its result has expired)."""

@@ -42,6 +42,11 @@ def pid() -> int:
 
 
 @queue.task
+def nap(seconds: float) -> None:
+    time.sleep(seconds)
+
+
+@queue.task
 def gate(path: str | None, log: str | None = None) -> int:
     """Wait until a file is there; `log` gets the process id at the start of each run."""
     if log:

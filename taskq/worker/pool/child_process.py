@@ -27,6 +27,7 @@ class Child:
         left_at: `time.monotonic` at which it said that it ends.
         asked: it was told to end.
         drained: it found nothing left to do.
+        terminating: receipts for which it is to be killed if it runs them.
         timed_out: receipt for which it was killed since its time was over, or 0.
         terminated: receipt for which it was killed since it was cancelled, or 0.
         mute: its end of the socket is closed; it has ended, or a task has closed it.
@@ -46,7 +47,9 @@ class Child:
         self.ready_at: float | None = None
         self.left_at: float | None = None
         self.asked = self.drained = self.cut = self.mute = False
+        self.terminating: set[int] = set()
         self.timed_out = self.terminated = 0
+        self._freezing = False
         self._reader = NoteReader()
         self.channel, theirs = socket.socketpair()
         self.channel.setblocking(False)
@@ -117,6 +120,24 @@ class Child:
     def kill(self) -> None:
         """End it now."""
         self.signal(signal.SIGKILL)
+
+    def is_frozen(self) -> bool:
+        """Whether the child stands still; asks it to, the first time."""
+        if self.exit_code is not None:
+            return False
+        if not self._freezing:
+            self._freezing = True
+            os.kill(self.pid, signal.SIGSTOP)
+        if not hasattr(os, "waitid"):  # where nobody says when: a signal comes before user code
+            return True
+        with suppress(ChildProcessError):
+            return os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG) is not None
+        return False
+
+    def thaw(self) -> None:
+        """Let it go on."""
+        self._freezing = False
+        self.signal(signal.SIGCONT)
 
     def signal(self, number: signal.Signals) -> None:
         """Send a signal, unless it is dead already."""

@@ -177,7 +177,7 @@ class Launcher:
 
     def _kill(self, why: str) -> None:
         self._killed = True
-        running = sum(1 for child in self._supervisor.children if child.slot.running)
+        running = sum(len(child.slot.running) for child in self._supervisor.children)
         if running:
             self._exit = self._exit or EXIT_CUT
             log.warning("%s: %d running tasks are handed back", why, running)
@@ -247,10 +247,8 @@ class Launcher:
     # --- wiring -----------------------------------------------------------------------------
 
     def _attend(self, attended: HeartbeatReply) -> None:
-        if attended.cancel:
-            self._supervisor.cancel(attended.cancel)
-        if attended.terminate:
-            self._supervisor.terminate(attended.terminate)
+        if attended.stop:
+            self._supervisor.stop_tasks(attended.stop)
 
     def _watch_owner(self) -> None:
         if self._owner_fd is not None:

@@ -15,7 +15,8 @@ from math import inf
 from typing import Protocol
 
 from taskq.protocol.consuming import Reap
-from taskq.worker.pool import notes
+from taskq.protocol.values import Stop
+from taskq.worker.pool import enforcer, notes
 from taskq.worker.pool.child import EXIT_DONE, EXIT_TOLD, EXIT_WORN_OUT
 from taskq.worker.pool.child_process import Child, describe_exit
 from taskq.worker.settings import Settings
@@ -125,20 +126,13 @@ class Supervisor:
         """Replace every child, one after the other."""
         self._rollout = deque(self.children)
 
-    def cancel(self, receipts: list[int]) -> None:
-        """Ask these tasks to stop, wherever they are."""
-        for child in self.children:
-            for receipt in receipts:
-                child.slot.cancel(receipt)
-
-    def terminate(self, receipts: list[int]) -> None:
-        """Kill the children that run these tasks; where one has not begun, it never will."""
-        self.cancel(receipts)
-        for child in self.children:
-            running = child.slot.running
-            if running in receipts and running:
-                child.terminated = running
-                child.kill()
+    def stop_tasks(self, stops: list[Stop]) -> None:
+        """Ask cancelled tasks to stop, or kill the children that run them."""
+        children = {child.consumer: child for child in self.children}
+        for stop in stops:
+            child = children.get(stop.consumer)
+            if child is not None:  # else it has died, and the broker hears of that
+                (enforcer.terminate if stop.kill else enforcer.cancel)(child, stop.receipt)
 
     def listen(self, child: Child) -> None:
         """Read what a child has told."""
@@ -163,7 +157,9 @@ class Supervisor:
             if seat.child is None:
                 delay = min(delay, seat.start_at - now)
             else:
-                delay = min(delay, self._enforce(seat.child, now), self._see_off(seat.child, now))
+                delay = min(
+                    delay, enforcer.enforce(seat.child, now), self._see_off(seat.child, now)
+                )
         self._roll()
         return None if delay == inf else max(delay, 0.0)
 
@@ -188,23 +184,6 @@ class Supervisor:
         self._host.forget_in_child()
         for child in self.children:
             child.forget()
-
-    def _enforce(self, child: Child, now: float) -> float:
-        """Kill a child whose task is over its deadline; returns seconds until the next look."""
-        slot = child.slot
-        # `armed` before `deadline`: a child that sets a deadline in between sees 0 and calls us
-        slot.armed = 0.0
-        deadline = slot.deadline
-        if not deadline:
-            return inf
-        if deadline > now:
-            slot.armed = deadline
-            return deadline - now
-        running = slot.running
-        if running and slot.deadline == deadline and child.timed_out != running:
-            child.timed_out = running
-            child.kill()
-        return inf
 
     def _see_off(self, child: Child, now: float) -> float:
         """Kill a child that has left and does not end; returns seconds until the next look."""
@@ -284,12 +263,12 @@ class Supervisor:
             self._rapid = 0
             seat.start_at = now
 
-    def _report(self, child: Child, code: int, running: int) -> None:
+    def _report(self, child: Child, code: int, running: list[int]) -> None:
         """Tell the broker, and the log, what a death means for the task that was running."""
         reason = describe_exit(code)
-        lost = [] if child.cut or not running else [running]
-        timed_out = bool(lost) and running == child.timed_out
-        terminated = bool(lost) and running == child.terminated
+        lost = [] if child.cut else running
+        timed_out = child.timed_out in lost
+        terminated = child.terminated in lost
         if timed_out:
             reason = "the attempt ran longer than its timeout, did not stop, and was killed"
         request = Reap(

@@ -48,7 +48,7 @@ class Bounds:
 
 
 class Consumer:
-    """Fetcher, processor and relay of one consumer.
+    """Fetcher, processor and guard of one consumer.
 
     Attributes:
         tidy: called after each batch, to undo what tasks have done to the process.
@@ -85,18 +85,23 @@ class Consumer:
         self._waker = waker
         self._memory = memory
         self.tidy: Callable[[], None] = lambda: None
-        self._desk = desk = InFlight()
-        rest = Poller(waker, lambda: desk.stopping, parent, self.stop)
-        self._rest = rest
+        self._in_flight = in_flight = InFlight()
+        poller = Poller(waker, lambda: in_flight.stopping, parent, self.stop)
+        self._poller = poller
         self._link = RetryingConnection(app.broker, self._greeting, self._pause, reconnect_budget())
         self._fetcher = Fetcher(
-            self._link, desk, Rotation(identity.queues), rest.until, bounds.burst
+            self._link, in_flight, Rotation(identity.queues), poller.until, bounds.burst
         )
         self._processor = Processor(app, identity.worker, slot, alarm, armed)
-        self._pace = BatchSizer(bounds.batch)
-        self._relay = SlowTaskGuard(
-            desk, RetryingConnection(app.broker, None, self._nap, reconnect_budget())
+        self._sizer = BatchSizer(bounds.batch)
+        self._guard = SlowTaskGuard(
+            in_flight, RetryingConnection(app.broker, None, self._nap, reconnect_budget())
         )
+
+    @property
+    def name(self) -> str:
+        """Its name at the broker."""
+        return self._identity.consumer
 
     def join(self) -> None:
         """Register at the broker.
@@ -108,8 +113,8 @@ class Consumer:
 
     def stop(self) -> None:
         """Leave after the task that is running; safe in signal handlers and from any thread."""
-        self._desk.stopping = True
-        self._relay.wake()
+        self._in_flight.stopping = True
+        self._guard.wake()
         self._waker.wake()
 
     def run(self) -> Ending:
@@ -118,16 +123,18 @@ class Consumer:
         Raises:
             BrokerUnavailable: the reconnect budget is spent.
         """
-        self._relay.start()
+        self._guard.start()
         while (ending := self._ending()) is None:
             self._fetcher.turn(self._claim_size())
+            if self._processor.cancellations.receipts:
+                self._processor.cancellations.keep(self._in_flight.held, self._in_flight.newest)
             self._work()
         self._part()
         return ending
 
     def _ending(self) -> Ending | None:
         bounds = self._bounds
-        if self._desk.stopping:
+        if self._in_flight.stopping:
             return Ending.STOPPED
         if bounds.burst and self._fetcher.drained:
             return Ending.DRAINED
@@ -141,19 +148,21 @@ class Consumer:
 
     def _claim_size(self) -> int:
         most = self._bounds.max_tasks
-        return self._pace.size if most is None else min(self._pace.size, most - self._slot.started)
+        return (
+            self._sizer.size if most is None else min(self._sizer.size, most - self._slot.started)
+        )
 
     def _work(self) -> None:
-        """Run what is in the inbox; the relay may take from its other end meanwhile."""
-        desk, processor = self._desk, self._processor
-        inbox, outbox, run = desk.inbox, desk.outbox, processor.run
+        """Run what is in the inbox; the guard may take from its other end meanwhile."""
+        in_flight, processor = self._in_flight, self._processor
+        inbox, outbox, run = in_flight.inbox, in_flight.outbox, processor.run
         if not inbox:
             return
-        desk.began = began = time.monotonic()
-        if len(inbox) > 1 and self._relay.asleep:
-            self._relay.wake()
+        in_flight.began = began = time.monotonic()
+        if len(inbox) > 1 and self._guard.asleep:
+            self._guard.wake()
         count = 0
-        while inbox and not desk.stopping:
+        while inbox and not in_flight.stopping:
             try:
                 message = inbox.popleft()
             except IndexError:
@@ -165,29 +174,29 @@ class Consumer:
             if processor.unsettled_bytes > _UNSETTLED:
                 processor.unsettled_bytes = 0
                 self._fetcher.settle()
-        desk.began = 0.0
+        in_flight.began = 0.0
         self.tidy()
-        self._pace.record(count, time.monotonic() - began)
+        self._sizer.record(count, time.monotonic() - began)
 
     def _part(self) -> None:
-        self._relay.end()
+        self._guard.end()
         self._fetcher.leave()
-        inbox = self._desk.inbox
+        inbox = self._in_flight.inbox
         while inbox:  # only what is acknowledged early, and would be lost
             self._processor.run(inbox.popleft())
         self._processor.close()
         self._link.close()
 
     def _greeting(self) -> Register:
-        return self._identity.register(self._tasks, list(self._desk.held))
+        return self._identity.register(self._tasks, list(self._in_flight.held))
 
     def _pause(self, seconds: float) -> bool:
-        if self._desk.stopping:
+        if self._in_flight.stopping:
             time.sleep(seconds)
         else:
-            self._rest.until(None, seconds)
-        return self._desk.stopping
+            self._poller.until(None, seconds)
+        return self._in_flight.stopping
 
     def _nap(self, seconds: float) -> bool:
         time.sleep(seconds)
-        return self._desk.stopping
+        return self._in_flight.stopping

@@ -19,16 +19,18 @@ class InFlight:
         inbox: claimed and not begun, in the order in which they will run.
         outbox: finished and not settled.
         held: every receipt that the broker has leased to us, as far as we know.
+        newest: the highest receipt that was ever claimed.
         began: `time.monotonic` at which the present batch began; 0 between batches.
         stopping: no further claim shall be made.
     """
 
-    __slots__ = ("began", "held", "inbox", "outbox", "stopping")
+    __slots__ = ("began", "held", "inbox", "newest", "outbox", "stopping")
 
     def __init__(self) -> None:
         self.inbox: deque[Delivered] = deque()
         self.outbox: deque[Outcome] = deque()
         self.held: set[int] = set()
+        self.newest = 0
         self.began = 0.0
         self.stopping = False
 
@@ -36,6 +38,8 @@ class InFlight:
         """Put claimed messages in the inbox."""
         # a message of `ack="early"` is finished already, for the broker
         self.held.update([message.receipt for message in messages if not message.ack_early])
+        if messages:
+            self.newest = messages[-1].receipt  # they rise
         self.inbox.extend(messages)
 
     def unstarted(self) -> list[Outcome]:

@@ -117,8 +117,11 @@ class _Pulse:
             while not self._stopping:
                 beat = Heartbeat(worker=self._worker, info=self._info, wait=_BEAT)
                 attended = self._broker.call(beat)
-                for receipt in [*attended.cancel, *attended.terminate]:
+                for stop in attended.stop:
                     for hand in self._hands:
-                        hand.slot.cancel(receipt)
+                        if hand.consumer.name == stop.consumer:
+                            hand.slot.post(stop.receipt)
+                for hand in self._hands:
+                    hand.slot.flush()
         with suppress(TaskqError):
             self._broker.close()

@@ -36,7 +36,7 @@ from taskq.protocol.values import (
 from taskq.texts import harmless, one_line
 from taskq.worker.runtime.coroutines import CoroutineRunner
 from taskq.worker.runtime.limits import GRACE, Alarm, late
-from taskq.worker.runtime.slot import Slot
+from taskq.worker.runtime.slot import Cancellations, Cell, Slot
 
 T = TypeVar("T")
 
@@ -59,14 +59,22 @@ class Processor:
     """
 
     def __init__(
-        self, app: App, worker: str, slot: Slot, alarm: Alarm, armed: Callable[[], None]
+        self,
+        app: App,
+        worker: str,
+        slot: Slot,
+        alarm: Alarm,
+        armed: Callable[[], None],
     ) -> None:
         self._broker = app.broker
         self._codec = app.codec
         self._tasks = app.tasks
         self._worker = worker
         self._slot = slot
-        self._ints = slot.ints
+        self._words = slot.words
+        self._cell = slot.cells[0]
+        self._ints = self._cell.ints
+        self.cancellations = Cancellations(slot)
         self._alarm = alarm
         self._armed = armed
         self._coroutines = CoroutineRunner()
@@ -79,14 +87,17 @@ class Processor:
         """Execute one message; `None` where the broker wants no outcome (`ack="early"`)."""
         receipt = message.receipt
         ints = self._ints
-        ints[Slot.RUNNING] = receipt
-        ints[Slot.STARTED] += 1
+        cancellations = self.cancellations
+        ints[Cell.BEGAN] = receipt
+        self._words[Slot.STARTED] += 1
         try:
-            if ints[Slot.CANCELS] and self._slot.is_cancelled(receipt):
+            if cancellations.ring[cancellations.at]:
+                cancellations.read()
+            if receipt in cancellations.receipts:
                 return Abandon(receipt, message.id)
             outcome = self._process(message)
         finally:
-            ints[Slot.RUNNING] = 0
+            ints[Cell.ENDED] = receipt
         if self._debug:
             log.debug("%s %s: %s", message.task, message.id, type(outcome).__name__.lower())
         return None if message.ack_early else outcome
@@ -151,8 +162,8 @@ class Processor:
         kwargs: dict[str, Any],
     ) -> object:
         """Run with a limit on the time: `TaskTimeout` first; if that does not help, the launcher."""
-        slot = self._slot
-        deadline = slot.deadline = time.monotonic() + timeout + GRACE
+        slot, cell = self._slot, self._cell
+        deadline = cell.deadline = time.monotonic() + timeout + GRACE
         try:
             self._alarm.start(timeout)
             # after the system call of `start`: `armed` must not be read before `deadline` is out
@@ -172,7 +183,7 @@ class Processor:
             try:
                 self._alarm.stop()
             finally:  # the alarm may ring right here; the next task shall not die of our deadline
-                slot.deadline = 0.0
+                cell.deadline = 0.0
 
     def _end_copies(self) -> None:
         """End a process that the task has forked, and that came out of it as we did.
@@ -192,7 +203,7 @@ class Processor:
             message.task,
             report=lambda done, total, note: self._report(message, done, total, note),
             extend=lambda seconds: self._extend(message, seconds),
-            cancelled=lambda: self._slot.is_cancelled(receipt),
+            cancelled=self.cancellations.watcher(self._cell, receipt),
         )
 
     # --- what a task says through its context -------------------------------------------------
@@ -220,8 +231,10 @@ class Processor:
 
     def _raised(self, message: Delivered, options: Policy, error: BaseException) -> Outcome:
         """What follows from an exception of the task itself."""
-        if isinstance(error, TaskCancelled) and self._slot.is_cancelled(message.receipt):
-            return Abandon(message.receipt, message.id)
+        if isinstance(error, TaskCancelled):
+            self.cancellations.read()
+            if message.receipt in self.cancellations.receipts:
+                return Abandon(message.receipt, message.id)
         delay = error.delay if isinstance(error, Retry) else None
         try:
             final = options.gives_up(error)
@@ -238,7 +251,7 @@ class Processor:
         self, message: Delivered, error: BaseException, *, final: bool, delay: float | None = None
     ) -> Outcome:
         info = self._describe(message, error)
-        self._ints[Slot.FAILED] += 1
+        self._words[Slot.FAILED] += 1
         with suppress(Exception):  # the app may have given our logger a filter that raises
             _tell(message, error, info, final)
         return Fail(message.receipt, message.id, info, final=final, delay=delay)

@@ -67,6 +67,7 @@ from taskq.protocol.values import (
     Progress,
     QueueStats,
     Release,
+    Stop,
     WorkerInfo,
     WorkerStats,
 )
@@ -192,7 +193,7 @@ REPLIES: tuple[Reply, ...] = (
         drained=True,
     ),
     Settled(rid=8, rejected=[2]),
-    HeartbeatReply(rid=9, renew_in=3.0, cancel=[1], terminate=[2]),
+    HeartbeatReply(rid=9, renew_in=3.0, stop=[Stop(1, "w-1/1.1"), Stop(2, "w-1/2.1", True)]),
     Peeked(rid=10, messages=[Preview("a", "m.f", "ready", 1, 2, 1001.0, 7)]),
     DeadLetters(
         rid=11,

@@ -7,7 +7,7 @@ from typing import Any
 from taskq.errors import AuthenticationFailed, BrokerUnavailable
 from taskq.protocol.base import Done
 from taskq.protocol.consuming import Heartbeat, HeartbeatReply, Leave, Reap
-from taskq.protocol.values import WorkerInfo
+from taskq.protocol.values import Stop, WorkerInfo
 from taskq.worker.pool.heartbeat import Heartbeater
 from tests.kit.fakes import FakeBroker, FakeConnection
 
@@ -27,7 +27,7 @@ def test_one_heartbeat_is_always_parked() -> None:
     assert heart.poll(0.0) is None
     (beat,) = connection.sent
     assert isinstance(beat, Heartbeat)
-    connection.parked[id(beat)] = attended = HeartbeatReply(renew_in=10.0, cancel=[5], terminate=[])
+    connection.parked[id(beat)] = attended = HeartbeatReply(renew_in=10.0, stop=[Stop(5, "w/1")])
     heart.poll(1.0)
     assert news == [attended]
     assert [type(request) for request in connection.sent] == [Heartbeat, Heartbeat]

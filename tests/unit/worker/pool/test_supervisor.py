@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from taskq.protocol.consuming import Reap
+from taskq.protocol.values import Stop
 from taskq.worker.pool import notes, supervisor
 from taskq.worker.pool.child import EXIT_TOLD, EXIT_WORN_OUT
 from taskq.worker.pool.supervisor import RAPID_LIMIT, SCARCE_DELAY, Supervisor
-from taskq.worker.runtime.slot import Slot
+from taskq.worker.runtime.slot import RING, Cancellations, Cell, Slot
 from taskq.worker.settings import Settings
 
 
@@ -28,7 +29,9 @@ class FakeChild:
         self.ready_at: float | None = None
         self.left_at: float | None = None
         self.asked = self.drained = self.cut = self.closed = self.mute = False
+        self.terminating: set[int] = set()
         self.timed_out = self.terminated = 0
+        self.frozen: list[bool] = []  # what it answers when it is to stand still
         self.exit_code: int | None = None
         self.pending: list[notes.Note] = []
         self.signals: list[signal.Signals] = []
@@ -48,6 +51,13 @@ class FakeChild:
     def kill(self) -> None:
         self.signals.append(signal.SIGKILL)
 
+    def is_frozen(self) -> bool:
+        self.signals.append(signal.SIGSTOP)
+        return not self.frozen or self.frozen.pop(0)
+
+    def thaw(self) -> None:
+        self.signals.append(signal.SIGCONT)
+
     def close(self) -> None:
         self.closed = True
 
@@ -55,8 +65,12 @@ class FakeChild:
         self.exit_code = code
 
     def runs(self, receipt: int) -> None:
-        self.slot.ints[Slot.RUNNING] = receipt
-        self.slot.ints[Slot.STARTED] += 1
+        self.slot.cells[0].ints[Cell.BEGAN] = receipt
+        self.slot.words[Slot.STARTED] += 1
+
+    def ends(self) -> None:
+        cell = self.slot.cells[0]
+        cell.ints[Cell.ENDED] = cell.began
 
 
 class FakeHost:
@@ -144,7 +158,7 @@ def test_a_task_that_leaves_by_exit_code_0_is_lost_too() -> None:
 
 def test_a_worn_out_child_costs_nothing() -> None:
     bench = SupervisorBench()
-    bench.children[0].slot.ints[Slot.STARTED] = 10
+    bench.children[0].slot.words[Slot.STARTED] = 10
     bench.children[0].die(EXIT_WORN_OUT)
     bench.supervisor.poll(5.0)
     assert bench.host.reaps[0].running == []
@@ -158,29 +172,36 @@ def test_a_task_over_its_deadline_is_killed_and_reaped_as_timed_out() -> None:
     bench = SupervisorBench()
     (child,) = bench.children
     child.runs(77)
-    child.slot.deadline = 10.0
+    child.slot.cells[0].deadline = 10.0
     assert bench.supervisor.poll(4.0) == 6.0
     assert child.slot.armed == 10.0
     assert child.signals == []
     bench.supervisor.poll(10.0)
-    assert child.signals == [signal.SIGKILL]
+    assert child.signals == [signal.SIGSTOP, signal.SIGKILL]
     bench.supervisor.poll(10.1)
-    assert child.signals == [signal.SIGKILL]
+    assert child.signals == [signal.SIGSTOP, signal.SIGKILL]
     child.die(-signal.SIGKILL)
     bench.supervisor.poll(10.2)
     assert bench.host.reaps[0].timed_out
 
 
-def test_a_task_that_ended_in_the_last_moment_is_not_reported_as_timed_out() -> None:
+def test_a_child_that_has_moved_on_when_it_stands_still_is_not_killed() -> None:
     bench = SupervisorBench()
     (child,) = bench.children
+    cell = child.slot.cells[0]
     child.runs(77)
-    child.slot.deadline = 10.0
+    cell.deadline = 10.0
+    child.frozen = [False, True]
     bench.supervisor.poll(10.0)
+    cell.deadline = 0.0
+    child.ends()
     child.runs(78)
-    child.die(-signal.SIGKILL)
     bench.supervisor.poll(10.1)
-    assert (bench.host.reaps[0].running, bench.host.reaps[0].timed_out) == ([78], False)
+    assert signal.SIGKILL not in child.signals
+    cell.deadline = 11.0
+    bench.supervisor.poll(11.0)
+    assert signal.SIGKILL in child.signals
+    assert child.timed_out == 78
 
 
 def test_nothing_running_is_nothing_to_wait_for() -> None:
@@ -197,17 +218,75 @@ def test_a_running_task_is_terminated_with_its_child() -> None:
     bench = SupervisorBench(concurrency=2)
     busy, idle = bench.children
     busy.runs(77)
-    bench.supervisor.terminate([77])
-    assert (busy.signals, idle.signals) == ([signal.SIGKILL], [])
+    bench.supervisor.stop_tasks([Stop(77, busy.consumer, kill=True)])
+    bench.supervisor.poll(0.5)
+    assert (busy.signals, idle.signals) == ([signal.SIGSTOP, signal.SIGKILL], [])
     busy.die(-signal.SIGKILL)
     bench.supervisor.poll(1.0)
     assert bench.host.reaps[0].cancelled
 
 
-def test_a_cancellation_reaches_every_child() -> None:
+def test_a_child_that_has_begun_the_next_task_survives_the_end_of_the_last() -> None:
+    bench = SupervisorBench()
+    (child,) = bench.children
+    child.runs(77)
+    child.frozen = [False, True]
+    bench.supervisor.stop_tasks([Stop(77, child.consumer, kill=True)])
+    assert bench.supervisor.poll(0.1) is not None  # it does not stand still yet
+    child.ends()
+    child.runs(78)
+    bench.supervisor.poll(0.2)
+    assert child.signals == [signal.SIGSTOP, signal.SIGSTOP, signal.SIGCONT]
+    assert not child.terminated
+
+
+def test_what_has_ended_is_no_reason_to_stop_a_child() -> None:
+    bench = SupervisorBench()
+    (child,) = bench.children
+    child.runs(77)
+    child.ends()
+    bench.supervisor.stop_tasks([Stop(77, child.consumer, kill=True)])
+    assert bench.supervisor.poll(0.1) is None
+    assert child.signals == []
+
+
+def test_a_task_that_has_not_begun_never_will_and_nobody_is_killed() -> None:
+    bench = SupervisorBench()
+    (child,) = bench.children
+    child.runs(77)
+    bench.supervisor.stop_tasks([Stop(79, child.consumer, kill=True)])
+    bench.supervisor.poll(0.1)
+    assert child.signals == [signal.SIGSTOP, signal.SIGCONT]
+    assert received(child) == {79}
+
+
+def test_a_cancellation_goes_to_the_child_that_has_the_message() -> None:
     bench = SupervisorBench(concurrency=2)
-    bench.supervisor.cancel([77])
-    assert all(child.slot.is_cancelled(77) for child in bench.children)
+    first, second = bench.children
+    bench.supervisor.stop_tasks([Stop(77, second.consumer), Stop(78, "w/9.9")])
+    assert (received(first), received(second)) == (set(), {77})
+
+
+def test_cancellations_that_find_no_room_are_sent_later() -> None:
+    bench = SupervisorBench()
+    (child,) = bench.children
+    many = range(1, RING * 3)
+    bench.supervisor.stop_tasks([Stop(receipt, child.consumer) for receipt in many])
+    inbox = Cancellations(child.slot)
+    inbox.read()
+    assert len(inbox.receipts) == RING
+    assert bench.supervisor.poll(0.1) is not None
+    inbox.read()
+    bench.supervisor.poll(0.2)
+    inbox.read()
+    assert inbox.receipts == set(many)
+    assert bench.supervisor.poll(0.3) is None
+
+
+def received(child: FakeChild) -> set[int]:
+    inbox = Cancellations(child.slot)
+    inbox.read()
+    return inbox.receipts
 
 
 # --- start and end ----------------------------------------------------------------------------
@@ -330,7 +409,7 @@ def test_a_fork_that_the_system_refuses_is_tried_again(
     monkeypatch.setattr(supervisor, "Child", refused)
     monkeypatch.setattr(supervisor.log, "propagate", True)
     first.ready_at = -60.0
-    first.slot.ints[Slot.STARTED] = 1
+    first.slot.words[Slot.STARTED] = 1
     first.die(-signal.SIGKILL)
     bench.supervisor.poll(10.0)
     assert bench.supervisor.poll(10.0) == SCARCE_DELAY
@@ -368,7 +447,7 @@ def test_a_child_that_has_left_and_does_not_end_is_killed(
     monkeypatch.setattr(supervisor.time, "monotonic", lambda: 100.0)
     bench = SupervisorBench(shutdown_timeout=7.0)
     (child,) = bench.children
-    child.slot.ints[Slot.STARTED] = 1
+    child.slot.words[Slot.STARTED] = 1
     child.pending.append(notes.Left())
     bench.supervisor.listen(child)  # type: ignore[arg-type]
     assert bench.supervisor.poll(101.0) == 6.0

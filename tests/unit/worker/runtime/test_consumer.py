@@ -91,7 +91,7 @@ def test_a_stop_ends_it_after_the_running_task() -> None:
 def test_large_results_do_not_wait_for_the_end_of_the_batch() -> None:
     bench = ConsumerBench(big)
     messages = [bench.app.claim_as("w/1", "big", f"id{number}") for number in range(4)]
-    bench.consumer._desk.take(messages)
+    bench.consumer._in_flight.take(messages)
     bench.consumer._work()
     assert [bench.job(f"id{number}").state for number in range(4)] == ["succeeded"] * 3 + ["leased"]
     bench.waker.close()
@@ -103,7 +103,7 @@ def test_what_is_acknowledged_early_is_run_even_when_stopping(early: bool) -> No
     bench = ConsumerBench(add)
     bench.app.tasks["add"].fn = lambda a, b: ran.append(a)
     message = bench.app.claim_as("w/1", "add", "id", 1, 2, ack_early=early)
-    bench.consumer._desk.take([message])
+    bench.consumer._in_flight.take([message])
     bench.consumer.stop()
     assert bench.run() is Ending.STOPPED
     assert ran == ([1] if early else [])

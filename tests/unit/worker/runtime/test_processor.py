@@ -64,7 +64,7 @@ def fail(*args: Any) -> None:
 def test_a_value_is_acknowledged() -> None:
     bench = ProcessorBench(add)
     assert bench.value(bench.run("add", 2, 3)) == 5
-    assert bench.slot.running == 0
+    assert bench.slot.running == []
     assert bench.slot.started == 1
 
 
@@ -80,7 +80,7 @@ def test_an_exception_fails_the_attempt() -> None:
     assert (outcome.error.kind, outcome.error.text) == ("ValueError", "no")
     assert (outcome.final, outcome.delay) == (False, None)
     assert outcome.error.worker == "w"
-    assert bench.slot.ints[Slot.FAILED] == 1
+    assert bench.slot.words[Slot.FAILED] == 1
 
 
 def test_types_decide_about_another_attempt() -> None:
@@ -159,7 +159,7 @@ def test_a_call_that_was_tampered_with_is_never_loaded() -> None:
     assert isinstance(outcome, Fail)
     assert outcome.final
     assert outcome.error.kind.endswith("TamperedPayload")
-    assert bench.slot.running == 0
+    assert bench.slot.running == []
 
 
 def test_arguments_that_do_not_fit_fail_the_attempt() -> None:
@@ -210,7 +210,7 @@ def test_a_task_that_obeys_a_cancellation_is_abandoned() -> None:
     bench = ProcessorBench()
 
     def obey() -> None:
-        bench.slot.cancel(current().fence)
+        bench.slot.post(current().fence)
         if current().cancelled:
             raise TaskCancelled("as you wish")
 
@@ -230,7 +230,7 @@ def test_a_task_that_was_cancelled_before_it_began_does_not_run() -> None:
     bench = ProcessorBench(add)
     bench.app.tasks["add"].fn = lambda a, b: ran.append(a)
     message = bench.app.claim("add", 1, 2)
-    bench.slot.cancel(message.receipt)
+    bench.slot.post(message.receipt)
     assert isinstance(bench.processor.run(message), Abandon)
     assert ran == []
 
