@@ -19,4 +19,5 @@
 | `inline_worker` | `run_ready`: run what is ready in the thread of the test |
 | `fakes` | an app, a connection, a broker and an alarm for the parts of a worker |
 | `pages` | the documents: blocks, links, headings |
+| `source` | the package as data: its modules, its imports, the cycles of them, sizes |
 """

@@ -1,0 +1,141 @@
+"""Rules of the house that no linter checks: sizes, and what tests may look at."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.kit.files import ROOT
+from tests.kit.source import functions, modules, parse
+
+MOST_LINES = 300  # of a file
+MOST_LINES_OF_A_FUNCTION = 60
+
+# Files of the package that are still longer. Entries may only be removed.
+LONG_LEFT = {
+    "taskq.client.app",
+    "taskq.codec.envelope",
+    "taskq.engine.consume",
+    "taskq.engine.ledger",
+    "taskq.engine.operate",
+    "taskq.worker.pool.launcher",
+    "taskq.worker.pool.supervisor",
+    "taskq.worker.runtime.processor",
+}
+
+# Private names that tests may use, and why.
+PRIVATE_ALLOWED = {
+    "os._exit": "the standard library's name for it",
+    "_replace": "named tuples have it",
+}
+
+# Files of the tests that still use others. Entries may only be removed.
+PRIVATE_LEFT = {
+    "integration/test_secrets.py",
+    "integration/test_worker_faults.py",
+    "integration/trap/sitecustomize.py",
+    "property/books.py",
+    "unit/broker/test_loop.py",
+    "unit/client/test_app.py",
+    "unit/client/test_digits.py",
+    "unit/client/test_dlq.py",
+    "unit/client/test_handle.py",
+    "unit/client/test_local_workers.py",
+    "unit/codec/test_envelope.py",
+    "unit/engine/test_capacity.py",
+    "unit/engine/test_enqueueing.py",
+    "unit/engine/test_parked_claims.py",
+    "unit/engine/test_timers.py",
+    "unit/engine/test_watches.py",
+    "unit/journal/test_journal_file.py",
+    "unit/journal/test_journal_load.py",
+    "unit/journal/test_room.py",
+    "unit/protocol/test_frames.py",
+    "unit/worker/pool/test_launcher.py",
+    "unit/worker/pool/test_supervisor.py",
+    "unit/worker/runtime/test_consumer.py",
+    "unit/worker/runtime/test_fetcher.py",
+    "unit/worker/runtime/test_limits.py",
+}
+
+
+def test_files_are_short() -> None:
+    lengths = {name: len(path.read_text().splitlines()) for name, path in modules().items()}
+    assert {name for name, lines in lengths.items() if lines > MOST_LINES} - LONG_LEFT == set()
+
+
+def test_functions_are_short() -> None:
+    long = [
+        f"{name}.{function}: {lines} lines"
+        for name, path in modules().items()
+        for function, lines in functions(path)
+        if lines > MOST_LINES_OF_A_FUNCTION
+    ]
+    assert long == []
+
+
+def private_uses(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    """Where a module uses a private name of another one, with its line.
+
+    The names that the module itself defines are its own, whatever object they are looked up in.
+    """
+    own = {name for node in ast.walk(tree) for name in _defined(node)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and _is_private(node.attr):
+            base = node.value.id if isinstance(node.value, ast.Name) else ""
+            if base not in ("self", "cls") and node.attr not in own:
+                yield node.lineno, f"{base}.{node.attr}" if base == "os" else node.attr
+        elif isinstance(node, ast.ImportFrom):
+            yield from ((node.lineno, a.name) for a in node.names if _is_private(a.name))
+        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith("setattr"):
+            for word in node.args[:2]:
+                if isinstance(word, ast.Constant) and isinstance(word.value, str):
+                    name = word.value.rpartition(".")[2]
+                    if _is_private(name):
+                        yield node.lineno, name
+
+
+def _defined(node: ast.AST) -> Iterator[str]:
+    if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+        yield node.name
+    elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+        yield node.id
+    elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+        if isinstance(node.value, ast.Name) and node.value.id == "self":
+            yield node.attr
+
+
+def _is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+TESTS = [path for path in sorted((ROOT / "tests").rglob("*.py")) if "benchmarks" not in path.parts]
+
+
+@pytest.mark.parametrize(
+    "path", TESTS, ids=lambda path: path.relative_to(ROOT / "tests").as_posix()
+)
+def test_tests_ask_public_state(path: Path) -> None:
+    if path.relative_to(ROOT / "tests").as_posix() in PRIVATE_LEFT:
+        pytest.xfail("still uses private names")
+    used = [each for each in private_uses(parse(path)) if each[1] not in PRIVATE_ALLOWED]
+    assert used == []
+
+
+def test_a_private_use_would_be_noticed() -> None:
+    source = """
+from taskq.client.task import _helper
+class Own:
+    def __init__(self): self._mine = 1
+def test(monkeypatch, thing, own):
+    thing._secret
+    thing.__dict__
+    own._mine
+    monkeypatch.setattr(thing, "_limit", 3)
+    monkeypatch.setattr("taskq.client.app._limit", 3)
+"""
+    found = {name for _, name in private_uses(ast.parse(source))}
+    assert found == {"_helper", "_secret", "_limit"}
