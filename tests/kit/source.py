@@ -42,7 +42,7 @@ def imports_of(tree: ast.AST, known: Mapping[str, object]) -> set[str]:
             found |= {alias.name for alias in node.names}
             by_string |= any(alias.name.startswith("importlib") for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0 and node.module, "an import is written with the whole name"
+            assert node.module, "an import is written with the whole name"
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
                 found.add(inner if inner in known else node.module)

@@ -104,8 +104,7 @@ def _defined(node: ast.AST) -> Iterator[str]:
     elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
         yield node.id
     elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
-        if isinstance(node.value, ast.Name) and node.value.id == "self":
-            yield node.attr
+        yield from [node.attr] if ast.unparse(node.value) == "self" else []
 
 
 def _is_private(name: str) -> bool:
