@@ -103,7 +103,7 @@ def test_option_table_has_every_option() -> None:
 
 
 def test_worker_guide_has_every_option() -> None:
-    section = text_of("docs/guides/workers.md").split("## What runs")[0]
+    section = text_of("docs/guides/workers.md").split("## Processes")[0]
     named = set(re.findall(r"`(--?[a-zA-Z][\w-]*)", section))
     shared = {"--broker", "--json"}
     for option in worker_command.params:
