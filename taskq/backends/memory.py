@@ -16,6 +16,7 @@ from typing import Any, cast
 from taskq import errors
 from taskq.engine.capacity import UNBOUNDED, Capacity
 from taskq.engine.engine import Engine
+from taskq.engine.tick import Tick
 from taskq.protocol.base import Failed, R, Reply, Request, may_park
 from taskq.protocol.operating import Ping, Pong
 from taskq.version import __version__
@@ -96,7 +97,7 @@ class MemoryBroker:
                 pong.rid = request.rid
                 self._connections[number].deliver(pong)
             else:
-                self._engine.apply(number, request, self.now(), random.random())
+                self._engine.apply(number, request, Tick(self.now(), random.random))
             self._settle_tick()
 
     def wait_for(self, connection: MemoryConnection, rid: int, deadline: float) -> Reply:

@@ -12,6 +12,7 @@ from random import random
 from typing import TYPE_CHECKING, Any
 
 from taskq.clock import Clock
+from taskq.engine.tick import Tick
 from taskq.protocol.base import Failed, Reply, Request
 from taskq.protocol.operating import Ping, Pong
 from taskq.protocol.producing import Enqueue
@@ -50,6 +51,7 @@ class Host:
         self.engine = engine
         self.clock = clock
         self.now = self._started = clock.now()
+        self._tick = Tick(self.now, random)
         self._journal = journal
         self._due: float | None = None
         self._own: list[tuple[int, Reply]] = []  # replies that need no engine
@@ -58,10 +60,11 @@ class Host:
         self._close = close
 
     def begin(self) -> float:
-        """Begin a tick: read the clock, and forgive the leases the time in which we were away."""
+        """Begin a tick: read the clock, and make leases longer by the time in which we were away."""
         self.now = now = self.clock.now()
         if self._due is not None and now - self._due > _LATE:
-            self.engine.forgive(now - self._due)
+            self.engine.extend_for_pause(now - self._due)
+        self._tick = Tick(now, random)
         return now
 
     def apply(self, session: int, request: Request[Any]) -> None:
@@ -72,7 +75,7 @@ class Host:
             sentence = self._disk_full(request.task)
             self._own.append((session, Failed(error="DiskFull", text=sentence, rid=request.rid)))
         else:
-            self.engine.apply(session, request, self.now, random())
+            self.engine.apply(session, request, self._tick)
 
     def disconnect(self, session: int) -> None:
         """The session is over: forget what it waits for."""
@@ -85,8 +88,8 @@ class Host:
             JournalError, DiskFull: nothing may be sent any more; the broker must stop.
         """
         engine = self.engine
-        if engine.has_offers and not self._journal.has_room(self.now):
-            engine.turn_away("DiskFull", self._disk_full("waiting producers"))
+        if engine.has_parked_enqueues and not self._journal.has_room(self.now):
+            engine.refuse_parked("DiskFull", self._disk_full("waiting producers"))
         engine.advance(self.now)
         changes = engine.take_changes()
         if changes is not None:

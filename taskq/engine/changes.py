@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections import defaultdict
+from typing import Any
 
-import msgspec
-
-if TYPE_CHECKING:
-    from taskq.engine.group import Group
-    from taskq.engine.message import Message
-    from taskq.engine.results import Result
+from msgspec import Struct
 
 
-class HighWaterMarks(msgspec.Struct, array_like=True):
+class HighWaterMarks(Struct, array_like=True, frozen=True):
     """Bounds of the numbers that must never be given twice, and the engine's clock when set.
 
     They lie ahead of the numbers in use, so that few commits have to write them; what a crash
@@ -25,52 +21,36 @@ class HighWaterMarks(msgspec.Struct, array_like=True):
 
 
 class Changes:
-    """The difference between two commits.
+    """The difference between two commits, by the names of the durable subjects.
 
-    A message may be in several of these: `added` and `touched` and `removed` within one tick. A
-    removed message has no deliveries left, which is how the journal tells. `groups`: those whose
-    totals have changed. `dropped`: names (queue, group) of those that were removed; one of `groups`
-    may have such a name, having been made anew. `marks`: new bounds, if the old ones were reached.
+    `put`: objects that are new or have changed. `removed`: objects of which nothing is left. One that
+    is removed may have the key of one that is put, and is removed first. The journal has a record for
+    each subject (`taskq.journal`); nothing here knows which there are.
     """
 
-    __slots__ = (
-        "added",
-        "dropped",
-        "forgotten",
-        "groups",
-        "marks",
-        "removed",
-        "results",
-        "touched",
-    )
+    __slots__ = ("put", "removed")
 
     def __init__(self) -> None:
-        self.added: list[Message] = []
-        self.touched: dict[Message, None] = {}
-        self.removed: list[Message] = []
-        self.results: list[Result] = []
-        self.forgotten: list[Result] = []
-        self.groups: dict[Group, None] = {}
-        self.dropped: dict[tuple[str, str], None] = {}
-        self.marks: HighWaterMarks | None = None
+        self.put: defaultdict[str, dict[Any, None]] = defaultdict(dict)
+        self.removed: defaultdict[str, dict[Any, None]] = defaultdict(dict)
 
-    @property
-    def is_one_message(self) -> bool:
-        """Whether a single new message, which nobody has claimed, is all there is."""
-        return (
-            len(self.added) == 1
-            and self.marks is None
-            and not (self.touched or self.removed or self.results or self.forgotten)
-            and not (self.groups or self.dropped)
-        )
+    def remove(self, subject: str, gone: Any) -> None:
+        """Nothing is left of an object. What was new in this tick leaves no trace."""
+        if subject in self.put:
+            self.put[subject].pop(gone, None)
+        self.removed[subject][gone] = None
+
+    def take(self) -> Changes | None:
+        """What has changed since the last call, or `None`."""
+        if not self:
+            return None
+        taken = Changes()
+        taken.put, self.put = self.put, taken.put
+        taken.removed, self.removed = self.removed, taken.removed
+        return taken
 
     def __bool__(self) -> bool:
-        return bool(
-            self.added
-            or self.touched
-            or self.removed
-            or self.results
-            or self.forgotten
-            or self.groups
-            or self.dropped
-        )
+        return any(self.put.values()) or any(self.removed.values())
+
+
+MARKS = "marks"

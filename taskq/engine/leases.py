@@ -1,37 +1,31 @@
-"""How a lease ends: settled by its consumer, lost with it, or run out."""
+"""How a lease ends: settled by its consumer, lost with it, or run out; and how it lasts longer."""
 
 from __future__ import annotations
 
-from functools import partial
-from math import inf, isfinite
+from math import isfinite
 
-from taskq.engine.consumers import GRACE, Consumer, Worker
+from taskq.engine.handlers import Handlers
 from taskq.engine.ledger import Ledger
-from taskq.engine.message import Delivery
+from taskq.engine.model import GROUP, Delivery
 from taskq.engine.results import Result
+from taskq.engine.sessions import Session
 from taskq.engine.states import Event, State
-from taskq.engine.timers import Alarm
+from taskq.engine.tick import Tick
+from taskq.errors import LeaseLost
+from taskq.protocol.base import Done
+from taskq.protocol.consuming import Extend, Report, Settle, Settled
 from taskq.protocol.values import Abandon, Ack, ErrorInfo, Fail, Outcome, Release, Stop
 
 
-def worker_named(ledger: Ledger, name: str, now: float) -> Worker:
-    """The worker of that name, made where it is new."""
-    worker = ledger.workers.get(name)
-    if worker is None:
-        worker = ledger.workers[name] = Worker(name, now)
-        worker.alarm = Alarm(ledger.timers, partial(_look_after, ledger, worker))
-    return worker
+def settle(ledger: Ledger, session: Session, request: Settle, tick: Tick) -> Settled:
+    """Carry out the outcomes of finished deliveries."""
+    rejected = [
+        outcome.receipt for outcome in request.outcomes if not settle_one(ledger, outcome, tick)
+    ]
+    return Settled(rejected=rejected)
 
 
-def consumer_named(worker: Worker, name: str) -> Consumer:
-    """The consumer of that name, made where it is new."""
-    consumer = worker.consumers.get(name)
-    if consumer is None:
-        consumer = worker.consumers[name] = Consumer(name, worker)
-    return consumer
-
-
-def settle(ledger: Ledger, outcome: Outcome, now: float, draw: float) -> bool:
+def settle_one(ledger: Ledger, outcome: Outcome, tick: Tick) -> bool:
     """Carry out one outcome; False when its receipt is stale, and then nothing is changed.
 
     The same outcome sent twice, because the first reply was lost, is accepted twice.
@@ -41,13 +35,13 @@ def settle(ledger: Ledger, outcome: Outcome, now: float, draw: float) -> bool:
         return _settled_before(ledger, outcome)
     ledger.end_lease(delivery)
     if isinstance(outcome, Ack):
-        ledger.finish(delivery, Event.ACK, now, value=outcome.value)
+        ledger.finish(delivery, Event.ACK, tick.now, value=outcome.value)
     elif isinstance(outcome, Fail):
-        fail(ledger, delivery, outcome.error, now, draw, outcome.final, outcome.delay)
+        fail(ledger, delivery, outcome.error, tick, outcome.final, outcome.delay)
     elif isinstance(outcome, Release):
-        hand_back(ledger, delivery, now, Event.PARK if outcome.unknown else Event.RELEASE)
+        release(ledger, delivery, tick.now, Event.PARK if outcome.unknown else Event.RELEASE)
     elif isinstance(outcome, Abandon):
-        ledger.finish(delivery, Event.CANCEL, now)
+        ledger.finish(delivery, Event.CANCEL, tick.now)
     return True
 
 
@@ -68,8 +62,7 @@ def fail(
     ledger: Ledger,
     delivery: Delivery,
     error: ErrorInfo,
-    now: float,
-    draw: float,
+    tick: Tick,
     final: bool = False,
     delay: float | None = None,
 ) -> None:
@@ -77,23 +70,23 @@ def fail(
     options = delivery.message.spec.options
     delivery.failures += 1
     delivery.group.failed += 1
-    ledger.changes.groups[delivery.group] = None
+    ledger.changes.put[GROUP][delivery.group] = None
     if delivery.consumer is not None:
         delivery.consumer.worker.finished += 1
     error.attempt = delivery.claims
-    error.at = now
+    error.at = tick.now
     delivery.add_error(error)
     if delivery.cancelling:
-        ledger.finish(delivery, Event.CANCEL, now, error=error)
+        ledger.finish(delivery, Event.CANCEL, tick.now, error=error)
     elif final or delivery.failures > options.retries:
         ledger.bury(delivery)
     else:
         if delay is None or not isfinite(delay):
-            delay = options.backoff.delay(delivery.failures, draw)
-        ledger.schedule(delivery, Event.RETRY, now + max(delay, 0.0))
+            delay = options.backoff.delay(delivery.failures, tick.jitter())
+        ledger.schedule(delivery, Event.RETRY, tick.now + max(delay, 0.0))
 
 
-def hand_back(ledger: Ledger, delivery: Delivery, now: float, event: Event) -> None:
+def release(ledger: Ledger, delivery: Delivery, now: float, event: Event) -> None:
     """A delivery comes back unspent (RELEASE, PARK): as if it had never been handed out."""
     if delivery.cancelling:
         ledger.finish(delivery, Event.CANCEL, now)
@@ -106,10 +99,10 @@ def hand_back(ledger: Ledger, delivery: Delivery, now: float, event: Event) -> N
         ledger.arm_expiry(delivery.message)
 
 
-def lose(ledger: Ledger, delivery: Delivery, reason: str, now: float) -> None:
+def lease_lost(ledger: Ledger, delivery: Delivery, reason: str, now: float) -> None:
     """The consumer was lost with the delivery in hand: again, or, the last time, the dead letters."""
     delivery.group.failed += 1
-    ledger.changes.groups[delivery.group] = None
+    ledger.changes.put[GROUP][delivery.group] = None
     worker = delivery.consumer.worker.name if delivery.consumer else ""
     error = ErrorInfo("WorkerLost", reason, attempt=delivery.claims, at=now, worker=worker)
     delivery.add_error(error)
@@ -123,66 +116,30 @@ def lose(ledger: Ledger, delivery: Delivery, reason: str, now: float) -> None:
         ledger.place(delivery)
 
 
-def disconnected(worker: Worker, now: float) -> None:
-    """The worker's last connection has closed: unless it returns, its leases end after a grace."""
-    worker.gone_at = now
-    if now + GRACE < worker.alarm.when:
-        worker.alarm.set(now + GRACE)
-
-
-def remind(worker: Worker) -> None:
-    """Tell a worker on a new connection again what shall stop: the first word may be lost."""
-    held = [d for consumer in worker.consumers.values() for d in consumer.leases.values()]
-    worker.stops = [stop_of(delivery) for delivery in held if delivery.cancelling]
-    worker.news = bool(worker.stops)
-
-
 def stop_of(delivery: Delivery) -> Stop:
     """What the worker is told of a delivery that is cancelled while a consumer has it."""
     assert delivery.consumer is not None
     return Stop(delivery.receipt, delivery.consumer.name, delivery.cancelling == 2)
 
 
-def returned(worker: Worker) -> None:
-    """The worker is connected (again)."""
-    worker.gone_at = inf
+def extend(ledger: Ledger, session: Session, request: Extend, tick: Tick) -> Done:
+    """Make one lease last longer than its next renewal would."""
+    delivery = _leased(ledger, request.receipt)
+    delivery.extended_to = max(delivery.extended_to, tick.now + request.seconds)
+    return Done(count=1)
 
 
-def dismiss(ledger: Ledger, worker: Worker) -> None:
-    """Forget a worker that holds nothing and is not connected."""
-    for consumer in worker.consumers.values():
-        unsubscribe(consumer)
-    if ledger.workers.get(worker.name) is worker:  # not its successor of the same name
-        del ledger.workers[worker.name]
-    worker.alarm.set(inf)
+def report(ledger: Ledger, session: Session, request: Report, tick: Tick) -> Done:
+    """Remember how far a task says it is; kept in memory only."""
+    _leased(ledger, request.receipt).progress = request.progress
+    return Done(count=1)
 
 
-def unsubscribe(consumer: Consumer) -> None:
-    """The consumer no longer counts as one of its groups."""
-    for group in consumer.queues:
-        group.consumers.discard(consumer)
-    consumer.queues = ()
+def _leased(ledger: Ledger, receipt: int) -> Delivery:
+    delivery = ledger.leases.get(receipt)
+    if delivery is None:
+        raise LeaseLost(f"receipt {receipt} is stale: the message was delivered again or has ended")
+    return delivery
 
 
-def _look_after(ledger: Ledger, worker: Worker, now: float) -> None:
-    """End the leases of a worker that have run out; the worker's alarm rings here."""
-    again = inf
-    gone = worker.gone_at + GRACE <= now
-    reason = "its connections were closed" if gone else "its lease ran out"
-    for consumer in list(worker.consumers.values()):
-        for delivery in list(consumer.leases.values()):
-            ends = worker.lease_ends(delivery)
-            if ends <= now:
-                worker.silent = True
-                ledger.revoke(delivery)
-                lose(ledger, delivery, f"worker {worker.name} was lost: {reason}", now)
-            else:
-                again = min(again, ends)
-    if gone:
-        dismiss(ledger, worker)
-    elif again < inf:
-        worker.alarm.set(again)
-    elif not worker.sessions and worker.gone_at == inf:
-        dismiss(ledger, worker)  # the journal remembered it, and it has never come back
-    elif worker.gone_at < inf:
-        worker.alarm.set(worker.gone_at + GRACE)
+HANDLERS: Handlers = {Settle: settle, Extend: extend, Report: report}

@@ -1,6 +1,6 @@
 """The books of the broker: every live message, and the only steps that change one.
 
-The operations (`produce`, `consume`, `operate`) decide *what* happens to a message; how its state,
+The subjects (`producing`, `claims`, `leases`, …) decide *what* happens to a message; how its state,
 its counters, its lease, its result and the journal follow is decided here, once.
 
 Theory of operation. A message lives in `messages` from its acceptance until each of its deliveries
@@ -16,46 +16,66 @@ from __future__ import annotations
 
 from taskq.engine.capacity import UNBOUNDED, Capacity
 from taskq.engine.changes import Changes, HighWaterMarks
-from taskq.engine.consumers import Consumer, Worker
-from taskq.engine.group import DEFAULT_GROUP, Group, Queue
-from taskq.engine.message import Delivery, Message, Spec
+from taskq.engine.model import (
+    DEFAULT_GROUP,
+    GROUP,
+    MESSAGE,
+    STATE,
+    Consumer,
+    Delivery,
+    Group,
+    Message,
+    Queue,
+    Worker,
+)
 from taskq.engine.results import Result, Results
+from taskq.engine.sessions import Parked, Session
+from taskq.engine.specs import Specs
 from taskq.engine.states import TRANSITIONS, WAITING, Event, State, after
 from taskq.engine.timers import Timers
 from taskq.engine.watches import Watchers
 from taskq.protocol.base import Reply
-from taskq.protocol.values import ErrorInfo, Options
+from taskq.protocol.values import ErrorInfo
 
 
 class Ledger:
     """State of the engine. `seq` and `fence` are the last numbers given.
 
-    `bytes`: payloads of all messages. `offering`: queues with producers that wait for room, `offers`
-    the last number that one of these was given. `is_crowded`: the first of them waits for the broker
-    to have room, not for its queue.
+    `bytes`: payloads of all messages. `registered`, `attached`: sessions that belong to a consumer or
+    a worker. `groups_to_serve`: those in which a parked claim may find something. `heartbeats_due`:
+    workers whose parked heartbeat is to be answered. `queues_with_parked`: those with enqueues that
+    wait for room; `parked_enqueues`: the last number that one of these was given. `broker_full`: the
+    first of them waits for room in the broker, not in its queue.
     """
 
     def __init__(self, capacity: Capacity = UNBOUNDED) -> None:
         self.capacity = capacity
-        self.seq = 0
-        self.fence = 0
+        self.seq = self.fence = 0
         self.marks = HighWaterMarks()
-        self.messages: dict[str, Message] = {}
+        self.specs = Specs()
+        self.messages: dict[str, Message] = {}  # by id
         self.bytes = 0
         self.queues: dict[str, Queue] = {}
         self.leases: dict[int, Delivery] = {}
         self.workers: dict[str, Worker] = {}
+        self.registered: dict[Session, Consumer] = {}
+        self.attached: dict[Session, Worker] = {}
         self.replies: list[tuple[int, Reply]] = []  # (session, reply), in order
         self.timers = Timers()
         self.changes = Changes()
         self.results = Results(self.timers, self.changes)
         self.watchers = Watchers()
-        self.awake: dict[Group, None] = {}  # groups in which a parked claim may find something
-        self.offering: dict[Queue, None] = {}
-        self.offers = 0
-        self.is_crowded = False
-        self.newsworthy: dict[Worker, None] = {}  # workers whose heartbeat shall be answered
-        self._specs: dict[tuple[str, str, Options], Spec] = {}
+        self.groups_to_serve: dict[Group, None] = {}
+        self.heartbeats_due: dict[Worker, None] = {}
+        self.queues_with_parked: dict[Queue, None] = {}
+        self.parked_enqueues = 0
+        self.broker_full = False
+
+    def answer(self, parked: Parked, reply: Reply) -> None:
+        """Reply to a parked request, which waits no longer."""
+        parked.remove()
+        reply.rid = parked.rid
+        self.replies.append((parked.session.number, reply))
 
     # --- names ----------------------------------------------------------------------------
 
@@ -73,7 +93,7 @@ class Ledger:
         group = queue.groups.get(name)
         if group is None:
             group = queue.groups[name] = Group(queue, name, self.seq)
-            self.changes.groups[group] = None
+            self.changes.put[GROUP][group] = None
             self._copy_live_messages(queue, group)
         return group
 
@@ -81,57 +101,19 @@ class Ledger:
         for message in self.messages.values():
             if message.spec.queue != queue.name:
                 continue
-            if any(
-                entry.state in WAITING or entry.state is State.LEASED
-                for entry in message.deliveries
-            ):
+            if any(entry.state in _UNFINISHED for entry in message.deliveries):
                 self.deliver(message, group)
                 self.arm_expiry(message)
-                self.changes.touched[message] = None
-
-    def remove_group(self, group: Group) -> None:
-        """Take a group without consumers out of its queue, and its copy out of each message.
-
-        A copy that has ended goes, too: the journal's row of it would make the group again.
-        """
-        for lease in [each for each in self.leases.values() if each.group is group]:
-            self.revoke(lease)
-        for message in list(self.messages.values()):
-            for delivery in message.deliveries:
-                if delivery.group is group:
-                    self._forget(delivery)
-                    break
-        del group.queue.groups[group.name]
-        self.awake.pop(group, None)
-        self.changes.groups.pop(group, None)
-        self.changes.dropped[group.queue.name, group.name] = None
-        group.forget_all()
-
-    def _forget(self, delivery: Delivery) -> None:
-        message = delivery.message
-        message.deliveries = tuple(each for each in message.deliveries if each is not delivery)
-        # its timer, if it has one, finds nothing to do
-        old, delivery.state = delivery.state, State.CANCELLED
-        self._leave_place(delivery, old)
-        self.changes.touched[message] = None
-        self._retire(message)
-
-    def spec(self, queue: str, task: str, options: Options) -> Spec:
-        """The one object that stands for these three."""
-        key = (queue, task, options)
-        spec = self._specs.get(key)
-        if spec is None:
-            spec = self._specs[key] = Spec(queue, task, options)
-        return spec
+                self.changes.put[STATE][message] = None
 
     # --- the life of a message ------------------------------------------------------------
 
-    def accept(self, message: Message, now: float) -> None:
+    def accept(self, message: Message) -> None:
         """Take a new message in and make a delivery for each group of its queue."""
         self.messages[message.id] = message
         self.bytes += len(message.payload)
         message.spec.uses += 1
-        self.changes.added.append(message)
+        self.changes.put[MESSAGE][message] = None
         for group in self.queue(message.spec.queue).groups.values():
             self.deliver(message, group)
         self.arm_expiry(message)
@@ -147,17 +129,13 @@ class Ledger:
 
     def place(self, delivery: Delivery) -> None:
         """Put a waiting delivery where its state belongs."""
-        group = delivery.group
-        if delivery.state is State.READY:
-            group.ready.push(delivery)
-            if group.claims:
-                self.awake[group] = None
-        elif delivery.state is State.SCHEDULED:
+        if delivery.state is State.SCHEDULED:
             self.timers.at(delivery.due_at, self._due, delivery)
-        elif delivery.state is State.HELD:
-            group.park(delivery)
+        elif delivery.state in WAITING:
+            group = delivery.group
+            group.put(delivery)
             if group.claims:
-                self.awake[group] = None
+                self.groups_to_serve[group] = None
 
     def move(self, delivery: Delivery, event: Event) -> None:
         """Take one step of the transition table. Raises `IllegalTransition`."""
@@ -172,11 +150,11 @@ class Ledger:
         counts[new] += 1
         delivery.state = new
         if new is State.HELD or old is State.HELD:
-            group.count_unknown(delivery.message.spec.task, 1 if new is State.HELD else -1)
+            group.parked.count(delivery.message.spec.task, 1 if new is State.HELD else -1)
         if event is not Event.DUE:  # follows from the clock, after a restart too
-            self.changes.touched[delivery.message] = None
-            if new in _GONE:
-                self.changes.groups[group] = None
+            self.changes.put[STATE][delivery.message] = None
+            if new in _ENDED:
+                self.changes.put[GROUP][group] = None
 
     def lease(self, delivery: Delivery, consumer: Consumer, now: float) -> None:
         """Hand a delivery to a consumer, under a new receipt."""
@@ -193,9 +171,9 @@ class Ledger:
         length = delivery.message.spec.options.lease
         if length < worker.shortest_lease:
             worker.shortest_lease = length
-            self.newsworthy[worker] = None
-        if now + length < worker.alarm.when:
-            worker.alarm.set(now + length)
+            self.heartbeats_due[worker] = None
+        if now + length < worker.timer.when:
+            worker.timer.set(now + length)
 
     def end_lease(self, delivery: Delivery) -> None:
         """Take a delivery out of its consumer's hands; its receipt is stale from here on."""
@@ -205,7 +183,7 @@ class Ledger:
         del consumer.leases[delivery.receipt]
 
     def revoke(self, delivery: Delivery) -> None:
-        """The same against its consumer's will: nothing that it says of it later shall count."""
+        """The same against its consumer's will: nothing that it says later counts."""
         self.end_lease(delivery)
         delivery.receipt = 0
 
@@ -223,12 +201,13 @@ class Ledger:
         message = delivery.message
         group = delivery.group
         group.bytes -= len(message.payload)
-        self._leave_place(delivery, old)
+        self.drop_entry(delivery, old)
         if event is Event.ACK and delivery.consumer is not None:
             delivery.consumer.worker.finished += 1
         if group.is_first:
-            self._record(delivery, value, error, now)
-        self._retire(message)
+            self.results.put(Result.of(delivery, value, error, now))
+            self.watchers.finished(message.id)
+        self.retire(message)
 
     def bury(self, delivery: Delivery) -> None:
         """Give a delivery up: it goes to the dead letters, with its errors."""
@@ -238,7 +217,7 @@ class Ledger:
         if delivery.group.is_first:
             self.watchers.finished(delivery.message.id)
 
-    def exhume(self, delivery: Delivery) -> None:
+    def unbury(self, delivery: Delivery) -> None:
         """Take a delivery out of the dead letters; its state is up to the caller."""
         del delivery.group.dead[delivery.message.id]
         delivery.group.dead_bytes -= len(delivery.message.payload)
@@ -249,64 +228,44 @@ class Ledger:
         message = delivery.message
         group.counts[delivery.state] -= 1
         if delivery.state is State.HELD:
-            group.count_unknown(message.spec.task, -1)
+            group.parked.count(message.spec.task, -1)
         group.purged += 1
         group.bytes -= len(message.payload)
         if delivery.state is State.DEAD:
-            self.exhume(delivery)
-        self.changes.groups[group] = None
-        old, delivery.state = delivery.state, State.CANCELLED
-        self._leave_place(delivery, old)
-        self.changes.touched[message] = None
-        self._retire(message)
+            self.unbury(delivery)
+        self.changes.put[GROUP][group] = None
+        self.vanish(delivery)
         if group.is_first:
             self.watchers.finished(message.id)
 
-    def _record(
-        self, delivery: Delivery, value: bytes | None, error: ErrorInfo | None, now: float
-    ) -> None:
-        message = delivery.message
-        result = Result(
-            message.seq,
-            message.id,
-            message.spec,
-            delivery.state,
-            value if message.spec.options.result_ttl > 0 else None,
-            error,
-            delivery.receipt,
-            delivery.claims,
-            delivery.consumer.worker.name if delivery.consumer else "",
-            message.created_at,
-            delivery.leased_at,
-            now,
-        )
-        self.results.put(result)
-        self.watchers.finished(message.id)
+    def vanish(self, delivery: Delivery) -> None:
+        """End a delivery outside of the transition table: an operator has thrown it away."""
+        old, delivery.state = delivery.state, State.CANCELLED
+        self.drop_entry(delivery, old)
+        self.changes.put[STATE][delivery.message] = None
+        self.retire(delivery.message)
 
-    def _retire(self, message: Message) -> None:
+    def retire(self, message: Message) -> None:
+        """Forget a message if each of its deliveries has ended."""
         for delivery in message.deliveries:
-            if delivery.state not in _GONE:
+            if delivery.state not in _ENDED:
                 return
         del self.messages[message.id]
         self.bytes -= len(message.payload)
-        spec = message.spec
-        spec.uses -= 1
-        if not spec.uses and len(self._specs) > _IDLE_SPECS:
-            del self._specs[(spec.queue, spec.task, spec.options)]
+        self.specs.release(message.spec)
         message.deliveries = ()  # also breaks the reference cycle: the collector is off
-        message.payload = b""  # a line or a timer may still keep the rest for a while
+        message.payload = b""  # a lane or a timer may still keep the rest for a while
         if message.expires_at is not None:
-            self.timers.died(_is_awaited)
-        self.changes.removed.append(message)
+            self.timers.mark_stale(_is_live)
+        self.changes.put[STATE].pop(message, None)
+        self.changes.remove(MESSAGE, message)
 
-    def _leave_place(self, delivery: Delivery, old: State) -> None:
-        """What waited has ended where it lay: its entry there is dead."""
+    def drop_entry(self, delivery: Delivery, old: State) -> None:
+        """What waited has ended where it lay: its entry there is stale."""
         if old is State.SCHEDULED:
-            self.timers.died(_is_awaited)
+            self.timers.mark_stale(_is_live)
         elif old in WAITING:
-            delivery.group.died(delivery, old)
-
-    # --- the clock ------------------------------------------------------------------------
+            delivery.group.mark_stale(delivery, old)
 
     def schedule(self, delivery: Delivery, event: Event, due_at: float) -> None:
         """Let a delivery wait until `due_at` (RETRY, REPLAY_LATER)."""
@@ -330,12 +289,12 @@ class Ledger:
             self.timers.at(message.expires_at, self._expire, message)
 
 
-def _is_awaited(subject: object) -> bool:
+def _is_live(subject: object) -> bool:
     """Whether a timer still has something to do."""
     if isinstance(subject, Message):
         return bool(subject.deliveries)
     return not isinstance(subject, Delivery) or subject.state is State.SCHEDULED
 
 
-_IDLE_SPECS = 1000  # specs that may be kept without a message
-_GONE = frozenset({State.SUCCEEDED, State.CANCELLED, State.EXPIRED})
+_UNFINISHED = WAITING | {State.LEASED}
+_ENDED = frozenset({State.SUCCEEDED, State.CANCELLED, State.EXPIRED})

@@ -10,15 +10,36 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from heapq import heapify, heappop, heappush
+from typing import Generic, Protocol, TypeVar
 
-from taskq.engine.message import Delivery
 from taskq.engine.states import State
 from taskq.engine.timers import SWEEP
 
 PRIORITIES = 4
 
 
-class Lane:
+class Accepted(Protocol):
+    """A message, as far as its place in line depends on it."""
+
+    seq: int
+
+
+class Entry(Protocol):
+    """A delivery, as far as its place in line depends on it."""
+
+    state: State
+    due_at: float
+
+    @property
+    def message(self) -> Accepted:
+        """What is delivered."""
+        ...
+
+
+E = TypeVar("E", bound=Entry)
+
+
+class Lane(Generic[E]):
     """Deliveries in one state, by the time they were due, then by acceptance. What arrives in order
     costs O(1); what comes late, O(log n).
 
@@ -26,15 +47,15 @@ class Lane:
     once they may be half of all.
     """
 
-    __slots__ = ("arrived", "dead", "returned", "state")
+    __slots__ = ("arrived", "returned", "stale", "state")
 
     def __init__(self, state: State) -> None:
         self.state = state
-        self.dead = 0
-        self.arrived: deque[Delivery] = deque()
-        self.returned: list[tuple[float, int, Delivery]] = []
+        self.stale = 0
+        self.arrived: deque[E] = deque()
+        self.returned: list[tuple[float, int, E]] = []
 
-    def push(self, delivery: Delivery) -> None:
+    def push(self, delivery: E) -> None:
         arrived = self.arrived
         if (
             not arrived
@@ -45,7 +66,7 @@ class Lane:
         else:
             heappush(self.returned, (*_place(delivery), delivery))
 
-    def pop(self) -> Delivery | None:
+    def pop(self) -> E | None:
         arrived, returned = self.arrived, self.returned
         while arrived or returned:
             if returned and (not arrived or returned[0][:2] < _place(arrived[0])):
@@ -59,38 +80,38 @@ class Lane:
     def __len__(self) -> int:
         return len(self.arrived) + len(self.returned)
 
-    def died(self) -> None:
+    def mark_stale(self) -> None:
         """An entry has left the state without having been taken out. Where nobody claims, it would
         be kept for ever."""
-        self.dead += 1
-        if self.dead >= SWEEP and self.dead * 2 > len(self):
+        self.stale += 1
+        if self.stale >= SWEEP and self.stale * 2 > len(self):
             self.arrived = deque(entry for entry in self.arrived if entry.state is self.state)
             self.returned = [entry for entry in self.returned if entry[2].state is self.state]
             heapify(self.returned)
-            self.dead = 0
+            self.stale = 0
 
-    def __iter__(self) -> Iterator[Delivery]:
+    def __iter__(self) -> Iterator[E]:
         entries = [*self.arrived, *(delivery for _, _, delivery in self.returned)]
         return iter(sorted((entry for entry in entries if entry.state is self.state), key=_place))
 
 
-def _place(delivery: Delivery) -> tuple[float, int]:
+def _place(delivery: Entry) -> tuple[float, int]:
     return delivery.due_at, delivery.message.seq
 
 
-class ReadyQueue:
+class ReadyQueue(Generic[E]):
     """Four lanes, one a priority."""
 
     __slots__ = ("lanes",)
 
     def __init__(self) -> None:
-        self.lanes = tuple(Lane(State.READY) for _ in range(PRIORITIES))
+        self.lanes: tuple[Lane[E], ...] = tuple(Lane(State.READY) for _ in range(PRIORITIES))
 
-    def push(self, delivery: Delivery) -> None:
+    def push(self, delivery: E, priority: int) -> None:
         """Add a delivery whose state is READY."""
-        self.lanes[delivery.message.spec.options.priority].push(delivery)
+        self.lanes[priority].push(delivery)
 
-    def pop(self) -> Delivery | None:
+    def pop(self) -> E | None:
         """Take the first one out, or `None`."""
         for lane in self.lanes:
             if lane.arrived or lane.returned:
@@ -105,6 +126,6 @@ class ReadyQueue:
         heads += [lane.returned[0][0] for lane in self.lanes if lane.returned]
         return min(heads, default=None)
 
-    def __iter__(self) -> Iterator[Delivery]:
+    def __iter__(self) -> Iterator[E]:
         for lane in self.lanes:
             yield from lane

@@ -6,63 +6,60 @@ from collections import OrderedDict
 from heapq import heappop, heappush
 from math import isinf
 
+from msgspec import Struct
+
 from taskq.engine.changes import Changes
-from taskq.engine.message import Spec
+from taskq.engine.model import Delivery, Spec
 from taskq.engine.states import State
-from taskq.engine.timers import Alarm, Timers
+from taskq.engine.timers import MovableTimer, Timers
 from taskq.protocol.values import ErrorInfo, Finished
 
+RESULT = "result"  # the durable subject, see `changes`
 REMEMBERED = 60.0  # seconds that an id is known at least, so that a repeated enqueue finds it
 FORGOTTEN = 100_000  # ids of expired results that can still be told from unknown ones
 
 
-class Result:
+class Result(Struct, eq=False):
     """The end of one message: `value` for a success, `error` for the reason of anything else."""
 
-    __slots__ = (
-        "attempts",
-        "created_at",
-        "error",
-        "expires_at",
-        "finished_at",
-        "id",
-        "receipt",
-        "seq",
-        "spec",
-        "started_at",
-        "state",
-        "value",
-        "worker",
-    )
+    seq: int
+    id: str
+    spec: Spec
+    state: State
+    value: bytes | None
+    error: ErrorInfo | None
+    receipt: int
+    attempts: int
+    worker: str
+    created_at: float
+    started_at: float
+    finished_at: float
 
-    def __init__(
-        self,
-        seq: int,
-        id: str,
-        spec: Spec,
-        state: State,
-        value: bytes | None,
-        error: ErrorInfo | None,
-        receipt: int,
-        attempts: int,
-        worker: str,
-        created_at: float,
-        started_at: float,
-        finished_at: float,
-    ) -> None:
-        self.seq = seq
-        self.id = id
-        self.spec = spec
-        self.state = state
-        self.value = value
-        self.error = error
-        self.receipt = receipt
-        self.attempts = attempts
-        self.worker = worker
-        self.created_at = created_at
-        self.started_at = started_at
-        self.finished_at = finished_at
-        self.expires_at = finished_at + spec.options.result_ttl
+    @classmethod
+    def of(
+        cls, delivery: Delivery, value: bytes | None, error: ErrorInfo | None, now: float
+    ) -> Result:
+        """The end of a message, from its first group's delivery, which has just ended."""
+        message = delivery.message
+        return cls(
+            message.seq,
+            message.id,
+            message.spec,
+            delivery.state,
+            value if message.spec.options.result_ttl > 0 else None,
+            error,
+            delivery.receipt,
+            delivery.claims,
+            delivery.consumer.worker.name if delivery.consumer else "",
+            message.created_at,
+            delivery.leased_at,
+            now,
+        )
+
+    @property
+    def expires_at(self) -> float:
+        """When its value goes."""
+        return self.finished_at + self.spec.options.result_ttl
 
     def has_expired(self, now: float) -> bool:
         """Whether its value has outlived its TTL; the reason of another end is told to the last."""
@@ -83,7 +80,7 @@ class Results:
         self._by_id: dict[str, Result] = {}
         self._expiry: list[tuple[float, int, Result]] = []
         self._forgotten: OrderedDict[str, None] = OrderedDict()
-        self._alarm = Alarm(timers, self._expire)
+        self._alarm = MovableTimer(timers, self._expire)
         self._changes = changes
 
     def __len__(self) -> int:
@@ -98,13 +95,9 @@ class Results:
     def values(self) -> list[Result]:
         return list(self._by_id.values())
 
-    def use(self, changes: Changes) -> None:
-        """Record further changes there."""
-        self._changes = changes
-
     def put(self, result: Result) -> None:
         """Keep a result and have it written."""
-        self._changes.results.append(result)
+        self._changes.put[RESULT][result] = None
         self.restore(result)
 
     def restore(self, result: Result) -> None:
@@ -131,7 +124,7 @@ class Results:
         while expiry and expiry[0][0] <= now:
             result = heappop(expiry)[2]
             del self._by_id[result.id]
-            self._changes.forgotten.append(result)
+            self._changes.remove(RESULT, result)
             self._forgotten[result.id] = None
             if len(self._forgotten) > FORGOTTEN:
                 self._forgotten.popitem(last=False)

@@ -1,4 +1,4 @@
-"""What shall happen when: a heap of deadlines, with lazy deletion."""
+"""Timers: what is to happen when. A heap of deadlines, with lazy deletion."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from heapq import heapify, heappop, heappush
 from math import inf
 from typing import Any
 
-SWEEP = 1000  # dead entries that are left where they are
+SWEEP = 1000  # stale entries that are left where they are
 
 
 class Timers:
     """Calls `action(subject, now)` once the time has come; the action checks whether it still holds."""
 
-    __slots__ = ("_count", "_dead", "_heap")
+    __slots__ = ("_count", "_heap", "_stale")
 
     def __init__(self) -> None:
         self._heap: list[tuple[float, int, Callable[[Any, float], None], Any]] = []
         self._count = 0
-        self._dead = 0
+        self._stale = 0
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -35,35 +35,39 @@ class Timers:
             _, _, action, subject = heappop(heap)
             action(subject, now)
 
-    def died(self, is_awaited: Callable[[Any], bool]) -> None:
+    def mark_stale(self, is_live: Callable[[Any], bool]) -> None:
         """A call will find nothing to do. Once that may be half of them, those are taken out: they
         may be due in years, and would keep their subjects in memory until then."""
-        self._dead += 1
-        if self._dead >= SWEEP and self._dead * 2 > len(self._heap):
+        self._stale += 1
+        if self._stale >= SWEEP and self._stale * 2 > len(self._heap):
             # in place: `fire` may be at work
-            self._heap[:] = [entry for entry in self._heap if is_awaited(entry[3])]
+            self._heap[:] = [entry for entry in self._heap if is_live(entry[3])]
             heapify(self._heap)
-            self._dead = 0
+            self._stale = 0
 
     def next(self) -> float | None:
         """The earliest deadline."""
         return self._heap[0][0] if self._heap else None
 
 
-class Alarm:
+class MovableTimer:
     """One deadline that moves often, with at most a few entries in the heap.
 
     A parked request is answered long before its deadline, thousands of times a second; an entry
-    for each would fill the heap with the dead. An alarm leaves its old entry where it is, and
-    looks again when that fires.
+    for each would fill the heap with stale ones. This leaves its old entry where it is, and looks
+    again when that fires.
+
+    Attributes:
+        when: the deadline; `inf` means none. Set it with `set`.
+        action: what is called then, with the time.
     """
 
-    __slots__ = ("_action", "_entry", "_timers", "when")
+    __slots__ = ("_entry", "_timers", "action", "when")
 
-    def __init__(self, timers: Timers, action: Callable[[float], None]) -> None:
+    def __init__(self, timers: Timers, action: Callable[[float], None] | None = None) -> None:
         self._timers = timers
-        self._action = action
         self._entry = inf
+        self.action = action
         self.when = inf
 
     def set(self, when: float) -> None:
@@ -71,7 +75,7 @@ class Alarm:
         self.when = when
         if when < self._entry:
             self._entry = when
-            self._timers.at(when, Alarm._fire, self)
+            self._timers.at(when, MovableTimer._fire, self)
 
     def _fire(self, now: float) -> None:
         if self._entry > now:
@@ -79,6 +83,7 @@ class Alarm:
         self._entry = inf
         if self.when <= now:
             self.when = inf
-            self._action(now)
+            if self.action is not None:
+                self.action(now)
         else:
             self.set(self.when)

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-from math import inf
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from taskq.engine.consumers import Session
+from taskq.engine.sessions import Parked, Session
 
 
 class Watch:
     """The ids that one waiter still wants to hear of.
 
-    `open` have not finished; `done` have, in that order, and have not been reported yet. `rid` is
-    the parked request, 0 for none.
+    `open` have not finished; `done` have, in that order, and have not been reported yet.
     """
 
-    __slots__ = ("deadline", "done", "number", "open", "rid", "session")
+    __slots__ = ("done", "number", "open", "parked")
 
-    def __init__(self, session: Session, number: int) -> None:
-        self.session = session
+    def __init__(self, number: int) -> None:
         self.number = number
         self.open: set[str] = set()
         self.done: dict[str, None] = {}
-        self.rid = 0
-        self.deadline = inf
+        self.parked: ParkedWait | None = None
 
     @property
     def pending(self) -> int:
@@ -32,17 +25,34 @@ class Watch:
         return len(self.open) + len(self.done)
 
 
-class Watchers:
-    """Who waits for which id."""
+class ParkedWait(Parked):
+    """A request that waits for one of a watch to finish."""
 
-    __slots__ = ("_by_id", "answerable")
+    __slots__ = ("watch",)
+
+    def __init__(self, session: Session, rid: int, deadline: float, watch: Watch) -> None:
+        super().__init__(session, rid, deadline)
+        self.watch = watch
+        watch.parked = self
+
+
+class Watchers:
+    """Who waits for which id. `of`: the watches of each session, by their numbers."""
+
+    __slots__ = ("_by_id", "answerable", "of")
 
     def __init__(self) -> None:
         self._by_id: dict[str, list[Watch]] = {}
+        self.of: dict[Session, dict[int, Watch]] = {}
         self.answerable: list[Watch] = []
 
-    def __len__(self) -> int:
-        return len(self._by_id)
+    def watches(self) -> int:
+        """How many watches there are."""
+        return sum(len(watches) for watches in self.of.values())
+
+    def ids(self) -> list[str]:
+        """The ids that somebody waits for."""
+        return list(self._by_id)
 
     def add(self, watch: Watch, id: str) -> None:
         """Tell `watch` once that id has finished."""
@@ -54,12 +64,12 @@ class Watchers:
         for watch in self._by_id.pop(id, ()):
             watch.open.discard(id)
             watch.done[id] = None
-            if watch.rid:
+            if watch.parked is not None:
                 self.answerable.append(watch)
 
     def drop(self, watch: Watch) -> None:
         """Forget a watch; one whose connection has closed, too."""
-        watch.rid = 0
+        watch.parked = None
         for id in watch.open:
             left = [other for other in self._by_id.get(id, ()) if other is not watch]
             if left:

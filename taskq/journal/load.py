@@ -6,14 +6,14 @@ import sqlite3
 from typing import Any
 from zlib import crc32
 
-from taskq.engine import leases
 from taskq.engine.capacity import Capacity
-from taskq.engine.changes import Changes, HighWaterMarks
+from taskq.engine.changes import HighWaterMarks
 from taskq.engine.engine import Engine
 from taskq.engine.ledger import Ledger
-from taskq.engine.message import Delivery, Message
+from taskq.engine.model import Delivery, Message
 from taskq.engine.results import Result
 from taskq.engine.states import WAITING, State
+from taskq.engine.workers import consumer_named, worker_named
 from taskq.errors import JournalError
 from taskq.journal import rows
 
@@ -35,9 +35,8 @@ def load(db: sqlite3.Connection, engine: Engine, now: float) -> None:
         # whether it lives is not known: it has a full lease from now on to come back
         for consumer in worker.consumers.values():
             for delivery in consumer.leases.values():
-                worker.alarm.set(min(worker.alarm.when, worker.lease_ends(delivery)))
-    ledger.changes = Changes()
-    ledger.results.use(ledger.changes)
+                worker.timer.set(min(worker.timer.when, worker.lease_ends(delivery)))
+    ledger.changes.take()  # all of it is in the journal
 
 
 def last_time(db: sqlite3.Connection) -> float:
@@ -83,7 +82,7 @@ def _load_results(db: sqlite3.Connection, ledger: Ledger) -> None:
         result = Result(
             seq,
             stored.id,
-            ledger.spec(stored.spec.queue, stored.spec.task, stored.spec.options),
+            ledger.specs.of(stored.spec.queue, stored.spec.task, stored.spec.options),
             State(stored.state),
             stored.value,
             stored.error,
@@ -106,11 +105,10 @@ def _load_messages(db: sqlite3.Connection, ledger: Ledger, now: float) -> None:
     for seq, record, payload, crc, touched, state, state_crc in db.execute(query):
         _check("message", seq, crc, seq, record, payload)
         stored = rows.decode_message(record)
-        spec = ledger.spec(stored.spec.queue, stored.spec.task, stored.spec.options)
+        spec = ledger.specs.of(stored.spec.queue, stored.spec.task, stored.spec.options)
         message = Message(
             seq, stored.id, spec, payload, stored.created_at, stored.due_at, stored.expires_at
         )
-        message.stored = True
         spec.uses += 1
         ledger.messages[message.id] = message
         ledger.bytes += len(payload)
@@ -159,15 +157,15 @@ def _restore(ledger: Ledger, message: Message, entry: rows.DeliveryRecord, now: 
         group.dead[message.id] = delivery
         group.dead_bytes += len(message.payload)
     elif state is State.HELD:
-        group.count_unknown(message.spec.task, 1)
+        group.parked.count(message.spec.task, 1)
     return delivery
 
 
 def _restore_lease(
     ledger: Ledger, delivery: Delivery, entry: rows.DeliveryRecord, now: float
 ) -> None:
-    worker = leases.worker_named(ledger, entry.worker, now)
-    consumer = leases.consumer_named(worker, entry.consumer)
+    worker = worker_named(ledger, entry.worker, now)
+    consumer = consumer_named(worker, entry.consumer)
     delivery.consumer = consumer
     ledger.leases[entry.receipt] = consumer.leases[entry.receipt] = delivery
     worker.shortest_lease = min(worker.shortest_lease, delivery.message.spec.options.lease)

@@ -12,8 +12,7 @@ from zlib import crc32
 import msgspec
 
 from taskq.engine.changes import HighWaterMarks
-from taskq.engine.group import Group
-from taskq.engine.message import Delivery, Message
+from taskq.engine.model import Delivery, Group, Message, Spec
 from taskq.engine.results import Result
 from taskq.protocol.values import ErrorInfo, Options
 
@@ -95,10 +94,23 @@ decode_marks = msgspec.msgpack.Decoder(HighWaterMarks).decode
 def message_row(message: Message) -> tuple[int, bytes, bytes, int]:
     """(seq, record, payload, checksum)."""
     record = encode(
-        (message.id, message.spec.raw, message.created_at, message.due_at, message.expires_at)
+        (
+            message.id,
+            _spec(message.spec),
+            message.created_at,
+            message.due_at,
+            message.expires_at,
+        )
     )
     payload = message.payload
     return message.seq, record, payload, crc32(payload, crc32(record, message.seq))
+
+
+def _spec(spec: Spec) -> msgspec.Raw:
+    """The record of a spec, encoded once for all messages that have it."""
+    if spec.encoded is None:
+        spec.encoded = encode((spec.queue, spec.task, spec.options))
+    return msgspec.Raw(spec.encoded)
 
 
 def state_row(message: Message) -> tuple[int, bytes, int]:
@@ -129,7 +141,7 @@ def result_row(result: Result) -> tuple[int, bytes, int]:
     record = encode(
         (
             result.id,
-            result.spec.raw,
+            _spec(result.spec),
             result.state,
             result.value,
             result.error,

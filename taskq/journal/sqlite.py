@@ -10,14 +10,17 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import Any, cast
 
 import msgspec
 
-from taskq.engine.changes import Changes
+from taskq.engine.changes import MARKS, Changes
 from taskq.engine.engine import Engine
+from taskq.engine.model import GROUP, MESSAGE, STATE, Message
+from taskq.engine.results import RESULT
 from taskq.errors import DiskFull, JournalError
 from taskq.journal import rows, schema
 from taskq.journal.load import last_time, load
@@ -154,10 +157,10 @@ class SqliteJournal:
             DiskFull, JournalError: nothing of it is in the journal, or nobody knows; stop.
         """
         try:
-            if changes.is_one_message:
+            alone = _lone_message(changes)
+            if alone is not None:
                 # one statement is a transaction by itself: a third less for the lone enqueue
-                self._db.execute(INSERT_MESSAGE, rows.message_row(changes.added[0]))
-                changes.added[0].stored = True
+                self._db.execute(INSERT_MESSAGE, rows.message_row(alone))
                 return
             self._db.execute("BEGIN IMMEDIATE")
             self._write(changes)
@@ -166,36 +169,22 @@ class SqliteJournal:
             raise _sentence(error, self.path, "written") from error
 
     def _write(self, changes: Changes) -> None:
-        many = self._db.executemany
-        added = [message for message in changes.added if message.deliveries]
-        if added:
-            many(INSERT_MESSAGE, map(rows.message_row, added))
-        touched = [message for message in changes.touched if message.deliveries]
-        if touched:
-            many("INSERT OR REPLACE INTO state VALUES (?,?,?)", map(rows.state_row, touched))
-        removed = list(_runs(message.seq for message in changes.removed if message.stored))
-        if removed:
-            many("DELETE FROM state WHERE seq BETWEEN ? AND ?", removed)
-            many("DELETE FROM message WHERE seq BETWEEN ? AND ?", removed)
-        if changes.results:
-            many(
-                "INSERT OR REPLACE INTO result VALUES (?,?,?)",
-                map(rows.result_row, changes.results),
-            )
-        if changes.forgotten:
-            many("DELETE FROM result WHERE seq=?", [(gone.seq,) for gone in changes.forgotten])
-        if changes.dropped:  # before the others are written: one may have been made anew
-            many("DELETE FROM consumer_group WHERE queue=? AND name=?", changes.dropped)
-        if changes.groups:
-            many(
-                "INSERT OR REPLACE INTO consumer_group VALUES (?,?,?,?)",
-                map(rows.group_row, changes.groups),
-            )
-        if changes.marks is not None:
-            marks = rows.marks_row(changes.marks)
-            self._db.execute("INSERT OR REPLACE INTO marks VALUES (1,?,?)", marks)
-        for message in added:
-            message.stored = True
+        put, removed = changes.put, changes.removed
+        gone = list(_runs(message.seq for message in removed[MESSAGE]))
+        for sql, values in (
+            ("DELETE FROM state WHERE seq BETWEEN ? AND ?", gone),
+            ("DELETE FROM message WHERE seq BETWEEN ? AND ?", gone),
+            ("DELETE FROM result WHERE seq=?", [(result.seq,) for result in removed[RESULT]]),
+            (
+                "DELETE FROM consumer_group WHERE queue=? AND name=?",
+                [(group.queue.name, group.name) for group in removed[GROUP]],
+            ),
+        ):
+            if values:
+                self._db.executemany(sql, values)
+        for name, (sql, row) in _PUT.items():
+            if put[name]:
+                self._db.executemany(sql, map(row, put[name]))
 
     def close(self) -> None:
         """Fold the log into the file and close it."""
@@ -227,6 +216,23 @@ def _sync(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+_PUT: dict[str, tuple[str, Callable[[Any], tuple[Any, ...]]]] = {
+    MESSAGE: (INSERT_MESSAGE, rows.message_row),
+    STATE: ("INSERT OR REPLACE INTO state VALUES (?,?,?)", rows.state_row),
+    RESULT: ("INSERT OR REPLACE INTO result VALUES (?,?,?)", rows.result_row),
+    GROUP: ("INSERT OR REPLACE INTO consumer_group VALUES (?,?,?,?)", rows.group_row),
+    MARKS: ("INSERT OR REPLACE INTO marks VALUES (1,?,?)", rows.marks_row),
+}
+
+
+def _lone_message(changes: Changes) -> Message | None:
+    """The new message, which nobody has claimed, where that is all there is."""
+    if len(changes.put) == 1 and not changes.removed and len(changes.put.get(MESSAGE, ())) == 1:
+        (message,) = changes.put[MESSAGE]
+        return cast("Message", message)
+    return None
 
 
 def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:

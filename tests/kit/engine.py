@@ -8,6 +8,7 @@ from typing import Any
 from taskq import errors
 from taskq.engine.capacity import UNBOUNDED
 from taskq.engine.engine import Engine
+from taskq.engine.tick import Tick
 from taskq.journal.sqlite import SqliteJournal
 from taskq.protocol.base import Failed, R, Reply, Request
 from taskq.protocol.consuming import Claim, Heartbeat, HeartbeatReply, Reap, Register, Settle
@@ -36,7 +37,7 @@ WORKER = 2  # the session that `register` uses unless a test names another
 class EngineBench:
     """Drives an engine as a host does: apply, advance, commit, deliver the replies.
 
-    `journal`: where each tick is committed, if anywhere. `draw` is what the backoff's dice show.
+    `journal`: where each tick is committed, if anywhere. `jitter` is what the dice show.
     `capacity`: of the engine that the next `restart` makes.
     """
 
@@ -45,7 +46,7 @@ class EngineBench:
         self.engine = Engine()
         self.journal = journal
         self.now = now
-        self.draw = 0.0
+        self.jitter = 0.0
         self.replies: dict[int, list[Reply]] = {}
         self._rid = 0
         self._answers: dict[int, Reply] = {}
@@ -76,7 +77,7 @@ class EngineBench:
         """Hand a request to the engine without a tick; its request id."""
         self._rid += 1
         request.rid = self._rid
-        self.engine.apply(session, request, self.now, self.draw)
+        self.engine.apply(session, request, Tick(self.now, lambda: self.jitter))
         return self._rid
 
     def park(self, request: Request[Any], session: int = PRODUCER) -> int:

@@ -7,8 +7,7 @@ from typing import Any
 import msgspec
 
 from taskq.engine.engine import Engine
-from taskq.engine.group import Group
-from taskq.engine.message import Delivery, Message
+from taskq.engine.model import Delivery, Group, Message
 from taskq.engine.results import Result
 from taskq.engine.states import State
 
@@ -42,12 +41,12 @@ def _group(group: Group) -> dict[str, Any]:
         "bytes": group.bytes,
         "dead_bytes": group.dead_bytes,
         "capacity": group.queue.capacity,
-        "unknown": dict(group.unknown),
+        "unknown": dict(group.parked.counts),
         "from_seq": group.from_seq,
         "ready": [entry.message.id for entry in group.ready],
         "parked": {
             task: [entry.message.id for entry in lane]
-            for task, lane in group.parked.items()
+            for task, lane in group.parked.lanes.items()
             if list(lane)
         },
         "dead": sorted(group.dead),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections import Counter
 
 from taskq.engine.engine import Engine
-from taskq.engine.group import Group
-from taskq.engine.produce import is_open
+from taskq.engine.model import Group
 from taskq.engine.states import FINAL, WAITING, State
+from taskq.engine.waiting import is_open
 
 ABSORBING = FINAL - {State.DEAD}
 
@@ -35,8 +35,8 @@ def check_groups(engine: Engine, accepted: Counter[tuple[str, str]]) -> None:
             assert total == accepted[queue.name, group.name], "1: the sum of all states"
             assert len(group.dead) == group.counts[State.DEAD]
             assert len(list(group.ready)) == group.counts[State.READY]
-            held = sum(len(list(lane)) for lane in group.parked.values())
-            assert held == group.counts[State.HELD] == sum(group.unknown.values())
+            held = sum(len(list(lane)) for lane in group.parked.lanes.values())
+            assert held == group.counts[State.HELD] == sum(group.parked.counts.values())
 
 
 def check_nobody_is_forgotten(engine: Engine) -> None:
@@ -46,7 +46,7 @@ def check_nobody_is_forgotten(engine: Engine) -> None:
             for parked in group.claims:
                 idle = group.paused or parked.consumer.worker.silent
                 assert idle or not list(group.ready), "13: a claim waits beside its work"
-    for id in engine.ledger.watchers._by_id:
+    for id in engine.ledger.watchers.ids():
         assert is_open(engine.ledger, id), "13: somebody waits for what has ended"
 
 

@@ -77,7 +77,7 @@ class Failing(Stage):
     def time_passes(self, by: float, stopped: bool) -> None:
         """`stopped`: and the broker was not running meanwhile."""
         if stopped:
-            self.bench.engine.forgive(by)
+            self.bench.engine.extend_for_pause(by)
         self.pass_time(by)
 
     @rule(

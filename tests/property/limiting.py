@@ -155,7 +155,7 @@ class Limiting(Stage):
         live = {
             offer.request.rid: (offer.taken, offer.existing)
             for queue in self.ledger.queues.values()
-            for offer in queue.offers
+            for offer in queue.parked
         }
         passed: set[str] = set()
         parts: dict[str, deque[Part]] = {}
@@ -201,5 +201,5 @@ class Limiting(Stage):
         check_nobody_waits_in_vain(self.bench.engine)
         assert all(each.deadline > self.bench.now for each in self.offers), "13: waits too long"
         assert {each.rid for each in self.offers} >= {
-            offer.request.rid for queue in self.ledger.queues.values() for offer in queue.offers
+            offer.request.rid for queue in self.ledger.queues.values() for offer in queue.parked
         }

@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from taskq.engine.engine import Engine
-from taskq.engine.enqueue import ParkedEnqueue
-from taskq.engine.group import Queue
+from taskq.engine.model import ParkedEnqueue, Queue
 from taskq.engine.states import WAITING, State
 from taskq.protocol.producing import Enqueue
 
@@ -70,7 +69,7 @@ def _in_the_way(engine: Engine, offer: ParkedEnqueue, queue: str) -> bool:
 
 def heads(engine: Engine) -> list[ParkedEnqueue]:
     """The first offer of each queue, in the order in which they came."""
-    first = [next(iter(queue.offers)) for queue in engine.ledger.queues.values() if queue.offers]
+    first = [next(iter(queue.parked)) for queue in engine.ledger.queues.values() if queue.parked]
     return sorted(first, key=lambda offer: offer.number)
 
 

@@ -258,7 +258,7 @@ class Stage(RuleBasedStateMachine):
                     assert self.bench.settle(*acks) == []
             open_ = [s for id in self.ledger.messages for s in self.states(id)]
             if all(state is State.DEAD or state not in WAITING | {State.LEASED} for state in open_):
-                assert not self.bench.engine.has_offers, "13: a producer waits for ever"
+                assert not self.bench.engine.has_parked_enqueues, "13: a producer waits for ever"
                 return
         raise AssertionError("13: something waits for ever")
 

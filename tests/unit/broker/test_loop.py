@@ -433,7 +433,7 @@ def test_time_in_which_the_broker_was_stopped_is_forgiven(
     bench: LoopBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     forgiven: list[float] = []
-    monkeypatch.setattr(bench.engine, "forgive", forgiven.append)
+    monkeypatch.setattr(bench.engine, "extend_for_pause", forgiven.append)
     client = bench.client()
     client.send(enqueue(1), Wait(rid=2, watch=1, add=["m1"], wait=10))
     bench.ticks()

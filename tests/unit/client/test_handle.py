@@ -427,7 +427,7 @@ def test_a_watch_that_was_left_is_dropped_at_the_broker(q: TaskQueue) -> None:
     handle = q.tasks["one"](1)
     with pytest.raises(TimeoutError):
         handle.result(timeout=0)
-    assert q.broker._engine.ledger.watchers._by_id == {}  # type: ignore[attr-defined]
+    assert q.broker._engine.ledger.watchers.ids() == []  # type: ignore[attr-defined]
 
 
 def test_an_id_that_a_call_of_another_task_has(q: TaskQueue) -> None:

@@ -353,7 +353,7 @@ def test_a_full_disk_turns_the_waiting_away(bench: EngineBench) -> None:
     limit(bench, messages=1)
     bench.enqueue("a")
     rid = bench.park(request("b"))
-    bench.engine.turn_away("DiskFull", "no room on the disk")
+    bench.engine.refuse_parked("DiskFull", "no room on the disk")
     bench.tick()
     assert bench.answer(rid) == Failed(error="DiskFull", text="no room on the disk", rid=rid)
-    assert not bench.engine.has_offers
+    assert not bench.engine.has_parked_enqueues

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskq.engine.consumers import GRACE
+from taskq.engine.model import GRACE
 from taskq.errors import UnknownConsumer
 from taskq.protocol.consuming import Heartbeat, Leave
 from taskq.protocol.operating import GetStats

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskq.engine.produce import REPLY_BYTES
+from taskq.engine.handlers import REPLY_BYTES
 from taskq.errors import TaskqError, UnknownMessage
 from taskq.protocol.operating import ListDead, Peek, PurgeDead, Replay
 from taskq.protocol.values import ErrorInfo, Fail

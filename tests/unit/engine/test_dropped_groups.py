@@ -9,7 +9,7 @@ import pytest
 from taskq import errors
 from taskq.engine.capacity import Capacity
 from taskq.engine.engine import Engine
-from taskq.engine.message import Delivery
+from taskq.engine.model import Delivery
 from taskq.protocol.consuming import Extend
 from taskq.protocol.operating import Control, GetStats, Limit, ListDead, Replay
 from taskq.protocol.producing import Cancel, Enqueue, Enqueued, Inspect
@@ -63,7 +63,7 @@ def test_what_had_only_ended_elsewhere_goes_with_it(bench: EngineBench) -> None:
     assert list(bench.engine.ledger.messages) == ["b"]
     assert bench.engine.ledger.bytes == 5
     assert bench.end("a").value == b"42"
-    assert bench.engine.ledger.spec("q", "t", Options()).uses == 1
+    assert bench.engine.ledger.specs.of("q", "t", Options()).uses == 1
 
 
 def test_a_dead_letter_of_another_group_stays_and_is_replayed(bench: EngineBench) -> None:
@@ -215,7 +215,7 @@ def test_a_paused_group_that_is_made_again_is_not_paused(bench: EngineBench) -> 
 def test_it_is_not_looked_at_again_in_its_last_tick(bench: EngineBench) -> None:
     bench.apply(Control(queue="q", action="pause", group="typo"))
     bench.apply(Control(queue="q", action="drop", group="typo"))
-    assert [group.name for group in bench.engine.ledger.awake] == []
+    assert [group.name for group in bench.engine.ledger.groups_to_serve] == []
     bench.tick()
     assert groups(bench) == ["default"]
 

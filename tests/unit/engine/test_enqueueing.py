@@ -6,7 +6,7 @@ from math import inf, nan
 
 import pytest
 
-from taskq.engine import enqueue
+from taskq.engine import producing
 from taskq.errors import PayloadTooLarge, TaskqError
 from taskq.protocol.base import Failed
 from taskq.protocol.operating import GetStats
@@ -101,7 +101,7 @@ def test_numbers_that_would_stop_the_clock_are_refused(
 def test_54_a_payload_over_the_limit_refuses_the_whole_request(
     bench: EngineBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(enqueue, "MAX_PAYLOAD", 10)
+    monkeypatch.setattr(producing, "MAX_PAYLOAD", 10)
     bench.enqueue("exact", payload=b"x" * 10)
     calls = [Call("small", b""), Call("big", b"x" * 11)]
     with pytest.raises(PayloadTooLarge, match="big"):
@@ -120,18 +120,18 @@ def test_options_of_tasks_that_are_gone_do_not_pile_up(bench: EngineBench) -> No
     for n in range(3000):
         bench.enqueue(f"{n}", task=f"task{n}")
         bench.ack(bench.claim_one())
-    assert len(bench.engine.ledger._specs) < 1100
+    assert len(bench.engine.ledger.specs) < 1100
 
 
 def test_options_in_use_are_kept_however_many_there_are(
     bench: EngineBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskq.engine.ledger._IDLE_SPECS", 0)
+    monkeypatch.setattr("taskq.engine.specs.IDLE", 0)
     bench.enqueue("a", "b")
     for message in bench.claim():
-        assert len(bench.engine.ledger._specs) == 1
+        assert len(bench.engine.ledger.specs) == 1
         bench.ack(message)
-    assert not bench.engine.ledger._specs
+    assert not len(bench.engine.ledger.specs)
 
 
 def test_a_refusal_carries_the_request_id(bench: EngineBench) -> None:

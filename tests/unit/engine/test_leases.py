@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskq.engine.consumers import GRACE, HEARTBEAT
+from taskq.engine.model import GRACE, HEARTBEAT
 from taskq.errors import LeaseLost
 from taskq.protocol.base import Done, Request
 from taskq.protocol.consuming import Extend, Heartbeat, Report
@@ -185,7 +185,7 @@ def test_forgiven_time_makes_every_lease_longer(bench: EngineBench) -> None:
     bench.after(4)
     bench.claim(1)  # after the last heartbeat
     bench.now += 60  # stopped, and its clock went on
-    bench.engine.forgive(60)
+    bench.engine.extend_for_pause(60)
     bench.tick()
     assert (bench.state("old"), bench.state("new")) == ("leased", "leased")
     bench.after(6 - MOMENT)
@@ -201,7 +201,7 @@ def test_forgiven_time_makes_the_grace_longer(bench: EngineBench) -> None:
     bench.claim_one()
     bench.disconnect(WORKER)
     bench.now += 60
-    bench.engine.forgive(60)
+    bench.engine.extend_for_pause(60)
     bench.tick()
     assert bench.state("a") == "leased"
     bench.after(GRACE)

@@ -6,7 +6,7 @@ import gc
 
 import pytest
 
-from taskq.engine.message import Message
+from taskq.engine.model import Message
 from taskq.engine.timers import SWEEP
 from taskq.protocol.operating import Control
 from taskq.protocol.producing import Cancel

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from random import random
+
 import pytest
 
+from taskq.engine.tick import Tick
 from taskq.errors import TaskqError
 from taskq.protocol.backoff import Backoff
 from taskq.protocol.operating import Control, GetStats, Peek
@@ -134,8 +137,8 @@ def test_the_counters_follow_every_step(bench: EngineBench) -> None:
 
 def test_looking_changes_nothing(bench: EngineBench) -> None:
     bench.enqueue("a")
-    bench.engine.apply(1, GetStats(), bench.now, 0.0)
-    bench.engine.apply(1, Inspect(id="a"), bench.now, 0.0)
+    bench.engine.apply(1, GetStats(), Tick(bench.now, random))
+    bench.engine.apply(1, Inspect(id="a"), Tick(bench.now, random))
     assert bench.engine.take_changes() is None
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskq.engine.produce import REPLY_BYTES
+from taskq.engine.handlers import REPLY_BYTES
 from taskq.protocol.consuming import Claim, Leave, Reap
 from taskq.protocol.operating import Control, Replay
 from taskq.protocol.producing import Enqueue

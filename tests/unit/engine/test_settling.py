@@ -82,7 +82,7 @@ def test_a_retry_waits_for_its_backoff_and_counts_attempts(bench: EngineBench) -
 
 def test_the_jitter_comes_from_the_host(bench: EngineBench) -> None:
     bench.enqueue("a", retries=1, backoff=Backoff(base=10))
-    bench.draw = 0.5
+    bench.jitter = 0.5
     bench.fail(bench.claim_one())
     assert bench.job("a").due_at == bench.now + 7.5
 

@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 
 from taskq.engine.ledger import Ledger
-from taskq.engine.message import Delivery, Message
+from taskq.engine.model import Delivery, Message
 from taskq.engine.states import FINAL, TRANSITIONS, WAITING, Event, State, after
 from taskq.errors import IllegalTransition
 from taskq.protocol.values import Options
@@ -38,7 +38,7 @@ PAIRS = list(product(State, Event))
 
 def delivery_in(ledger: Ledger, state: State) -> Delivery:
     group = ledger.group("q", "default")
-    spec = ledger.spec("q", "t", Options())
+    spec = ledger.specs.of("q", "t", Options())
     delivery = Delivery(Message(1, "a", spec, b"", 0.0, 0.0, None), group, state, 0.0)
     group.counts[state] += 1
     return delivery
@@ -49,7 +49,7 @@ def test_every_pair_is_as_the_table_says_or_changes_nothing(state: State, event:
     ledger = Ledger()
     delivery = delivery_in(ledger, state)
     counts = list(delivery.group.counts)
-    ledger.changes.groups.clear()
+    ledger.changes.put["consumer_group"].clear()
     expected = LEGAL.get((state.name, event.name))
     if expected is None:
         with pytest.raises(IllegalTransition, match=f"{event.name} .* {state.label}"):
@@ -89,6 +89,6 @@ def test_numbers_in_the_journal_never_change() -> None:
 def test_a_step_by_the_clock_alone_is_not_written() -> None:
     ledger = Ledger()
     delivery = delivery_in(ledger, State.SCHEDULED)
-    ledger.changes.groups.clear()
+    ledger.changes.put["consumer_group"].clear()
     ledger.move(delivery, Event.DUE)
     assert not ledger.changes

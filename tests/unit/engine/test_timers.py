@@ -6,7 +6,7 @@ import sys
 from math import inf
 from types import FrameType
 
-from taskq.engine.timers import Alarm, Timers
+from taskq.engine.timers import MovableTimer, Timers
 from tests.kit.engine import EngineBench
 
 
@@ -44,7 +44,7 @@ class Bell:
     def __init__(self) -> None:
         self.timers = Timers()
         self.rang: list[float] = []
-        self.alarm = Alarm(self.timers, self.rang.append)
+        self.alarm = MovableTimer(self.timers, self.rang.append)
 
 
 def test_an_alarm_rings_once() -> None:

@@ -32,7 +32,7 @@ def test_it_goes_to_a_consumer_that_knows_it_first_and_in_order(bench: EngineBen
     bench.register(3, consumer="c2", tasks=["new"])
     assert ids(bench.claim(session=3)) == ["a", "b", "c"]
     assert bench.stats().unknown == {}
-    assert bench.engine.ledger.group("q", "default").parked == {}
+    assert bench.engine.ledger.group("q", "default").parked.lanes == {}
 
 
 def test_a_parked_claim_of_one_that_knows_is_served(bench: EngineBench) -> None:

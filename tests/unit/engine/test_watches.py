@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from taskq.engine import produce
+from taskq.engine import waiting
 from taskq.protocol.base import Done
 from taskq.protocol.consuming import Settle
 from taskq.protocol.operating import Control
@@ -221,9 +221,9 @@ def test_every_watch_hears_of_ends_in_one_tick_though_another_has_two(bench: Eng
 def test_no_watch_is_left_of_what_was_told(bench: EngineBench) -> None:
     bench.enqueue("a")
     bench.park(wait("a"), WAITER)
-    assert len(bench.engine._session(WAITER).watches) == 1
+    assert bench.engine.ledger.watchers.watches() == 1
     bench.ack(bench.claim_one())
-    assert not bench.engine._session(WAITER).watches
+    assert not bench.engine.ledger.watchers.watches()
 
 
 def test_nothing_is_left_of_a_closed_connection(bench: EngineBench) -> None:
@@ -234,7 +234,7 @@ def test_nothing_is_left_of_a_closed_connection(bench: EngineBench) -> None:
     bench.ack(bench.claim_one())
     assert bench.answer(rid) is None
     assert told(bench.answer(other)) == ["a"]
-    assert len(bench.engine.ledger.watchers) == 0
+    assert bench.engine.ledger.watchers.ids() == []
 
 
 def test_36_ten_thousand_waiters(bench: EngineBench) -> None:
@@ -251,7 +251,7 @@ def test_36_ten_thousand_waiters(bench: EngineBench) -> None:
 def test_big_answers_come_in_pieces(
     bench: EngineBench, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    monkeypatch.setattr(produce, "REPLY_BYTES", 1000)
+    monkeypatch.setattr(waiting, "REPLY_BYTES", 1000)
     names = [f"{n}" for n in range(10)]
     bench.enqueue(*names)
     for message in bench.claim():

@@ -1,0 +1,38 @@
+"""Turns the calls of an enqueue into messages."""
+
+from __future__ import annotations
+
+from taskq.engine.ledger import Ledger
+from taskq.engine.model import Message
+from taskq.protocol.producing import Enqueue
+from taskq.protocol.values import Call
+
+
+def is_known(ledger: Ledger, call: Call) -> bool:
+    """Whether a message of that id was accepted before, and is not forgotten."""
+    return call.id in ledger.messages or call.id in ledger.results
+
+
+def accept(ledger: Ledger, request: Enqueue, calls: list[Call], now: float) -> list[str]:
+    """Accept calls without asking for room; the ids that were known already."""
+    spec = ledger.specs.of(request.queue, request.task, request.options)
+    due_at = max(now + request.delay, request.eta_at or now)
+    expires_at = _expiry(request, now)
+    messages, results = ledger.messages, ledger.results
+    existing = []
+    for call in calls:
+        if call.id in messages or call.id in results:
+            existing.append(call.id)
+            continue
+        ledger.seq += 1
+        message = Message(ledger.seq, call.id, spec, call.payload, now, due_at, expires_at)
+        ledger.accept(message)
+    return existing
+
+
+def _expiry(request: Enqueue, now: float) -> float | None:
+    at, within = request.expires_at, request.expires
+    if within is None:
+        return at
+    # counted here: the clocks of producers may be set, and differ from ours
+    return now + within if at is None else min(now + within, at)

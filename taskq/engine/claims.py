@@ -1,0 +1,120 @@
+"""Claims: what is ready is handed to the consumers that ask, or as soon as there is some."""
+
+from __future__ import annotations
+
+from taskq.engine.handlers import REPLY_BYTES, Handlers, ParkedKinds
+from taskq.engine.ledger import Ledger
+from taskq.engine.model import Consumer, Delivery, Group, ParkedClaim
+from taskq.engine.sessions import Session
+from taskq.engine.states import Event, State
+from taskq.engine.tick import Tick
+from taskq.engine.workers import heard, withdraw
+from taskq.errors import UnknownConsumer
+from taskq.protocol.consuming import Claim, Claimed
+from taskq.protocol.values import Delivered
+
+
+def claim(ledger: Ledger, session: Session, request: Claim, tick: Tick) -> Claimed | None:
+    """Hand out what is ready, or park."""
+    consumer = ledger.registered.get(session)
+    if consumer is None:
+        raise UnknownConsumer("a connection must register before it claims")
+    heard(ledger, consumer.worker)
+    if consumer.claim is not None:
+        # its reply was lost, or would be: a consumer asks once at a time
+        consumer.claim.remove()
+        withdraw(ledger, consumer.claim)
+    groups = [ledger.group(name, consumer.group) for name in request.queues]
+    messages = take(ledger, consumer, groups, request.n, tick.now)
+    if messages or request.wait <= 0:
+        drained = not messages and all(group.is_drained for group in groups)
+        return Claimed(messages=messages, drained=drained)
+    deadline = tick.now + request.wait
+    parked = ParkedClaim(session, request.rid, deadline, consumer, groups, request.n)
+    consumer.claim = parked
+    for group in groups:
+        group.claims[parked] = None
+    return None
+
+
+def take(
+    ledger: Ledger, consumer: Consumer, groups: list[Group], n: int, now: float
+) -> list[Delivered]:
+    """Lease up to `n` deliveries, from the first group that has some, then from the next; fewer
+    where they are large: one reply carries them all.
+
+    One that has been lost with a worker before is dealt out alone: if it kills again, it takes
+    nothing with it.
+    """
+    taken: list[Delivered] = []
+    size = 0
+    if n < 1:
+        return taken
+    for group in groups:
+        if not group.has_work:
+            continue
+        for delivery in group.next_for(consumer):
+            message = delivery.message
+            expires_at = message.expires_at
+            if expires_at is not None and expires_at <= now and not delivery.started:
+                ledger.finish(delivery, Event.EXPIRE, now)
+                continue
+            if not (message.spec.options.carries_code or consumer.knows(message.spec.task)):
+                ledger.move(delivery, Event.PARK)
+                ledger.place(delivery)
+                continue
+            suspect = delivery.claims > delivery.failures
+            if suspect and taken:
+                group.put(delivery)
+                return taken
+            ledger.lease(delivery, consumer, now)
+            taken.append(_delivered(delivery))
+            size += len(message.payload)
+            if message.spec.options.ack_early:
+                ledger.end_lease(delivery)
+                ledger.finish(delivery, Event.ACK, now)
+            if suspect or len(taken) >= n or size >= REPLY_BYTES:
+                return taken
+    return taken
+
+
+def _delivered(delivery: Delivery) -> Delivered:
+    message = delivery.message
+    spec = message.spec
+    options = spec.options
+    return Delivered(
+        delivery.receipt,
+        message.id,
+        spec.queue,
+        spec.task,
+        message.payload,
+        delivery.claims,
+        options.timeout,
+        options.lease,
+        options.ack_early,
+    )
+
+
+def serve_parked(ledger: Ledger, group: Group, now: float) -> None:
+    """Give what has become ready to the claims that wait for it, in equal shares."""
+    waiting = [parked for parked in group.claims if not parked.consumer.worker.silent]
+    for position, parked in enumerate(waiting):
+        if not group.has_work:
+            break
+        ready = max(group.counts[State.READY], 1)  # or there is one that was parked
+        share = -(-ready // (len(waiting) - position))
+        messages = take(ledger, parked.consumer, parked.groups, min(parked.n, share), now)
+        if messages:
+            withdraw(ledger, parked)
+            ledger.answer(parked, Claimed(messages=messages))
+
+
+def expire(ledger: Ledger, parked: ParkedClaim, now: float) -> None:
+    """Nothing came in time."""
+    withdraw(ledger, parked)
+    drained = all(group.is_drained for group in parked.groups)
+    ledger.answer(parked, Claimed(messages=[], drained=drained))
+
+
+HANDLERS: Handlers = {Claim: claim}
+PARKED: ParkedKinds = {ParkedClaim: (expire, withdraw)}

@@ -1,0 +1,297 @@
+"""The objects of the engine, and how they refer to each other.
+
+A *message* is one accepted call. It has a *delivery* in each consumer *group* of its *queue*. A
+*worker* is a launcher; its *consumers* are the processes that claim. These are records: what may
+happen to them is decided by the subjects (`producing`, `claims`, `leases`, …) and carried out by the
+ledger. They are in one file because they refer to each other in a circle.
+
+They are structs of msgspec for the speed of making one; they are never encoded.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from math import inf
+
+from msgspec import Struct, field
+
+from taskq.engine.capacity import UNBOUNDED, Capacity
+from taskq.engine.parking import Parking
+from taskq.engine.ready import ReadyQueue
+from taskq.engine.sessions import Parked, Session
+from taskq.engine.states import State
+from taskq.engine.timers import MovableTimer
+from taskq.protocol.producing import Enqueue
+from taskq.protocol.values import ErrorInfo, Options, Progress, Stop, WorkerInfo
+
+MESSAGE, STATE, GROUP = "message", "state", "consumer_group"  # durable subjects, see `changes`
+DEFAULT_GROUP = "default"
+MAX_ERRORS = 20  # attempts whose errors are kept; the latest ones
+HEARTBEAT = 10.0  # seconds between heartbeats, at most; a shorter lease asks for more
+GRACE = 2.0  # seconds that a worker may be without any connection before its leases end
+
+
+class Spec(Struct, eq=False):
+    """What the calls of one task share: stored with each message, held in memory once.
+
+    `uses` counts the live messages. `encoded` is the journal's: its encoding of the spec, made once.
+    """
+
+    queue: str
+    task: str
+    options: Options
+    uses: int = 0
+    encoded: bytes | None = None
+
+
+class Message(Struct, eq=False):
+    """One accepted call. Nothing here changes after `enqueue`, but for the tuple of deliveries.
+
+    `seq` is its place in the order of acceptance and its key in the journal.
+    """
+
+    seq: int
+    id: str
+    spec: Spec
+    payload: bytes
+    created_at: float
+    due_at: float
+    expires_at: float | None
+    deliveries: tuple[Delivery, ...] = ()
+
+
+class Delivery(Struct, eq=False):
+    """One message in one consumer group; `state` moves by the table of `engine.states` alone.
+
+    `claims` counts how often it was handed out, less what was handed back; `failures` counts the
+    attempts that raised. The difference are workers that were lost and, while it is leased, the
+    one that has it. `cancelling`: its consumer is to stop (1) or to be killed (2). `extended_to`:
+    its lease lasts at least until then.
+    """
+
+    message: Message
+    group: Group
+    state: State
+    due_at: float
+    claims: int = 0
+    failures: int = 0
+    receipt: int = 0
+    leased_at: float = 0.0
+    consumer: Consumer | None = None
+    errors: list[ErrorInfo] | None = None
+    progress: Progress | None = None
+    cancelling: int = 0
+    extended_to: float = 0.0
+
+    @property
+    def started(self) -> bool:
+        """Whether an attempt has begun, in this life or before a replay."""
+        return self.claims > 0 or self.errors is not None
+
+    @property
+    def last_error(self) -> ErrorInfo:
+        """The latest failed attempt. A dead letter has one: nothing dies without an error."""
+        assert self.errors
+        return self.errors[-1]
+
+    def add_error(self, error: ErrorInfo) -> None:
+        """Remember one failed attempt; the oldest is dropped past `MAX_ERRORS`."""
+        kept = self.errors or []
+        self.errors = [*kept[-(MAX_ERRORS - 1) :], error]
+
+
+class Queue(Struct, eq=False):
+    """A named queue. Its first group, `default`, gives the results.
+
+    `parked`: enqueues that wait for room, first come first.
+    """
+
+    name: str
+    groups: dict[str, Group] = {}
+    capacity: Capacity = UNBOUNDED
+    parked: OrderedDict[ParkedEnqueue, None] = field(default_factory=OrderedDict)
+
+
+class Group(Struct, eq=False):
+    """One consumer group of one queue: what it has ready, parked and dead, and its counters.
+
+    `from_seq`: the last message accepted before the group was made; those up to it belong to the
+    group only if they were alive then. `claims`: the parked claims of its consumers. `counts` is
+    indexed by `State`: messages that are in that state now, or, for succeeded, cancelled and expired,
+    that have ever reached it. `bytes`: payloads of what is kept, `dead_bytes` of them dead letters.
+    """
+
+    queue: Queue
+    name: str
+    from_seq: int
+    ready: ReadyQueue[Delivery] = field(default_factory=ReadyQueue)
+    parked: Parking[Delivery] = field(default_factory=Parking)
+    dead: dict[str, Delivery] = {}
+    claims: dict[ParkedClaim, None] = {}
+    consumers: set[Consumer] = set()
+    counts: list[int] = field(default_factory=lambda: [0] * len(State))
+    failed: int = 0
+    purged: int = 0
+    bytes: int = 0
+    dead_bytes: int = 0
+    paused: bool = False
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this group's outcome is the result of the message."""
+        return self.name == DEFAULT_GROUP
+
+    @property
+    def unfinished(self) -> int:
+        """Messages that are held, scheduled, ready or leased."""
+        return sum(self.counts[: State.LEASED + 1])
+
+    @property
+    def unfinished_bytes(self) -> int:
+        """Bytes of their payloads."""
+        return self.bytes - self.dead_bytes
+
+    @property
+    def has_work(self) -> bool:
+        """Whether a claim might find something."""
+        return not self.paused and bool(self.counts[State.READY] or self.counts[State.HELD])
+
+    @property
+    def is_drained(self) -> bool:
+        """Whether nothing is left that a worker of this group could ever be given."""
+        counts = self.counts
+        return not (counts[State.READY] or counts[State.SCHEDULED] or counts[State.LEASED])
+
+    def next_for(self, consumer: Consumer) -> Iterator[Delivery]:
+        """Deliveries for this consumer, each taken out; the caller claims or puts back each one.
+
+        Yields a delivery in state READY whose task the consumer does not know, too: the caller
+        parks it. Parked ones that it knows come first.
+        """
+        if self.parked.lanes:
+            yield from self.parked.take(consumer.knows)
+        while (delivery := self.ready.pop()) is not None:
+            yield delivery
+
+    def put(self, delivery: Delivery) -> None:
+        """Put a delivery in line that is READY, or parked."""
+        spec = delivery.message.spec
+        if delivery.state is State.READY:
+            self.ready.push(delivery, spec.options.priority)
+        else:
+            self.parked.push(delivery, spec.task)
+
+    def mark_stale(self, delivery: Delivery, state: State) -> None:
+        """A delivery has left READY or HELD for good, without having been taken out."""
+        spec = delivery.message.spec
+        if state is State.READY:
+            self.ready.lanes[spec.options.priority].mark_stale()
+        else:
+            self.parked.mark_stale(spec.task)
+
+
+class Consumer(Struct, eq=False):
+    """One process that claims: a child of a worker. `claim`: its parked claim.
+
+    `queues`: the groups that it has registered for. `tasks`: the names it knows; `None` means all.
+    """
+
+    name: str
+    worker: Worker
+    group: str = ""
+    queues: tuple[Group, ...] = ()
+    tasks: frozenset[str] | None = None
+    leases: dict[int, Delivery] = {}
+    session: Session | None = None
+    claim: ParkedClaim | None = None
+
+    def knows(self, task: str) -> bool:
+        """Whether it can run a task of that name."""
+        return self.tasks is None or task in self.tasks
+
+
+class Worker(Struct, eq=False):
+    """One launcher and its children. A heartbeat renews all its leases at once.
+
+    `timer` rings when the first lease of it may end. `seen_at`: the last heartbeat. `gone_at`: when
+    the last of its `sessions` has closed. `shortest_lease` decides how often heartbeats come.
+    `heartbeat`: the parked one. `reply_due`: it is to be answered now. `stops` go
+    with the answer. `silent`: a lease has run out and the worker has not been heard since, so
+    it gets no more. `finished`: tasks that it has run.
+    """
+
+    name: str
+    timer: MovableTimer
+    seen_at: float
+    info: WorkerInfo = field(default_factory=WorkerInfo)
+    consumers: dict[str, Consumer] = {}
+    sessions: int = 0
+    gone_at: float = inf
+    shortest_lease: float = HEARTBEAT * 3
+    heartbeat: Parked | None = None
+    reply_due: bool = False
+    stops: list[Stop] = []
+    silent: bool = False
+    finished: int = 0
+
+    @property
+    def renew_in(self) -> float:
+        """Seconds within which the next heartbeat is wanted."""
+        return min(HEARTBEAT, self.shortest_lease / 3)
+
+    @property
+    def leased(self) -> int:
+        """How many deliveries its consumers hold."""
+        return sum(len(consumer.leases) for consumer in self.consumers.values())
+
+    def lease_ends(self, delivery: Delivery) -> float:
+        """When that lease is over, if nothing renews it before."""
+        return min(self.renewed_until(delivery), self.gone_at + GRACE)
+
+    def renewed_until(self, delivery: Delivery) -> float:
+        """The same while the worker is connected."""
+        length = delivery.message.spec.options.lease
+        return max(delivery.leased_at + length, self.seen_at + length, delivery.extended_to)
+
+
+class ParkedClaim(Parked):
+    """A claim that found nothing and waits for up to `n` messages of these groups."""
+
+    __slots__ = ("consumer", "groups", "n")
+
+    def __init__(
+        self,
+        session: Session,
+        rid: int,
+        deadline: float,
+        consumer: Consumer,
+        groups: list[Group],
+        n: int,
+    ) -> None:
+        super().__init__(session, rid, deadline)
+        self.consumer = consumer
+        self.groups = groups
+        self.n = n
+
+
+class ParkedEnqueue(Parked):
+    """An enqueue that waits for room. `number`: its place among all. `taken`: so many of its calls
+    have been accepted."""
+
+    __slots__ = ("existing", "number", "queue", "request", "taken")
+
+    def __init__(
+        self, session: Session, deadline: float, queue: Queue, request: Enqueue, number: int
+    ) -> None:
+        super().__init__(session, request.rid, deadline)
+        self.queue = queue
+        self.request = request
+        self.number = number
+        self.taken = 0
+        self.existing: list[str] = []
+
+    @property
+    def rest(self) -> int:
+        """How many calls still wait."""
+        return len(self.request.calls) - self.taken

@@ -1,0 +1,46 @@
+"""Deliveries that wait for a worker which knows their task."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Generic
+
+from taskq.engine.ready import E, Lane
+from taskq.engine.states import State
+
+
+class Parking(Generic[E]):
+    """One lane a task. `counts`: how many are parked, by task."""
+
+    __slots__ = ("counts", "lanes")
+
+    def __init__(self) -> None:
+        self.lanes: dict[str, Lane[E]] = {}
+        self.counts: dict[str, int] = {}
+
+    def push(self, delivery: E, task: str) -> None:
+        """Add a delivery whose state is HELD."""
+        if task not in self.lanes:
+            self.lanes[task] = Lane(State.HELD)
+        self.lanes[task].push(delivery)
+
+    def take(self, knows: Callable[[str], bool]) -> Iterator[E]:
+        """Take out, one by one, what a consumer that knows these tasks can run."""
+        for task in [task for task in self.lanes if knows(task)]:
+            lane = self.lanes[task]
+            while (delivery := lane.pop()) is not None:
+                yield delivery
+            del self.lanes[task]
+
+    def mark_stale(self, task: str) -> None:
+        """An entry has left its state without having been taken out."""
+        if task in self.lanes:
+            self.lanes[task].mark_stale()
+
+    def count(self, task: str, by: int) -> None:
+        """Keep the number of parked deliveries of a task."""
+        count = self.counts.get(task, 0) + by
+        if count:
+            self.counts[task] = count
+        else:
+            self.counts.pop(task, None)

@@ -1,0 +1,94 @@
+"""Requests of producers: enqueue and cancel."""
+
+from __future__ import annotations
+
+from math import isfinite
+
+from taskq.engine.accepting import accept
+from taskq.engine.capacity import UNBOUNDED
+from taskq.engine.handlers import Handlers
+from taskq.engine.leases import stop_of
+from taskq.engine.ledger import Ledger
+from taskq.engine.limiting import enqueue_limited
+from taskq.engine.model import STATE, Delivery
+from taskq.engine.sessions import Session
+from taskq.engine.states import WAITING, Event, State
+from taskq.engine.tick import Tick
+from taskq.errors import PayloadTooLarge, TaskqError, UnknownMessage
+from taskq.protocol.producing import Cancel, Cancelled, Enqueue, Enqueued
+
+MAX_PAYLOAD = 64 * 2**20
+
+
+def enqueue(ledger: Ledger, session: Session, request: Enqueue, tick: Tick) -> Enqueued | None:
+    """Accept messages; ids that are known already are left as they are.
+
+    Where something is full: all or none with `wait=0`; else in parts, as there is room.
+    """
+    _check(request)
+    queue = ledger.queue(request.queue)  # a group is given each message that comes after it
+    if queue.capacity == UNBOUNDED == ledger.capacity and not queue.parked:
+        return Enqueued(existing=accept(ledger, request, request.calls, tick.now))
+    return enqueue_limited(ledger, session, queue, request, tick.now)
+
+
+def _check(request: Enqueue) -> None:
+    if not request.queue or not request.task:
+        raise TaskqError("a message needs the name of a queue and of a task")
+    options = request.options
+    if not 0 <= options.priority <= 3:
+        raise TaskqError(f"priority must be from 0 to 3, not {options.priority}")
+    if not options.lease > 0:
+        raise TaskqError(f"the lease must be longer than 0 seconds, not {options.lease}")
+    if not options.result_ttl >= 0:
+        raise TaskqError(f"result_ttl must be 0 seconds or more, not {options.result_ttl}")
+    for name in ("delay", "eta_at", "expires_at", "expires", "wait"):
+        seconds = getattr(request, name)
+        if seconds is not None and not isfinite(seconds):
+            raise TaskqError(f"{name} must be a finite number of seconds, not {seconds}")
+    for call in request.calls:
+        if len(call.payload) > MAX_PAYLOAD:
+            raise PayloadTooLarge(
+                f"the call {call.id} of {request.task} has {len(call.payload)} bytes; "
+                f"the broker takes {MAX_PAYLOAD}"
+            )
+
+
+def cancel(ledger: Ledger, session: Session, request: Cancel, tick: Tick) -> Cancelled:
+    """Cancel what waits; ask what runs."""
+    now = tick.now
+    for id in () if request.missing_ok else request.ids:
+        if id not in ledger.messages and ledger.results.finished(id, now).state == "unknown":
+            raise UnknownMessage(f"no message {id!r}")
+    cancelled, asked = [], []
+    for id in request.ids:
+        message = ledger.messages.get(id)
+        if message is None:
+            continue
+        deliveries = message.deliveries
+        running = [entry for entry in deliveries if entry.state is State.LEASED]
+        waiting = [entry for entry in deliveries if entry.state in WAITING]
+        for delivery in waiting:
+            ledger.finish(delivery, Event.CANCEL, now)
+        for delivery in running:
+            _ask_to_stop(ledger, delivery, request.terminate)
+        if running:
+            asked.append(id)
+        elif waiting:
+            cancelled.append(id)
+    return Cancelled(cancelled=cancelled, asked=asked)
+
+
+def _ask_to_stop(ledger: Ledger, delivery: Delivery, terminate: bool) -> None:
+    if delivery.cancelling > terminate:
+        return  # it has been asked
+    delivery.cancelling = 1 + terminate
+    ledger.changes.put[STATE][delivery.message] = None
+    assert delivery.consumer is not None
+    worker = delivery.consumer.worker
+    worker.stops.append(stop_of(delivery))
+    worker.reply_due = True
+    ledger.heartbeats_due[worker] = None
+
+
+HANDLERS: Handlers = {Enqueue: enqueue, Cancel: cancel}

@@ -1,0 +1,70 @@
+"""Statistics: all counters, by queue, group and worker."""
+
+from __future__ import annotations
+
+from taskq.engine.handlers import Handlers
+from taskq.engine.ledger import Ledger
+from taskq.engine.model import Group
+from taskq.engine.selecting import matching_groups
+from taskq.engine.sessions import Session
+from taskq.engine.states import State
+from taskq.engine.tick import Tick
+from taskq.protocol.operating import GetStats, Stats
+from taskq.protocol.values import BrokerStats, QueueStats, WorkerStats
+
+
+def stats(ledger: Ledger, session: Session, request: GetStats, tick: Tick) -> Stats:
+    """All counters; the cost depends on the number of queues and workers, not of messages."""
+    groups = matching_groups(ledger)
+    broker = BrokerStats(
+        messages=len(ledger.messages),
+        results=len(ledger.results),
+        acknowledged=sum(sum(group.counts) + group.purged for group in groups if group.is_first),
+        parked=sum(group.counts[State.HELD] for group in groups),
+        now=tick.now,
+        bytes=ledger.bytes,
+        max_messages=ledger.capacity.messages,
+        max_bytes=ledger.capacity.bytes,
+    )
+    workers = [
+        WorkerStats(
+            name=worker.name,
+            info=worker.info,
+            seen_at=worker.seen_at,
+            consumers=len(worker.consumers),
+            leased=worker.leased,
+            tasks=worker.finished,
+        )
+        for worker in ledger.workers.values()
+    ]
+    return Stats(broker=broker, queues=[_group_stats(group) for group in groups], workers=workers)
+
+
+def _group_stats(group: Group) -> QueueStats:
+    counts = group.counts
+    return QueueStats(
+        queue=group.queue.name,
+        group=group.name,
+        paused=group.paused,
+        held=counts[State.HELD],
+        scheduled=counts[State.SCHEDULED],
+        ready=counts[State.READY],
+        leased=counts[State.LEASED],
+        dead=counts[State.DEAD],
+        succeeded=counts[State.SUCCEEDED],
+        failed=group.failed,
+        cancelled=counts[State.CANCELLED],
+        expired=counts[State.EXPIRED],
+        purged=group.purged,
+        bytes=group.bytes,
+        consumers=len(group.consumers),
+        oldest_ready_at=group.ready.oldest(),
+        unknown=dict(group.parked.counts),
+        unfinished_bytes=group.unfinished_bytes,
+        max_messages=group.queue.capacity.messages,
+        max_bytes=group.queue.capacity.bytes,
+        producers=len(group.queue.parked),
+    )
+
+
+HANDLERS: Handlers = {GetStats: stats}

@@ -1,0 +1,131 @@
+"""Requests of producers that wait for what they have enqueued: wait, unwatch."""
+
+from __future__ import annotations
+
+from math import inf
+
+from taskq.engine.handlers import REPLY_BYTES, Handlers, ParkedKinds
+from taskq.engine.ledger import Ledger
+from taskq.engine.sessions import Session
+from taskq.engine.states import WAITING, State
+from taskq.engine.tick import Tick
+from taskq.engine.watches import ParkedWait, Watch
+from taskq.protocol.base import Done
+from taskq.protocol.producing import Unwatch, Wait, Waited
+from taskq.protocol.values import Finished
+
+UNCONSUMED_LOOK = 1000  # ids that are looked at to tell that nobody consumes their queue
+
+
+def wait(ledger: Ledger, session: Session, request: Wait, tick: Tick) -> None:
+    """Park until one of the watch has finished; answered by `answer_watches` in the same tick."""
+    watches = ledger.watchers.of.setdefault(session, {})
+    watch = watches.get(request.watch)
+    if watch is None:
+        watch = watches[request.watch] = Watch(request.watch)
+    for id in request.add:
+        if id in watch.open:
+            continue
+        if is_open(ledger, id):
+            watch.done.pop(id, None)
+            ledger.watchers.add(watch, id)
+        else:
+            watch.done[id] = None
+    if watch.parked is not None:
+        # one request a watch is parked; an older one has nothing left to wait for
+        ledger.answer(watch.parked, Waited(finished=[], pending=watch.pending))
+    at_once = bool(watch.done) or not watch.open or request.wait <= 0
+    ParkedWait(session, request.rid, inf if at_once else tick.now + request.wait, watch)
+    if at_once:
+        ledger.watchers.answerable.append(watch)
+
+
+def is_open(ledger: Ledger, id: str) -> bool:
+    """Whether the outcome of that id is still to come."""
+    message = ledger.messages.get(id)
+    if message is None or not message.deliveries:
+        return False
+    state = message.deliveries[0].state
+    return state in WAITING or state is State.LEASED
+
+
+def outcome(ledger: Ledger, id: str, now: float) -> Finished:
+    """The end of a message as its waiters are told."""
+    message = ledger.messages.get(id)
+    if message is not None and message.deliveries[0].state is State.DEAD:
+        error, spec = message.deliveries[0].last_error, message.spec
+        return Finished(id, State.DEAD.label, None, error, spec.queue, spec.task)
+    return ledger.results.finished(id, now)
+
+
+def answer_watches(ledger: Ledger, now: float) -> None:
+    """Reply to the parked waits that have something to report."""
+    watchers = ledger.watchers
+    answerable, watchers.answerable = watchers.answerable, []
+    for watch in answerable:
+        parked = watch.parked
+        if parked is None:
+            continue  # dropped, or answered a moment ago
+        ledger.answer(parked, _report(ledger, watch, now))
+        watch.parked = None
+        if not watch.pending:
+            watchers.of[parked.session].pop(watch.number, None)
+
+
+def _report(ledger: Ledger, watch: Watch, now: float) -> Waited:
+    """What one parked wait is told."""
+    finished, looked_at = [], []
+    size = 0
+    for id in watch.done:
+        if size >= REPLY_BYTES:
+            break
+        looked_at.append(id)
+        if is_open(ledger, id):  # a dead letter that was replayed before anybody was told
+            ledger.watchers.add(watch, id)
+            continue
+        entry = outcome(ledger, id, now)
+        size += len(entry.value or b"") + (entry.error.size if entry.error else 0) + 100
+        finished.append(entry)
+    for id in looked_at:
+        del watch.done[id]
+    unconsumed = [] if finished else _unconsumed(ledger, watch)
+    return Waited(finished=finished, pending=watch.pending, unconsumed=unconsumed)
+
+
+def _unconsumed(ledger: Ledger, watch: Watch) -> list[str]:
+    names = set()
+    for id, _ in zip(watch.open, range(UNCONSUMED_LOOK), strict=False):
+        group = ledger.messages[id].deliveries[0].group
+        if not group.consumers:
+            names.add(group.queue.name)
+    return sorted(names)
+
+
+def expire(ledger: Ledger, parked: ParkedWait, now: float) -> None:
+    """Nothing has finished in time: answered with what is pending, in the same tick."""
+    ledger.watchers.answerable.append(parked.watch)
+
+
+def withdraw(ledger: Ledger, parked: ParkedWait) -> None:
+    """The session has closed."""
+    parked.watch.parked = None
+
+
+def unwatch(ledger: Ledger, session: Session, request: Unwatch, tick: Tick) -> Done:
+    """Drop a watch."""
+    watch = ledger.watchers.of.get(session, {}).pop(request.watch, None)
+    if watch is not None:
+        if watch.parked is not None:
+            watch.parked.remove()
+        ledger.watchers.drop(watch)
+    return Done()
+
+
+def disconnect(ledger: Ledger, session: Session, now: float) -> None:
+    """A connection has closed: its watches go."""
+    for watch in ledger.watchers.of.pop(session, {}).values():
+        ledger.watchers.drop(watch)
+
+
+HANDLERS: Handlers = {Wait: wait, Unwatch: unwatch}
+PARKED: ParkedKinds = {ParkedWait: (expire, withdraw)}

@@ -1,0 +1,280 @@
+"""Workers and their consumers: who is there, who has gone, and what becomes of their leases."""
+
+from __future__ import annotations
+
+from functools import partial
+from math import inf
+
+from taskq.engine.handlers import Handlers, ParkedKinds
+from taskq.engine.leases import fail, lease_lost, release, stop_of
+from taskq.engine.ledger import Ledger
+from taskq.engine.model import GRACE, Consumer, ParkedClaim, Worker
+from taskq.engine.sessions import Parked, Session
+from taskq.engine.states import Event
+from taskq.engine.tick import Tick
+from taskq.engine.timers import MovableTimer
+from taskq.protocol.base import Done
+from taskq.protocol.consuming import Heartbeat, HeartbeatReply, Leave, Reap, Register
+from taskq.protocol.values import ErrorInfo
+
+
+class ParkedHeartbeat(Parked):
+    """A heartbeat that waits for something that its worker is to know."""
+
+    __slots__ = ("worker",)
+
+    def __init__(self, session: Session, rid: int, deadline: float, worker: Worker) -> None:
+        super().__init__(session, rid, deadline)
+        self.worker = worker
+        worker.heartbeat = self
+
+
+def worker_named(ledger: Ledger, name: str, now: float) -> Worker:
+    """The worker of that name, made where it is new."""
+    worker = ledger.workers.get(name)
+    if worker is None:
+        worker = ledger.workers[name] = Worker(name, MovableTimer(ledger.timers), seen_at=now)
+        worker.timer.action = partial(_expire_leases, ledger, worker)
+    return worker
+
+
+def consumer_named(worker: Worker, name: str) -> Consumer:
+    """The consumer of that name, made where it is new."""
+    consumer = worker.consumers.get(name)
+    if consumer is None:
+        consumer = worker.consumers[name] = Consumer(name, worker)
+    return consumer
+
+
+# --- coming and going -----------------------------------------------------------------------
+
+
+def register(ledger: Ledger, session: Session, request: Register, tick: Tick) -> Done:
+    """Make this connection a consumer, and release what it no longer knows to hold."""
+    worker = _attach(ledger, session, request.worker, tick.now)
+    consumer = consumer_named(worker, request.consumer)
+    _unsubscribe(consumer)
+    if consumer.session is not session:
+        _retire(ledger, consumer)
+        former = ledger.registered.get(session)
+        if former is not None:
+            _unsubscribe(former)
+            _retire(ledger, former)
+        consumer.session = session
+        ledger.registered[session] = consumer
+    consumer.tasks = None if request.tasks is None else frozenset(request.tasks)
+    consumer.group = request.group
+    consumer.queues = tuple(ledger.group(name, request.group) for name in request.queues)
+    for group in consumer.queues:
+        group.consumers.add(consumer)
+    holding = set(request.holding)
+    lost = [d for receipt, d in list(consumer.leases.items()) if receipt not in holding]
+    for delivery in lost:
+        ledger.revoke(delivery)
+        release(ledger, delivery, tick.now, Event.RELEASE)
+    return Done(count=len(lost))
+
+
+def leave(ledger: Ledger, session: Session, request: Leave, tick: Tick) -> Done:
+    """A worker ends in good order."""
+    worker = ledger.workers.get(request.worker)
+    if worker is None:
+        return Done()
+    held = [d for consumer in worker.consumers.values() for d in consumer.leases.values()]
+    for delivery in held:
+        ledger.revoke(delivery)
+        release(ledger, delivery, tick.now, Event.RELEASE)
+    for consumer in worker.consumers.values():
+        _retire(ledger, consumer)
+    _dismiss(ledger, worker)
+    return Done(count=len(held))
+
+
+def reap(ledger: Ledger, session: Session, request: Reap, tick: Tick) -> Done:
+    """A consumer is dead: what it was running is lost, what it had not begun comes back."""
+    worker = ledger.workers.get(request.worker)
+    consumer = worker.consumers.pop(request.consumer, None) if worker is not None else None
+    if worker is None or consumer is None:
+        return Done()
+    _unsubscribe(consumer)
+    _retire(ledger, consumer)
+    held = list(consumer.leases.items())
+    for receipt, delivery in held:
+        ledger.revoke(delivery)
+        if receipt not in request.running:
+            release(ledger, delivery, tick.now, Event.RELEASE)
+        elif request.cancelled:
+            ledger.finish(delivery, Event.CANCEL, tick.now)
+        elif request.timed_out:
+            error = ErrorInfo("TaskTimeout", request.reason, worker=worker.name)
+            fail(ledger, delivery, error, tick)
+        else:
+            lease_lost(ledger, delivery, request.reason, tick.now)
+    return Done(count=len(held))
+
+
+def disconnect(ledger: Ledger, session: Session, now: float) -> None:
+    """A connection has closed. Its leases stay, for now: the worker may return."""
+    consumer = ledger.registered.get(session)
+    if consumer is not None:
+        _unsubscribe(consumer)
+        _retire(ledger, consumer)
+    worker = ledger.attached.pop(session, None)
+    if worker is not None:
+        _detach(worker, now)
+
+
+def _attach(ledger: Ledger, session: Session, name: str, now: float) -> Worker:
+    worker = worker_named(ledger, name, now)
+    former = ledger.attached.get(session)
+    if former is not worker:
+        if former is not None:
+            _detach(former, now)
+        ledger.attached[session] = worker
+        worker.sessions += 1
+    worker.gone_at = inf
+    return worker
+
+
+def _detach(worker: Worker, now: float) -> None:
+    """One of the worker's connections has closed. Unless it returns, its leases end after a grace."""
+    worker.sessions -= 1
+    if worker.sessions == 0:
+        worker.gone_at = now
+        if now + GRACE < worker.timer.when:
+            worker.timer.set(now + GRACE)
+
+
+def _dismiss(ledger: Ledger, worker: Worker) -> None:
+    """Forget a worker that holds nothing and is not connected."""
+    for consumer in worker.consumers.values():
+        _unsubscribe(consumer)
+    if ledger.workers.get(worker.name) is worker:  # not its successor of the same name
+        del ledger.workers[worker.name]
+    worker.timer.set(inf)
+
+
+def _unsubscribe(consumer: Consumer) -> None:
+    """The consumer no longer counts as one of its groups."""
+    for group in consumer.queues:
+        group.consumers.discard(consumer)
+    consumer.queues = ()
+
+
+def _retire(ledger: Ledger, consumer: Consumer) -> None:
+    """The consumer no longer claims through its session: that one is old, or it is dead."""
+    if consumer.claim is not None:
+        consumer.claim.remove()
+        withdraw(ledger, consumer.claim)
+    if consumer.session is not None:
+        del ledger.registered[consumer.session]
+        consumer.session = None
+
+
+def withdraw(ledger: Ledger, parked: ParkedClaim) -> None:
+    """A parked claim waits no longer."""
+    parked.consumer.claim = None
+    for group in parked.groups:
+        group.claims.pop(parked, None)
+
+
+# --- heartbeats -----------------------------------------------------------------------------
+
+
+def heartbeat(ledger: Ledger, session: Session, request: Heartbeat, tick: Tick) -> None:
+    """Renew the leases of a worker, and park until there is something that it is to know."""
+    former = ledger.attached.get(session)
+    worker = _attach(ledger, session, request.worker, tick.now)
+    if worker is not former:
+        _remind(worker)
+    heard(ledger, worker)
+    worker.info = request.info
+    worker.seen_at = tick.now
+    at_once = worker.reply_due or request.wait <= 0
+    deadline = inf if at_once else tick.now + min(request.wait, worker.renew_in)
+    if worker.heartbeat is not None:  # of a connection that is lost, as the broker is yet to notice
+        ledger.answer(worker.heartbeat, HeartbeatReply(renew_in=worker.renew_in))
+    ParkedHeartbeat(session, request.rid, deadline, worker)
+    if at_once:
+        ledger.heartbeats_due[worker] = None
+
+
+def heard(ledger: Ledger, worker: Worker) -> None:
+    """A worker that had fallen silent lives: what its consumers wait for may be given again."""
+    if not worker.silent:
+        return
+    worker.silent = False
+    for consumer in worker.consumers.values():
+        if consumer.claim is not None:
+            for group in consumer.claim.groups:
+                ledger.groups_to_serve[group] = None
+
+
+def _remind(worker: Worker) -> None:
+    """Tell a worker on a new connection again what is to stop: the first word may be lost."""
+    held = [d for consumer in worker.consumers.values() for d in consumer.leases.values()]
+    worker.stops = [stop_of(delivery) for delivery in held if delivery.cancelling]
+    worker.reply_due = bool(worker.stops)
+
+
+def answer_heartbeats(ledger: Ledger) -> None:
+    """Reply to the parked heartbeats that are due."""
+    while ledger.heartbeats_due:
+        worker, _ = ledger.heartbeats_due.popitem()
+        if worker.heartbeat is None:
+            continue
+        reply = HeartbeatReply(renew_in=worker.renew_in, stop=worker.stops)
+        worker.stops, worker.reply_due = [], False
+        ledger.answer(worker.heartbeat, reply)
+        worker.heartbeat = None
+
+
+def expire(ledger: Ledger, parked: ParkedHeartbeat, now: float) -> None:
+    """Nothing has happened: answered in the same tick, so that the next heartbeat comes."""
+    ledger.heartbeats_due[parked.worker] = None
+
+
+def withdraw_heartbeat(ledger: Ledger, parked: ParkedHeartbeat) -> None:
+    """The session has closed."""
+    if parked.worker.heartbeat is parked:
+        parked.worker.heartbeat = None
+
+
+# --- the clock ------------------------------------------------------------------------------
+
+
+def _expire_leases(ledger: Ledger, worker: Worker, now: float) -> None:
+    """End the leases of a worker that have run out; the worker's timer rings here."""
+    again = inf
+    gone = worker.gone_at + GRACE <= now
+    reason = "its connections were closed" if gone else "its lease ran out"
+    for consumer in list(worker.consumers.values()):
+        for delivery in list(consumer.leases.values()):
+            ends = worker.lease_ends(delivery)
+            if ends <= now:
+                worker.silent = True
+                ledger.revoke(delivery)
+                lease_lost(ledger, delivery, f"worker {worker.name} was lost: {reason}", now)
+            else:
+                again = min(again, ends)
+    if gone:
+        _dismiss(ledger, worker)
+    elif again < inf:
+        worker.timer.set(again)
+    elif not worker.sessions and worker.gone_at == inf:
+        _dismiss(ledger, worker)  # the journal remembered it, and it has never come back
+    elif worker.gone_at < inf:
+        worker.timer.set(worker.gone_at + GRACE)
+
+
+def extend_for_pause(ledger: Ledger, seconds: float) -> None:
+    """Nobody could renew a lease for that long: all of them end later by as much."""
+    for worker in ledger.workers.values():
+        worker.gone_at += seconds
+        for consumer in worker.consumers.values():
+            for delivery in consumer.leases.values():
+                delivery.extended_to = worker.renewed_until(delivery) + seconds
+
+
+HANDLERS: Handlers = {Register: register, Leave: leave, Reap: reap, Heartbeat: heartbeat}
+PARKED: ParkedKinds = {ParkedHeartbeat: (expire, withdraw_heartbeat)}
