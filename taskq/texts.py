@@ -11,7 +11,7 @@ _HARMFUL = re.compile(
 )
 
 
-def harmless(text: str) -> str:
+def escape_controls(text: str) -> str:
     r"""Replace control characters by escapes such as `\x1b`; newlines and tabs are kept."""
     return _HARMFUL.sub(_escaped, text)
 

@@ -10,6 +10,7 @@ import click
 
 from taskq.cli.support.failure import CliError, explain
 from taskq.cli.support.shared import Group, Shared, broker_option, json_option, pass_shared
+from taskq.cli.support.usage import usage_as_sentence
 from taskq.version import __version__
 
 COMMANDS = {
@@ -53,10 +54,16 @@ class LazyGroup(Group):
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
 
+    def make_context(self, *args: Any, **kwargs: Any) -> click.Context:
+        """Read the options before the command; a mistake in them becomes one sentence."""
+        with usage_as_sentence():
+            return super().make_context(*args, **kwargs)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; every failure becomes one sentence and an exit code."""
         try:
-            return super().invoke(ctx)
+            with usage_as_sentence():
+                return super().invoke(ctx)
         except (click.ClickException, click.exceptions.Exit, click.Abort):
             raise
         except BrokenPipeError:

@@ -187,9 +187,9 @@ class ResultHandle(Generic[R_co]):
                 self._error = error
             else:
                 if type(value) is int and value.bit_length() > BITS_OF_TEXT:
-                    from taskq.client import digits
+                    from taskq.client.digit_limit import raise_digit_limit
 
-                    digits.allow(value)
+                    raise_digit_limit(value)
         elif state == "dead" and finished.error is not None:
             self._error = codec.decode_error(call, finished.error, serializer)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
@@ -130,7 +131,12 @@ def test_dead_letters_are_shown_and_replayed(terminal: Terminal) -> None:
     listed = terminal.data("dlq", "ls")
     assert [each["id"] for each in listed["entries"]] == [id]
     assert "FileNotFoundError" in listed["entries"][0]["reason"]
-    assert terminal.data("dlq", "ls", "--error", "KeyError")["entries"] == []
+    assert terminal.data("dlq", "ls", "--error", "KeyError") == {
+        "total": None,
+        "entries": [],
+        "more": False,
+    }
+    assert "none of 1 fits" in terminal.taskq("dlq", "ls", "--error", "KeyError").stdout
     shown = terminal.taskq("dlq", "show", id).stdout
     assert "return Path(path).read_text()" in shown
     told = terminal.taskq("doctor", code=5)
@@ -147,7 +153,7 @@ def test_purged_dead_letters_are_gone(terminal: Terminal) -> None:
     terminal.taskq("call", FAIL, '"x"')
     burst(terminal)
     assert terminal.data("dlq", "purge", "--all", "-y") == {"purged": 1}
-    assert terminal.data("dlq", "ls") == {"total": 0, "entries": []}
+    assert terminal.data("dlq", "ls") == {"total": 0, "entries": [], "more": False}
 
 
 def test_doctor_and_health_of_a_system_in_order(terminal: Terminal) -> None:
@@ -222,6 +228,60 @@ def test_a_broker_in_the_foreground(terminal: Terminal) -> None:
     assert f"another broker (pid {broker.pid}) already serves" in second.stderr
     assert terminal.data("health", "--broker", f"unix:{directory / 'sock'}")["pid"] == broker.pid
     assert terminal.end(broker) == 0
+
+
+def test_a_broker_is_stopped_and_says_that_it_is_ready_in_one_document(terminal: Terminal) -> None:
+    directory = terminal.state / 'odd "name"'
+    broker = terminal.start("-m", "taskq", "broker", "--json", "--dir", str(directory))
+    assert broker.stdout is not None
+    url = json.loads(broker.stdout.readline())["ready"]
+    stop = ("broker", "stop", "--broker", url)
+    assert terminal.data(*stop) == {"directory": str(directory), "stopped": broker.pid}
+    assert broker.wait(10) == 0
+    assert terminal.data(*stop) == {"directory": str(directory), "stopped": None}
+    terminal.taskq("call", ADD, "1")
+    pid = terminal.broker_pid("shop")
+    assert f"(pid {pid}) has ended" in terminal.taskq("broker", "stop", "--broker", "shop").stdout
+    assert not is_alive(pid)
+    assert "no broker runs in" in terminal.taskq("broker", "stop", "--broker", "shop").stdout
+    assert "on its own machine" in terminal.taskq(*stop[:-1], "tcp://h:1", code=2).stderr
+
+
+def test_the_options_of_a_call(terminal: Terminal) -> None:
+    id = terminal.taskq("call", ADD, "1", "--id", "one", "--queue", "mails").stdout.strip()
+    assert id == "one"
+    terminal.taskq("call", ADD, "2", "--id", "one", "--queue", "mails")
+    assert [each["id"] for each in terminal.data("queue", "peek", "mails")] == ["one"]
+    options = ("--priority", "high", "--eta", "2099-01-31T18:00+00:00")
+    late = terminal.taskq("call", ADD, "1", *options).stdout.strip()
+    (job,) = terminal.data("job", "show", late)
+    assert (job["state"], job["priority"], job["due_at"]) == ("scheduled", 1, 4073565600.0)
+
+
+def test_advice_names_the_broker_where_there_are_several(terminal: Terminal) -> None:
+    id = terminal.taskq("call", ADD, "1").stdout.strip()
+    again = f"taskq result {id} --wait"
+    assert terminal.taskq("result", id, code=1).stderr.endswith(f"with: {again}\n")
+    terminal.taskq("call", ADD, "1", TASKQ_BROKER="ops")
+    told = terminal.taskq("result", id, "--broker", "shop", code=1)
+    assert told.stderr.endswith(f"{again} --broker shop\n")
+    told = terminal.taskq("call", ADD, "1", "--timeout", "0.01", code=1)
+    assert told.stderr.endswith("--wait --broker shop\n")
+
+
+def test_a_result_whose_classes_are_elsewhere(terminal: Terminal) -> None:
+    (terminal.directory / "point_app.py").write_text(
+        "from taskq import TaskQueue\nqueue = TaskQueue('shop')\nclass Point: pass\n"
+        "@queue.task\ndef point(): return Point()\n"
+    )
+    root, terminal.cwd = terminal.cwd, terminal.directory
+    id = terminal.taskq("call", "point_app:point").stdout.strip()
+    terminal.taskq("worker", "point_app:queue", "--burst")
+    terminal.cwd = root
+    told = terminal.taskq("result", id, code=1).stderr
+    assert "cannot be loaded: ModuleNotFoundError: No module named 'point_app'" in told
+    assert told.endswith("run this in the directory of the app, or set PYTHONPATH to it\n")
+    assert "failed" not in told
 
 
 def test_a_broker_on_tcp(terminal: Terminal) -> None:

@@ -40,7 +40,6 @@ PRIVATE_LEFT = {
     "property/books.py",
     "unit/broker/test_loop.py",
     "unit/client/test_app.py",
-    "unit/client/test_digits.py",
     "unit/client/test_dlq.py",
     "unit/client/test_handle.py",
     "unit/client/test_local_workers.py",

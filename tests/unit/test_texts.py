@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from taskq.texts import harmless
+from taskq.texts import escape_controls
 
 
 def test_control_characters_become_escapes() -> None:
-    assert harmless("\x1b[2J \r \x9b1m \x00 \u202e \ud800") == (
+    assert escape_controls("\x1b[2J \r \x9b1m \x00 \u202e \ud800") == (
         r"\x1b[2J \r \x9b1m \x00 \u202e \ud800"
     )
 
 
 def test_what_people_write_stays() -> None:
     text = "one\n\ttwo: échec\u00a0!  日本  \U0001f469\u200d\U0001f680"
-    assert harmless(text) == text
+    assert escape_controls(text) == text

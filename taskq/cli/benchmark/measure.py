@@ -14,7 +14,7 @@ from pathlib import Path
 
 from taskq.backends.embedded import EmbeddedBroker
 from taskq.cli.benchmark.tasks import noop, queue
-from taskq.cli.support.processes import put_off, stop
+from taskq.cli.support.processes import defer_signals, stop
 from taskq.protocol.operating import Ping
 
 LIMIT = 300.0  # seconds for one drain
@@ -154,7 +154,9 @@ class Bench:
             EmbeddedBroker(self._directory / "broker", durability=self._durability, idle_exit=10)
         )
         try:
-            with put_off(signal.SIGINT, signal.SIGTERM):  # else nobody would know whom to stop
+            with defer_signals(
+                signal.SIGINT, signal.SIGTERM
+            ):  # else nobody would know whom to stop
                 self._pid = queue.broker.call(Ping()).pid
             yield
         finally:

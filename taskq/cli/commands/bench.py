@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from taskq.cli.support.output import emit_json
 from taskq.cli.support.shared import Shared, json_option, pass_shared
+from taskq.cli.support.values import COUNT
 
 if TYPE_CHECKING:
     from taskq.cli.benchmark.figures import Figures
@@ -52,7 +52,7 @@ class Progress:
 @click.option("--dir", "directory", metavar="DIR",
               type=click.Path(exists=True, file_okay=False, writable=True, path_type=Path),
               help="On the disk to measure.  [default: the temporary directory]")  # fmt: skip
-@click.option("-c", "--workers", type=click.IntRange(min=1), default=2, show_default=True,
+@click.option("-c", "--workers", type=COUNT, default=2, show_default=True,
               metavar="N", help="Worker processes.")  # fmt: skip
 @click.option("--quick", is_flag=True, help="A tenth of the messages; the figures are rougher.")
 @json_option
@@ -94,12 +94,10 @@ def command(
 def _report(shared: Shared, results: dict[str, Figures], workers: int, quick: bool) -> None:
     from taskq.cli.benchmark import figures
 
-    if shared.as_json:
-        units = {kind.name: kind.unit for kind in figures.KINDS}
-        emit_json({"workers": workers, "quick": quick, "units": units, "figures": results})
-        return
-    click.echo(figures.as_table(results))
+    units = {kind.name: kind.unit for kind in figures.KINDS}
+    text = figures.as_table(results)
     if shared.verbosity >= 0:
         processes = "worker process" if workers == 1 else "worker processes"
-        click.echo(f"\nWhat that means, with {workers} {processes}:\n")
-        click.echo(figures.meanings(results))
+        text += f"\n\nWhat that means, with {workers} {processes}:\n\n{figures.meanings(results)}"
+    data = {"workers": workers, "quick": quick, "units": units, "figures": results}
+    shared.show(data, text)

@@ -6,16 +6,20 @@ import json
 import os
 import re
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
 from taskq.cli.support.failure import USAGE, CliError
 from taskq.cli.support.outcome import print_outcome
-from taskq.cli.support.output import emit_json
 from taskq.cli.support.shared import Shared, data_options, pass_shared
-from taskq.cli.support.target import hush_import_notes, name_for_apps
+from taskq.cli.support.target import hush_import_notes, name_for_apps, option_for
+from taskq.cli.support.usage import guess
+from taskq.cli.support.values import DURATION, MOMENT, PRIORITY
 from taskq.client.task import Task
+
+if TYPE_CHECKING:
+    from taskq.options.task_options import Overrides
 
 _KEYWORD = re.compile(r"([^\W\d]\w*)=(.*)", re.DOTALL)
 
@@ -25,20 +29,27 @@ _KEYWORD = re.compile(r"([^\W\d]\w*)=(.*)", re.DOTALL)
 @click.argument("arguments", nargs=-1, metavar="[JSON | key=JSON]…")
 @click.option("--app", "spec", envvar="TASKQ_APP", metavar="APP",
               help="module:attribute, for a TASK given by its name.  [env: TASKQ_APP]")  # fmt: skip
-@click.option("--delay", metavar="5m", help="Run it so much later.")
+@click.option("--delay", type=DURATION, metavar="5m", help="Run it so much later.")
+@click.option("--eta", type=MOMENT, metavar="2030-01-31T18:00",
+              help="Run it not before that moment, in local time without a zone.")  # fmt: skip
+@click.option("--priority", type=PRIORITY, metavar="NAME|0…3",
+              help="critical, high, medium or low.")  # fmt: skip
+@click.option("--queue", metavar="NAME", help="Into that queue.  [default: the task's]")
+@click.option("--id", metavar="ID",
+              help="The id of the message; enqueues nothing while there is one.")  # fmt: skip
 @click.option("--wait", is_flag=True, help="Wait, and print the result instead of the id.")
-@click.option("--timeout", type=click.FloatRange(min=0), metavar="SECONDS",
-              help="Wait so long at most.")  # fmt: skip
+@click.option("--timeout", type=DURATION, metavar="30s", help="Wait so long at most.")
 @data_options
 @pass_shared
 def command(
     shared: Shared,
+    /,
     task: str,
     arguments: tuple[str, ...],
     spec: str | None,
-    delay: str | None,
     wait: bool,
     timeout: float | None,
+    **options: object,
 ) -> None:
     """Enqueue one call of TASK and print its id.
 
@@ -54,17 +65,18 @@ def command(
     args, kwargs = parse(arguments)
     found = find(task, spec)
     try:
-        if delay is not None:
-            found = found.options(delay=float(delay) if _is_number(delay) else delay)
+        given = {name: value for name, value in options.items() if value is not None}
+        if given:
+            found = found.options(**cast("Overrides", given))
         handle = found(*args, **kwargs)
     except (TypeError, ValueError) as error:
         raise CliError(str(error), USAGE) from error
     if wait or timeout is not None:
-        print_outcome(shared, handle, timeout)
-    elif shared.as_json:
-        emit_json({"id": handle.id, "queue": found.queue, "task": found.name})
+        option = option_for(found.app.broker.url, shared.broker)
+        print_outcome(shared, handle, timeout, option)
     else:
-        click.echo(handle.id)
+        data = {"id": handle.id, "queue": found.queue, "task": found.name}
+        shared.show(data, handle.id)
 
 
 def parse(arguments: tuple[str, ...]) -> tuple[list[Any], dict[str, Any]]:
@@ -90,13 +102,12 @@ def _value(text: str) -> Any:
     try:
         return json.loads(text)
     except ValueError:
+        if text.startswith("-"):  # negative numbers look like options, so click lets both pass
+            name = text.partition("=")[0]
+            raise click.NoSuchOption(name, ctx=click.get_current_context(silent=True)) from None
         raise CliError(
             f"the argument {text!r} is not JSON; a text has quotes of its own: '\"{text}\"'", USAGE
         ) from None
-
-
-def _is_number(text: str) -> bool:
-    return re.fullmatch(r"\d+(\.\d+)?", text) is not None
 
 
 def find(name: str, spec: str | None) -> Task[..., Any]:
@@ -119,14 +130,24 @@ def find(name: str, spec: str | None) -> Task[..., Any]:
             found = getattr(found, part, None)
         if isinstance(found, Task):
             return found
-        what = "nothing of that name" if found is None else f"a {type(found).__name__}, not a task"
-        raise CliError(f"{module_name} has {what}: {qualname!r}; decorate it with @task", USAGE)
+        raise CliError(_no_task(module_name, qualname, found), USAGE)
     if spec is None:
+        module_name, _, function = name.rpartition(".")
+        example = f"{module_name or 'module'}:{function}"
         raise CliError(
-            f"say where the task {name!r} is: as module:function, or with --app module:attribute",
-            USAGE,
+            f"say where the task {name!r} is: as {example}, or with --app module:attribute", USAGE
         )
     return _of_app(name, spec, load_app(spec).tasks)
+
+
+def _no_task(module: str, name: str, found: object) -> str:
+    if found is not None:
+        kind = type(found).__name__
+        return f"{module}:{name} is of the type {kind}, not a task; decorate a function with @task"
+    tasks = [key for key, each in vars(sys.modules[module]).items() if isinstance(each, Task)]
+    near = guess(name, tasks)
+    hint = f"did you mean {module}:{near}?" if near else f"it has {', '.join(tasks) or 'none'}"
+    return f"the module {module!r} has no task {name!r}; {hint}"
 
 
 def _of_app(name: str, spec: str, tasks: dict[str, Task[..., Any]]) -> Task[..., Any]:

@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 import click
 
 from taskq.cli.support.failure import CRASH
-from taskq.cli.support.output import emit_json
 from taskq.cli.support.shared import Shared, json_option, pass_shared
+from taskq.cli.support.values import Whole
 
 if TYPE_CHECKING:
     from taskq.demo.story import Story
 
 
 @click.command()
-@click.option("-c", "--workers", type=click.IntRange(min=2), default=2, show_default=True,
+@click.option("-c", "--workers", type=Whole(2), default=2, show_default=True,
               metavar="N", help="Worker processes.")  # fmt: skip
 @click.option("--keep", is_flag=True, help="Keep the directory with the journal and the mails.")
 @json_option
@@ -56,21 +56,16 @@ def command(shared: Shared, workers: int, keep: bool) -> None:
 
 def _report(shared: Shared, story: Story, seconds: float) -> None:
     verdict, numbers = story.verdict, story.numbers
-    if shared.as_json:
-        emit_json(
-            {
-                "ok": verdict.holds,
-                "seconds": round(seconds, 1),
-                "numbers": numbers,
-                "claims": verdict.as_data(),
-            }
-        )
-        return
-    click.echo(f"\n{verdict}\n")
+    data = {
+        "ok": verdict.holds,
+        "seconds": round(seconds, 1),
+        "numbers": numbers,
+        "claims": verdict.as_data(),
+    }
+    summary = "not every claim holds; please report this table"
     if verdict.holds:
-        click.echo(
+        summary = (
             f"{numbers['enqueued']:,} calls in {seconds:.1f} s: {numbers['lost']} lost, "
             f"{numbers['redelivered']} redelivered, {numbers['duplicates']} run twice"
         )
-    else:
-        click.echo("not every claim holds; please report this table", err=True)
+    shared.show(data, f"\n{verdict}\n\n{summary}")

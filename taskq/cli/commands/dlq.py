@@ -6,15 +6,16 @@ from collections.abc import Iterator
 
 import click
 
+from taskq.cli.support.conversation import ask, conversation
 from taskq.cli.support.failure import USAGE, CliError
-from taskq.cli.support.output import emit_json, one_line, plural, table, when
-from taskq.cli.support.shared import Group, Shared, confirm, data_options, pass_shared
-from taskq.cli.support.target import conversation, only
+from taskq.cli.support.output import one_line, plural, table, when
+from taskq.cli.support.shared import F, Group, Shared, confirm, data_options, pass_shared
+from taskq.cli.support.target import only
+from taskq.cli.support.values import COUNT, RATE
 from taskq.client.dlq import letters
 from taskq.errors import UnknownMessage
 from taskq.protocol.operating import ListDead, PurgeDead, Replay
 from taskq.protocol.values import DeadLetter
-from taskq.texts import harmless
 
 
 @click.group(cls=Group)
@@ -22,33 +23,48 @@ def command() -> None:
     """List, show, replay or purge dead letters."""
 
 
+def filters(command: F) -> F:
+    """The options that choose dead letters."""
+    for option in (
+        click.option("--error", default="", metavar="TEXT", help="Only errors with this in them."),
+        click.option(
+            "--task", default="", metavar="TEXT", help="Only tasks with this in the name."
+        ),
+        click.option("-g", "--group", default="", help="Only of this consumer group."),
+        click.option("--queue", default="", metavar="NAME", help="Only of this queue."),
+    ):
+        command = option(command)
+    return command
+
+
 @command.command()
-@click.option("--queue", default="", metavar="NAME", help="Only of this queue.")
-@click.option("-g", "--group", default="", help="Only of this consumer group.")
-@click.option("--task", default="", metavar="TEXT", help="Only tasks with this in their name.")
-@click.option("--error", default="", metavar="TEXT", help="Only errors with this in them.")
-@click.option("-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True)
+@filters
+@click.option("-n", "--limit", type=COUNT, default=20, show_default=True)
 @data_options
 @pass_shared
 def ls(shared: Shared, queue: str, group: str, task: str, error: str, limit: int) -> None:
     """List dead letters, oldest first."""
-    request = ListDead(queue=queue, group=group, task=task, error=error, limit=limit)
-    with conversation(only(shared.broker), autostart=True) as connection:
+    # one more than is shown, to know whether there are more
+    request = ListDead(queue=queue, group=group, task=task, error=error, limit=limit + 1)
+    with conversation(only(shared.broker)) as connection:
         total = connection.call(ListDead(queue=queue, group=group, limit=0)).total
-        entries = list(letters(connection.call, request))
-    if shared.as_json:
-        emit_json({"total": total, "entries": entries})
-        return
+        found = list(letters(connection.call, request))
+    entries, more = found[:limit], len(found) > limit
+    # how many fit a text is not known without reading all of them
+    data = {"total": None if task or error else total, "entries": entries, "more": more}
+    shared.show(data, _listed(entries, total))
+    if more:
+        shared.note(f"there are more than these {limit:,}; -n shows more")
+
+
+def _listed(entries: list[DeadLetter], total: int) -> str:
     if not entries:
-        click.echo("no dead letters" if not total else f"none of {total:,} fits")
-        return
+        return "no dead letters" if not total else f"none of {total:,} fits"
     rows = [
         (each.id, each.queue, each.task, each.attempts, when(each.last_failed_at), each.reason)
         for each in entries
     ]
-    click.echo(table(("id", "queue", "task", "attempts", "last failed", "reason"), rows))
-    if len(rows) < total:
-        shared.note(f"{len(rows):,} of {total:,}; -n shows more")
+    return table(("id", "queue", "task", "attempts", "last failed", "reason"), rows)
 
 
 @command.command()
@@ -57,14 +73,10 @@ def ls(shared: Shared, queue: str, group: str, task: str, error: str, limit: int
 @pass_shared
 def show(shared: Shared, id: str) -> None:
     """Show one dead letter with the traceback of its attempts. Its arguments stay pickled."""
-    with conversation(only(shared.broker), autostart=True) as connection:
-        entries = connection.call(ListDead(id=id)).entries
+    entries = ask(shared, ListDead(id=id)).entries
     if not entries:
-        raise UnknownMessage(f"no dead letter {id!r}; see taskq dlq ls")
-    if shared.as_json:
-        emit_json(entries)
-    else:
-        click.echo(harmless("\n\n".join("\n".join(describe(entry)) for entry in entries)))
+        raise UnknownMessage(f"there is no dead letter {id!r}; see taskq dlq ls")
+    shared.show(entries, "\n\n".join("\n".join(describe(entry)) for entry in entries))
 
 
 def describe(letter: DeadLetter) -> Iterator[str]:
@@ -95,8 +107,7 @@ def _chosen(ids: tuple[str, ...], everything: bool, verb: str) -> None:
 @click.option("--all", "everything", is_flag=True, help="All of the queue, or of every queue.")
 @click.option("--queue", default="", metavar="NAME", help="Only of this queue.")
 @click.option("-g", "--group", default="", help="Only of this consumer group.")
-@click.option("--rate", type=click.FloatRange(min=0, min_open=True), metavar="N",
-              help="So many a second.")  # fmt: skip
+@click.option("--rate", type=RATE, metavar="N", help="At most so many a second.")
 @data_options
 @pass_shared
 def replay(
@@ -110,12 +121,8 @@ def replay(
     """Put dead letters back into their queues, with a fresh count of attempts."""
     _chosen(ids, everything, "replay")
     request = Replay(ids=list(ids), queue=queue, group=group, rate=rate)
-    with conversation(only(shared.broker), autostart=True) as connection:
-        count = connection.call(request).count
-    if shared.as_json:
-        emit_json({"replayed": count})
-    else:
-        click.echo(f"{plural(count, 'dead letter')} put back")
+    count = ask(shared, request).count
+    shared.show({"replayed": count}, f"{plural(count, 'dead letter')} put back")
 
 
 @command.command()
@@ -134,9 +141,5 @@ def purge(
     if everything and not yes:
         confirm(f"Forget all dead letters of {queue or 'every queue'}?")
     request = PurgeDead(ids=list(ids), queue=queue, group=group)
-    with conversation(only(shared.broker), autostart=True) as connection:
-        count = connection.call(request).count
-    if shared.as_json:
-        emit_json({"purged": count})
-    else:
-        click.echo(f"{plural(count, 'dead letter')} forgotten")
+    count = ask(shared, request).count
+    shared.show({"purged": count}, f"{plural(count, 'dead letter')} forgotten")

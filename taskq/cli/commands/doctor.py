@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
 
 import click
 
 from taskq.cli.support.checks import Finding, examine
 from taskq.cli.support.failure import UNHEALTHY
-from taskq.cli.support.output import emit_json
 from taskq.cli.support.shared import Shared, data_options, pass_shared
 from taskq.cli.support.target import Target, base_directory, choose
-from taskq.texts import harmless
 
 
 @click.command()
@@ -31,24 +30,27 @@ def command(shared: Shared) -> None:
         sentence = f"no broker has run below {base_directory()} yet"
         reports = {None: [Finding("broker", sentence, "start a worker, or try: taskq demo")]}
     wrong = any(finding.wrong for findings in reports.values() for finding in findings)
-    if shared.as_json:
-        emit_json(
-            {
-                "healthy": not wrong,
-                "brokers": [
-                    {
-                        "name": target.name if target else None,
-                        "url": target.url if target else None,
-                        "findings": [finding.as_data() for finding in findings],
-                    }
-                    for target, findings in reports.items()
-                ],
-            }
-        )
-    else:
-        for target, findings in reports.items():
-            if target is not None:
-                click.echo(f"{target.name} ({target.url})")
-            lines = [line for finding in findings for line in finding.lines()]
-            click.echo(harmless("\n".join(lines)))
+    shared.show(_as_data(reports, wrong), _lines(reports))
     click.get_current_context().exit(UNHEALTHY if wrong else 0)
+
+
+def _lines(reports: dict[Target | None, list[Finding]]) -> Iterator[str]:
+    for target, findings in reports.items():
+        if target is not None:
+            yield f"{target.name} ({target.url})"
+        for finding in findings:
+            yield from finding.lines()
+
+
+def _as_data(reports: dict[Target | None, list[Finding]], wrong: bool) -> dict[str, object]:
+    return {
+        "healthy": not wrong,
+        "brokers": [
+            {
+                "name": target.name if target else None,
+                "url": target.url if target else None,
+                "findings": [finding.as_data() for finding in findings],
+            }
+            for target, findings in reports.items()
+        ],
+    }

@@ -6,12 +6,11 @@ from collections.abc import Iterator
 
 import click
 
-from taskq.cli.support.output import duration, emit_json, one_line, plain, size, when
+from taskq.cli.support.conversation import ask
+from taskq.cli.support.output import duration, one_line, size, when
 from taskq.cli.support.shared import Group, Shared, data_options, pass_shared
-from taskq.cli.support.target import conversation, only
 from taskq.protocol.producing import Cancel, Inspect
 from taskq.protocol.values import JobInfo
-from taskq.texts import harmless
 
 
 @click.group(cls=Group)
@@ -25,12 +24,8 @@ def command() -> None:
 @pass_shared
 def show(shared: Shared, id: str) -> None:
     """Show everything known of the message ID: state, attempts, times, errors."""
-    with conversation(only(shared.broker), autostart=True) as connection:
-        jobs = connection.call(Inspect(id=id)).jobs
-    if shared.as_json:
-        emit_json(jobs)
-        return
-    click.echo(harmless("\n\n".join("\n".join(describe(job)) for job in jobs)))
+    jobs = ask(shared, Inspect(id=id)).jobs
+    shared.show(jobs, "\n\n".join("\n".join(describe(job)) for job in jobs))
 
 
 def describe(job: JobInfo) -> Iterator[str]:
@@ -75,15 +70,11 @@ def _took(job: JobInfo) -> str:
 @pass_shared
 def cancel(shared: Shared, ids: tuple[str, ...], terminate: bool) -> None:
     """Cancel messages. One that runs is asked to stop; see current().cancelled."""
-    with conversation(only(shared.broker), autostart=True) as connection:
-        reply = connection.call(Cancel(ids=list(ids), terminate=terminate))
-    if shared.as_json:
-        emit_json({name: value for name, value in plain(reply).items() if name != "rid"})
-        return
-    for id in ids:
-        if id in reply.cancelled:
-            click.echo(f"{id}: cancelled")
-        elif id in reply.asked:
-            click.echo(f"{id}: running; {'being killed' if terminate else 'asked to stop'}")
-        else:
-            click.echo(f"{id}: had finished already")
+    reply = ask(shared, Cancel(ids=list(ids), terminate=terminate))
+    states = dict.fromkeys(ids, "had finished already")
+    states |= dict.fromkeys(reply.cancelled, "cancelled")
+    states |= dict.fromkeys(
+        reply.asked, f"running; {'being killed' if terminate else 'asked to stop'}"
+    )
+    data = {"cancelled": reply.cancelled, "asked": reply.asked}
+    shared.show(data, [f"{id}: {state}" for id, state in states.items()])

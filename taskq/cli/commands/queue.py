@@ -7,9 +7,10 @@ import time
 import click
 
 from taskq.cli.commands.status import bounds, limits, queues_table
-from taskq.cli.support.output import duration, emit_json, plural, size, table
-from taskq.cli.support.shared import Group, Shared, confirm, data_options, pass_shared, size_value
-from taskq.cli.support.target import conversation, only
+from taskq.cli.support.conversation import ask
+from taskq.cli.support.output import duration, plural, size, table
+from taskq.cli.support.shared import Group, Shared, confirm, data_options, pass_shared
+from taskq.cli.support.values import COUNT, LIMIT, SIZE
 from taskq.engine.states import State
 from taskq.options.checks import queue_name
 from taskq.protocol.operating import Control, GetStats, Limit, Peek
@@ -26,16 +27,9 @@ def command() -> None:
 @pass_shared
 def ls(shared: Shared) -> None:
     """List the queues and their groups."""
-    with conversation(only(shared.broker), autostart=True) as connection:
-        stats = connection.call(GetStats())
-    if shared.as_json:
-        emit_json(stats.queues)
-    else:
-        click.echo(
-            queues_table(stats.queues, stats.broker.now) if stats.queues else "no queues yet"
-        )
-        for line in limits(stats):
-            click.echo(line)
+    stats = ask(shared, GetStats())
+    text = queues_table(stats.queues, stats.broker.now) if stats.queues else "no queues yet"
+    shared.show(stats.queues, [text, *limits(stats)])
 
 
 @command.command()
@@ -43,17 +37,13 @@ def ls(shared: Shared) -> None:
 @click.option("-g", "--group", default="default", show_default=True, help="Consumer group.")
 @click.option("--state", default="ready", show_default=True, help="Which messages.",
               type=click.Choice([state.label for state in State]))  # fmt: skip
-@click.option("-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True)
+@click.option("-n", "--limit", type=COUNT, default=20, show_default=True)
 @data_options
 @pass_shared
 def peek(shared: Shared, queue: str, group: str, state: str, limit: int) -> None:
     """Look at messages of QUEUE without taking them, in the order in which they would run."""
-    with conversation(only(shared.broker), autostart=True) as connection:
-        found = connection.call(Peek(queue=queue, group=group, state=state, limit=limit)).messages
-    if shared.as_json:
-        emit_json(found)
-    else:
-        click.echo(_previews(found) if found else f"nothing in {queue} is {state}")
+    found = ask(shared, Peek(queue=queue, group=group, state=state, limit=limit)).messages
+    shared.show(found, _previews(found) if found else f"nothing in {queue} is {state}")
 
 
 def _previews(found: list[Preview]) -> str:
@@ -77,9 +67,9 @@ def _previews(found: list[Preview]) -> str:
 
 @command.command()
 @click.argument("queue")
-@click.option("--max-messages", type=click.IntRange(min=0), metavar="N",
+@click.option("--max-messages", type=LIMIT, metavar="N",
               help="At most so many to finish; 0: no limit.")  # fmt: skip
-@click.option("--max-bytes", type=size_value, metavar="SIZE",
+@click.option("--max-bytes", type=SIZE, metavar="SIZE",
               help="At most so many bytes to finish, e.g. 512MiB; 0: no limit.")  # fmt: skip
 @data_options
 @pass_shared
@@ -96,23 +86,16 @@ def limit(shared: Shared, queue: str, max_messages: int | None, max_bytes: int |
         queue_name("the name of a queue", queue)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    request = Limit(queue=queue, max_messages=max_messages, max_bytes=max_bytes)
-    with conversation(only(shared.broker), autostart=True) as connection:
-        connection.call(request)
-        stats = connection.call(GetStats())
+    ask(shared, Limit(queue=queue, max_messages=max_messages, max_bytes=max_bytes))
+    stats = ask(shared, GetStats())
     (found,) = (each for each in stats.queues if (each.queue, each.group) == (queue, "default"))
     data = {"queue": queue, "max_messages": found.max_messages, "max_bytes": found.max_bytes}
-    sentence = f"{queue} takes at most {bounds(found.max_messages, found.max_bytes)}"
-    _told(
-        shared,
-        data,
-        sentence if any((found.max_messages, found.max_bytes)) else f"{queue} has no limit",
-    )
+    limits = bounds(found.max_messages, found.max_bytes)
+    shared.show(data, f"{queue} takes at most {limits}" if limits else f"{queue} has no limit")
 
 
 def _control(shared: Shared, queue: str, group: str, action: str) -> int:
-    with conversation(only(shared.broker), autostart=True) as connection:
-        return connection.call(Control(queue=queue, action=action, group=group)).count
+    return ask(shared, Control(queue=queue, action=action, group=group)).count
 
 
 @command.command()
@@ -123,7 +106,7 @@ def _control(shared: Shared, queue: str, group: str, action: str) -> int:
 def pause(shared: Shared, queue: str, group: str) -> None:
     """Hand out no more messages of QUEUE; what runs goes on, and it still takes new ones."""
     _control(shared, queue, group, "pause")
-    _told(shared, {"queue": queue, "paused": True}, f"{queue} is paused")
+    shared.show({"queue": queue, "paused": True}, f"{queue} is paused")
 
 
 @command.command()
@@ -134,7 +117,7 @@ def pause(shared: Shared, queue: str, group: str) -> None:
 def resume(shared: Shared, queue: str, group: str) -> None:
     """Undo pause."""
     _control(shared, queue, group, "resume")
-    _told(shared, {"queue": queue, "paused": False}, f"{queue} is consumed again")
+    shared.show({"queue": queue, "paused": False}, f"{queue} is consumed again")
 
 
 @command.command()
@@ -148,7 +131,7 @@ def purge(shared: Shared, queue: str, group: str, yes: bool) -> None:
     if not yes:
         confirm(f"Forget every waiting message of {queue}?")
     count = _control(shared, queue, group, "purge")
-    _told(shared, {"queue": queue, "purged": count}, f"{plural(count, 'message')} forgotten")
+    shared.show({"queue": queue, "purged": count}, f"{plural(count, 'message')} forgotten")
 
 
 @command.command()
@@ -166,15 +149,7 @@ def drop(shared: Shared, queue: str, group: str, yes: bool) -> None:
     if not yes:
         confirm(f"Remove the group {group} of {queue}, with all its messages and dead letters?")
     count = _control(shared, queue, group, "drop")
-    _told(
-        shared,
+    shared.show(
         {"queue": queue, "group": group, "dropped": count},
         f"{queue} has no group {group} any more; {plural(count, 'message')} forgotten",
     )
-
-
-def _told(shared: Shared, data: dict[str, object], sentence: str) -> None:
-    if shared.as_json:
-        emit_json(data)
-    else:
-        click.echo(sentence)

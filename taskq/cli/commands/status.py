@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import click
 
+from taskq.cli.support.conversation import conversation
 from taskq.cli.support.failure import UNREACHABLE, USAGE, CliError
-from taskq.cli.support.output import ago, duration, emit_json, one_line, plain, plural, size, table
+from taskq.cli.support.output import ago, duration, one_line, plain, plural, size, table
 from taskq.cli.support.shared import Shared, data_options, pass_shared
-from taskq.cli.support.target import Target, base_directory, choose, conversation
+from taskq.cli.support.target import Target, choose, none_known
 from taskq.errors import TaskqError
 from taskq.protocol.operating import GetStats, Ping, Pong, Stats
 from taskq.protocol.values import QueueStats, WorkerStats
@@ -25,15 +26,10 @@ def command(shared: Shared) -> None:
     """
     targets = choose(shared.broker)
     if not targets:
-        raise CliError(
-            f"no broker has run below {base_directory()} yet; start a worker, or see taskq demo",
-            UNREACHABLE,
-        )
+        raise none_known()
     found = [(target, *_ask(target)) for target in targets]
-    if shared.as_json:
-        emit_json([as_data(*entry) for entry in found])
-    else:
-        click.echo("\n\n".join("\n".join(lines(*entry)) for entry in found))
+    text = "\n\n".join("\n".join(lines(*entry)) for entry in found)
+    shared.show([as_data(*entry) for entry in found], text)
     if len(found) == 1 and found[0][1] is None:
         click.get_current_context().exit(UNREACHABLE)
 

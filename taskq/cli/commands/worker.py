@@ -5,23 +5,28 @@ from __future__ import annotations
 import click
 
 from taskq.cli.support.shared import Shared, broker_option, json_option, pass_shared
+from taskq.cli.support.values import COUNT, DURATION, SIZE
 
 
 @click.command()
 @click.argument("app", required=False, envvar="TASKQ_APP", metavar="[APP]")
-@click.option("-c", "--concurrency", type=int, default=1, show_default=True, metavar="N",
+@click.option("-c", "--concurrency", type=COUNT, default=1, show_default=True, metavar="N",
               help="Child processes.")  # fmt: skip
 @click.option("-Q", "--queues", metavar="a,b:3", help="Queues, with weights.  [default: the app's]")
 @click.option("-g", "--group", default="default", show_default=True,
               help="Consumer group; each gets its own copy of every message.")  # fmt: skip
-@click.option("--batch", type=int, metavar="N", help="Most messages that one claim takes.")
+@click.option("--batch", type=COUNT, metavar="N", help="Most messages that one claim takes.")
 @click.option("--burst", is_flag=True, help="Leave when nothing is left to do.")
-@click.option("--max-tasks-per-child", type=int, metavar="N", help="Replace a child after N tasks.")
-@click.option("--max-memory-per-child", metavar="300M", help="Replace a child that grows larger.")
-@click.option("--shutdown-timeout", type=float, default=30.0, show_default=True, metavar="SECONDS",
+@click.option("--max-tasks-per-child", type=COUNT, metavar="N",
+              help="Replace a child after N tasks.")  # fmt: skip
+@click.option("--max-memory-per-child", type=SIZE, metavar="300M",
+              help="Replace a child that grows larger.")  # fmt: skip
+@click.option("--shutdown-timeout", type=DURATION, default="30s", show_default=True, metavar="30s",
               help="What running tasks get after the first TERM or INT.")  # fmt: skip
 @click.option("--name", help="Shown by taskq status.  [default: the host name]")
 @click.option("-l", "--log-level", metavar="LEVEL",
+              type=click.Choice(["debug", "info", "warning", "error", "critical"],
+                                case_sensitive=False),
               help="debug, info, warning, error or critical.  [default: info]")  # fmt: skip
 @click.option("--log-format", type=click.Choice(["text", "json"]), default="text",
               show_default=True, help="One line a record.")  # fmt: skip
@@ -38,7 +43,7 @@ def command(
     batch: int | None,
     burst: bool,
     max_tasks_per_child: int | None,
-    max_memory_per_child: str | None,
+    max_memory_per_child: int | None,
     shutdown_timeout: float,
     name: str | None,
     log_level: str | None,
@@ -52,7 +57,7 @@ def command(
     the children; USR1 logs the stacks of every process.
     """
     from taskq.cli.support.target import name_for_apps, of_choice
-    from taskq.worker.settings import MAX_BATCH, Settings, parse_queues, parse_size
+    from taskq.worker.settings import MAX_BATCH, Settings, parse_queues
 
     name_for_apps(None)
     if log_level is None:
@@ -67,7 +72,7 @@ def command(
             batch=MAX_BATCH if batch is None else batch,
             burst=burst,
             max_tasks=max_tasks_per_child,
-            max_memory=parse_size(max_memory_per_child) if max_memory_per_child else None,
+            max_memory=max_memory_per_child,
             shutdown_timeout=shutdown_timeout,
             name=name,
             log_level=log_level,

@@ -11,10 +11,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from taskq.cli.support.conversation import conversation, not_running
 from taskq.cli.support.failure import USAGE, CliError
 from taskq.cli.support.output import duration, plural, size
 from taskq.cli.support.processes import is_alive
-from taskq.cli.support.target import Target, conversation, not_running
+from taskq.cli.support.target import Target
 from taskq.errors import TaskqError
 from taskq.names import queue_argument
 from taskq.protocol.operating import GetStats, Ping, Pong, Stats

@@ -7,7 +7,7 @@ from typing import IO, Any
 import click
 
 from taskq import errors
-from taskq.texts import harmless
+from taskq.texts import escape_controls
 
 CLEAN, CRASH, USAGE, UNREACHABLE, RUNNING, UNHEALTHY = 0, 1, 2, 3, 4, 5
 
@@ -31,12 +31,12 @@ class CliError(click.ClickException):
     def show(self, file: IO[Any] | None = None) -> None:
         """Print it."""
         if self.details:
-            click.echo(harmless(self.details.rstrip("\n")), file=file, err=True)
+            click.echo(escape_controls(self.details.rstrip("\n")), file=file, err=True)
         super().show(file)
 
     def format_message(self) -> str:
         """The sentence as it is printed."""
-        return harmless(super().format_message())
+        return escape_controls(super().format_message())
 
 
 def explain(error: Exception) -> CliError | None:

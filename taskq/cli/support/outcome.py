@@ -11,23 +11,27 @@ import click
 
 from taskq import errors
 from taskq.cli.support.failure import CRASH, CliError
-from taskq.cli.support.output import emit_json
 from taskq.cli.support.shared import Shared
 from taskq.client.handle import ResultHandle
 from taskq.client.waiting import UnconsumedWarning
+from taskq.codec.errors import RemoteTraceback
 
 
-def print_outcome(shared: Shared, handle: ResultHandle[Any], timeout: float | None) -> None:
+def print_outcome(
+    shared: Shared, handle: ResultHandle[Any], timeout: float | None, option: str = ""
+) -> None:
     """Print what a call returned. As JSON there is a document for one that failed, too.
 
     Args:
         shared: whether as JSON.
         handle: the call.
         timeout: seconds to wait; `None` waits for ever.
+        option: what a further command has to add to mean the same broker; see `option_for`.
 
     Raises:
         CliError: the task failed, or has not finished in time.
     """
+    again = f"taskq result {handle.id} --wait{option}"
     try:
         with _warnings_as_sentences():
             error = handle.exception(timeout)
@@ -35,23 +39,20 @@ def print_outcome(shared: Shared, handle: ResultHandle[Any], timeout: float | No
         raise  # the broker failed, not the task
     except TimeoutError:
         if shared.as_json:
-            emit_json({"id": handle.id, "state": handle.status()})
-        raise CliError(
-            f"{handle.id} has not finished; wait longer with: taskq result {handle.id} --wait"
-        ) from None
+            shared.show({"id": handle.id, "state": handle.status()}, ())
+        raise CliError(f"{handle.id} has not finished; wait longer with: {again}") from None
     except KeyboardInterrupt:
-        raise CliError(
-            f"{handle.id} goes on by itself; come back to it with: taskq result {handle.id} --wait"
-        ) from None
+        raise CliError(f"{handle.id} goes on by itself; come back to it with: {again}") from None
     if error is not None:
         if shared.as_json:
-            emit_json({"id": handle.id, "state": handle.status(), "error": _as_data(error)})
+            data = {"id": handle.id, "state": handle.status(), "error": _as_data(error)}
+            shared.show(data, ())
         raise failure(handle.id, error)
     value = handle.result()
     if shared.as_json:
-        emit_json({"id": handle.id, "state": "succeeded", "result": value})
+        shared.show({"id": handle.id, "state": "succeeded", "result": value}, ())
     else:
-        click.echo(value if isinstance(value, str) else repr(value))
+        click.echo(value if isinstance(value, str) else repr(value))  # as it is, for other programs
 
 
 @contextmanager
@@ -80,7 +81,11 @@ def _as_data(error: BaseException) -> dict[str, str]:
 
 def failure(id: str, error: BaseException) -> Exception:
     """What to raise for a call that raised: the remote traceback, and one sentence."""
-    if isinstance(error, errors.TaskqError) and error.__cause__ is None:
+    is_remote = isinstance(error.__cause__, RemoteTraceback)
+    if isinstance(error, errors.SerializationError) and not is_remote:
+        sentence = f"{error}; run this in the directory of the app, or set PYTHONPATH to it"
+        return CliError(sentence, CRASH)
+    if isinstance(error, errors.TaskqError) and not is_remote:
         return error if not isinstance(error, errors.TaskFailed) else CliError(str(error), CRASH)
     details = getattr(error.__cause__, "text", "")  # of a RemoteTraceback
     text = f"{type(error).__name__}: {error}".rstrip(": ")

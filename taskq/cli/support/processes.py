@@ -47,10 +47,10 @@ def stop(pid: int, patience: float = 5.0) -> None:
 
 
 @contextmanager
-def put_off(*signals: signal.Signals) -> Iterator[None]:
-    """Let these signals wait until the block is over. Processes started in it still get theirs.
+def defer_signals(*signals: signal.Signals) -> Iterator[None]:
+    """Handle these signals at the end of the block. Processes started in it get theirs at once.
 
-    A block that a signal cuts short in the middle could not say what it has already started.
+    For a block that starts a process: if a signal ended it halfway, nobody would stop the process.
     """
     arrived: list[int] = []
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import click
+
+from taskq.cli.support.usage import guess
+from taskq.texts import escape_controls
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -25,6 +28,20 @@ class Shared:
     as_json: bool = False
     verbosity: int = 0
 
+    def show(self, data: object, text: str | Iterable[str]) -> None:
+        """Print what a command has found: the data with `--json`, else the text.
+
+        Args:
+            data: what `output.plain` takes.
+            text: for people, or its lines; control characters are printed as escapes.
+        """
+        if self.as_json:
+            from taskq.cli.support.output import emit_json
+
+            emit_json(data)
+        else:
+            click.echo(escape_controls(text if isinstance(text, str) else "\n".join(text)))
+
     def note(self, text: str) -> None:
         """Tell a person something that is not data."""
         if self.verbosity >= 0 and not self.as_json:
@@ -40,10 +57,8 @@ class Group(click.Group):
         """As click does, with a guess at a mistyped name, or the names that there are."""
         known = self.list_commands(ctx)
         if args and args[0] not in known and not args[0].startswith("-"):
-            from difflib import get_close_matches
-
-            near = get_close_matches(args[0], known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+            near = guess(args[0], known)
+            hint = f"did you mean {near!r}?" if near else f"there are {', '.join(known)}"
             ctx.fail(f"there is no command {args[0]!r}; {hint}")
         return super().resolve_command(ctx, args)
 
@@ -57,16 +72,6 @@ def confirm(question: str) -> None:
     except click.Abort:
         click.echo(err=True)
         raise CliError("nothing was changed; --yes answers beforehand") from None
-
-
-def size_value(text: str) -> int:
-    """The type of an option that takes a number of bytes."""
-    from taskq.sizes import size_in_bytes
-
-    try:
-        return size_in_bytes("the size", text)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from None
 
 
 pass_shared = click.make_pass_decorator(Shared, ensure=True)

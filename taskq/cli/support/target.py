@@ -1,10 +1,9 @@
-"""Which broker a command means, and a conversation with it."""
+"""Which broker a command means."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,10 +11,7 @@ from typing import TYPE_CHECKING
 from taskq.cli.support.failure import UNREACHABLE, USAGE, CliError
 
 if TYPE_CHECKING:
-    from taskq.backends.port import Broker, Connection
     from taskq.client.app import TaskQueue
-
-PATIENCE = 3.0  # seconds for which a broker that is restarting is looked for
 
 
 @dataclass(frozen=True)
@@ -35,19 +31,67 @@ def base_directory() -> Path:
 
 
 def known() -> list[Target]:
-    """The embedded brokers below the base directory, running or not."""
+    """The embedded brokers of this user below the base directory, running or not."""
     base = base_directory()
     found = sorted(base.iterdir()) if base.is_dir() else []
-    return [of_directory(path) for path in found if _is_broker_directory(path)]
+    return [of_directory(path) for path in found if is_broker_directory(path)]
 
 
-def _is_broker_directory(path: Path) -> bool:
+def is_broker_directory(path: Path) -> bool:
+    """Whether a broker has run in that directory; false for one that belongs to somebody else."""
     try:
         return path.is_dir() and any(
             (path / name).exists() for name in ("journal.db", "key", "sock")
         )
     except PermissionError:
         return False
+
+
+def refuse_foreign(directory: Path) -> None:
+    """Check that a directory, if it exists, belongs to this user.
+
+    Raises:
+        CliError: it is another user's, or lies in a directory that this user may not enter.
+    """
+    try:
+        owner = os.lstat(directory).st_uid
+    except PermissionError:
+        raise CliError(
+            f"this user may not look into {directory.parent}; run the command as its owner",
+            UNREACHABLE,
+        ) from None
+    except OSError:
+        return
+    if owner != os.geteuid():
+        name = _user_name(owner)
+        raise CliError(
+            f"{directory} belongs to the user {name}; run the command as that one, as with: "
+            f"sudo -u {name} taskq …",
+            UNREACHABLE,
+        )
+
+
+def _user_name(uid: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"#{uid}"
+
+
+def none_known() -> CliError:
+    """The error where no broker of this user is found, and nothing says which one is meant."""
+    base = base_directory()
+    if base.is_dir():
+        for path in sorted(base.iterdir()):
+            if path.is_dir():
+                refuse_foreign(path)
+    return CliError(
+        f"no broker has run below {base} yet; start a worker, see taskq demo, or say which with "
+        "--broker URL or NAME",
+        UNREACHABLE,
+    )
 
 
 def of_directory(path: Path) -> Target:
@@ -130,82 +174,26 @@ def only(choice: str | None, *, ask_app: bool = True) -> Target:
     if len(targets) == 1:
         return targets[0]
     if not targets:
-        raise CliError(
-            f"no broker has run below {base_directory()} yet; start a worker, "
-            "or say which with --broker URL or NAME",
-            UNREACHABLE,
-        )
+        raise none_known()
     names = ", ".join(target.name for target in targets)
     raise CliError(f"there are several brokers; choose one with --broker NAME: {names}", USAGE)
 
 
-def not_running(target: Target) -> str:
-    """The sentence for a broker that does not answer."""
-    if target.directory is None:
-        return f"no broker answers at {target.url}; start it, or correct the URL"
-    from taskq.transport.lock import starting
-
-    if pid := starting(target.directory):
-        return (
-            f"the broker of {target.directory} (pid {pid}) is starting: it reads its journal; "
-            "try again in a while"
-        )
-    return (
-        f"no broker runs in {target.directory}; it starts with the first call or worker, "
-        f"or with: taskq broker --dir {target.directory}"
-    )
-
-
-def open_broker(target: Target, *, autostart: bool) -> Broker:
-    """The broker behind a target; nothing is connected yet.
-
-    Raises:
-        CliError: it would have to be started and must not be.
-    """
-    if target.directory is not None:
-        from taskq.backends.embedded import EmbeddedBroker
-
-        if not _is_broker_directory(target.directory):
-            raise CliError(not_running(target), UNREACHABLE)  # a mistyped name makes no directory
-        return EmbeddedBroker(target.directory, autostart=autostart)
-    from taskq.backends import connect
-
-    try:
-        return connect(target.url, target.name)
-    except ValueError as error:
-        raise CliError(str(error), USAGE) from None
-
-
-@contextmanager
-def conversation(target: Target, *, autostart: bool) -> Iterator[Connection]:
-    """A connection to a broker for the length of a block.
+def option_for(url: str, choice: str | None) -> str:
+    """What a further command has to add to mean the same broker: ` --broker NAME`, or nothing.
 
     Args:
-        target: whose broker.
-        autostart: start an embedded one that does not run, if it has run there before.
-
-    Raises:
-        CliError: no broker answers.
+        url: of that broker.
+        choice: the `--broker` of this command.
     """
-    from taskq.errors import BrokerTimeout, BrokerUnavailable
-
-    broker = open_broker(target, autostart=autostart)
-    try:
-        connection = broker.connect(patience=PATIENCE if autostart else 0)
-    except BrokerTimeout as error:  # it is there, and stopped or stuck
-        raise CliError(str(error), UNREACHABLE) from error
-    except BrokerUnavailable as error:
-        if autostart:
-            raise
-        raise CliError(not_running(target), UNREACHABLE) from error
-    try:
-        yield connection
-    finally:
-        connection.close()
-
-
-def app_of(target: Target) -> TaskQueue:
-    """A queue object without tasks, to handle results of that broker."""
-    from taskq.client.app import TaskQueue
-
-    return TaskQueue(broker=target.url)
+    if choice is not None:
+        return f" --broker {shlex.quote(choice)}"
+    if named := os.environ.get("TASKQ_BROKER"):
+        meant = [of_choice(named)]
+    else:
+        meant = [] if "TASKQ_APP" in os.environ else known()
+    if [each.url for each in meant] == [url]:
+        return ""
+    target = of_choice(url)
+    is_named = target.directory is not None and target.directory.parent == base_directory()
+    return f" --broker {shlex.quote(target.name if is_named else url)}"

@@ -33,7 +33,7 @@ from taskq.protocol.values import (
     Progress,
     Release,
 )
-from taskq.texts import harmless, one_line
+from taskq.texts import escape_controls, one_line
 from taskq.worker.runtime.coroutines import CoroutineRunner
 from taskq.worker.runtime.limits import GRACE, Alarm, late
 from taskq.worker.runtime.slot import Cancellations, Cell, Slot
@@ -290,7 +290,7 @@ def _tell(message: Delivered, error: BaseException, info: ErrorInfo, final: bool
         " and is given up" if final else "",
         info.kind,
         one_line(info.text),
-        extra={"task_traceback": harmless(traceback)},
+        extra={"task_traceback": escape_controls(traceback)},
     )
 
 

@@ -54,8 +54,8 @@ def test_by_name_in_an_app(name: str) -> None:
 @pytest.mark.parametrize(
     ("name", "spec", "sentence"),
     [
-        ("unit_cli_calls:plain", None, "not a task"),
-        ("unit_cli_calls:none", None, "nothing of that name"),
+        ("unit_cli_calls:plain", None, "of the type builtin_function_or_method, not a task"),
+        ("unit_cli_calls:none", None, "has no task 'none'; it has add"),
         ("unit_cli_calls:", None, "name it module:function"),
         (":add", None, "name it module:function"),
         ("add", None, "--app"),

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from taskq.cli.support.processes import is_alive, put_off, state_of
+from taskq.cli.support.processes import defer_signals, is_alive, state_of
 
 
 def test_ourselves() -> None:
@@ -30,7 +30,7 @@ def test_a_signal_waits_until_the_block_is_over() -> None:
     steps: list[str] = []
 
     def block() -> None:
-        with put_off(signal.SIGINT):
+        with defer_signals(signal.SIGINT):
             signal.raise_signal(signal.SIGINT)
             steps.append("inside")
         steps.append("after")

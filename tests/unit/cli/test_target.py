@@ -38,11 +38,6 @@ def test_another_url_is_taken_as_it_is() -> None:
     assert target.only("tcp://h:1") == target.Target("tcp://h:1", "tcp://h:1")
 
 
-def test_any_directory_will_do_for_the_handles_of_its_results(base: Path) -> None:
-    app = target.app_of(target.of_choice(f"embedded:{base / 'a,b'}"))
-    assert app.url == f"embedded:{base / 'a,b'}"
-
-
 def test_memory_is_refused() -> None:
     with pytest.raises(CliError, match="inside its program") as caught:
         target.only("memory:")
@@ -115,20 +110,25 @@ def test_the_app_is_asked(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         target.only(None, ask_app=False)
 
 
-def test_looking_never_makes_a_directory(base: Path) -> None:
-    with (
-        pytest.raises(CliError, match="no broker runs") as caught,
-        target.conversation(target.only("q"), autostart=False),
-    ):
-        raise AssertionError("connected")
+def test_a_further_command_means_the_same_broker(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shop = f"embedded:{broker_directory(base, 'shop')}"
+    assert target.option_for(shop, None) == ""
+    assert target.option_for(shop, "shop") == " --broker shop"
+    assert target.option_for("embedded:/srv/a b", None) == " --broker 'embedded:/srv/a b'"
+    broker_directory(base, "my mails")
+    assert target.option_for(shop, None) == " --broker shop"
+    assert target.option_for(f"embedded:{base / 'my mails'}", None) == " --broker 'my mails'"
+    monkeypatch.setenv("TASKQ_BROKER", "shop")
+    assert target.option_for(shop, None) == ""
+    assert target.option_for("tcp://h:1", None) == " --broker tcp://h:1"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives a directory to another user")
+def test_the_directory_of_another_user_is_named_as_such(base: Path) -> None:
+    os.chown(broker_directory(base, "theirs"), 54321, -1)
+    with pytest.raises(CliError, match="belongs to the user #54321; run the command as") as caught:
+        target.refuse_foreign(base / "theirs")
     assert caught.value.exit_code == UNREACHABLE
-    assert not (base / "q").exists()
-
-
-def test_a_mistyped_name_starts_no_broker(base: Path) -> None:
-    (base / "empty").mkdir()
-    for name in ("q", "empty"):
-        with pytest.raises(CliError, match="no broker runs") as caught:
-            target.open_broker(target.only(name), autostart=True)
-        assert caught.value.exit_code == UNREACHABLE
-    assert not (base / "q").exists()
+    target.refuse_foreign(base / "none")

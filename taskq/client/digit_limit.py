@@ -1,7 +1,7 @@
 """Lets a program print the large ints that its own workers computed.
 
-CPython refuses to turn an int of more than 4,300 digits into text, so that a text from a stranger
-cannot keep it busy for minutes (gh-95778). A result is no stranger's: it is signed. The limit is
+CPython refuses to turn an int of more than 4,300 digits into text, so that input from outside
+cannot keep it busy for minutes (gh-95778). A result is not from outside: it is signed. The limit is
 raised to what the result needs, and no further; one that the user has set is left alone.
 """
 
@@ -11,13 +11,13 @@ import sys
 
 DIGITS_PER_BIT = 0.30103  # log10(2)
 
-_ours = sys.int_info.default_max_str_digits  # the interpreter's default, or what was set here
+set_by_us = sys.int_info.default_max_str_digits  # the interpreter's default, or what was set here
 
 
-def allow(value: int) -> None:
+def raise_digit_limit(value: int) -> None:
     """Raise the limit of this process so that `str(value)` works, unless it is the user's own."""
-    global _ours
+    global set_by_us
     needed = int(value.bit_length() * DIGITS_PER_BIT) + 1
-    if sys.get_int_max_str_digits() == _ours < needed:
+    if sys.get_int_max_str_digits() == set_by_us < needed:
         sys.set_int_max_str_digits(needed)
-        _ours = needed
+        set_by_us = needed
