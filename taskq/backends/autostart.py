@@ -82,9 +82,10 @@ def start_broker(
         timeout: seconds to wait for it.
 
     Raises:
-        BlockingIOError: another broker has the directory, and is starting or ending.
+        OSError: this attempt has failed and a later one may succeed: the broker was killed while
+            it was starting, another one has the directory, or the machine is short of something.
         BrokerTimeout: it did not become ready in time.
-        BrokerUnavailable: it could not start; the sentence is its own.
+        BrokerUnavailable: it could not start and will not; the sentence is its own.
     """
     if not sys.executable:
         raise BrokerUnavailable(
@@ -94,7 +95,7 @@ def start_broker(
     reader, writer = os.pipe()
     try:
         try:
-            _spawn(directory, durability, idle_exit, writer)
+            code = _spawn(directory, durability, idle_exit, writer)
         finally:
             os.close(writer)
         line = _read_line(reader, timeout)
@@ -109,15 +110,20 @@ def start_broker(
         os.close(reader)
     if line == "ready":
         return
-    if line.startswith("running: "):
-        raise BlockingIOError(line.removeprefix("running: "))
-    if line.startswith("error: "):
-        raise BrokerUnavailable(f"the broker could not start: {line.removeprefix('error: ')}")
-    raise BrokerUnavailable(f"the broker ended while it was starting; see {directory.log}")
+    kind, _, sentence = line.partition(": ")
+    if kind == "again":
+        raise BlockingIOError(sentence)
+    if kind == "error":
+        raise BrokerUnavailable(f"the broker could not start: {sentence}")
+    if code > 0:
+        raise BrokerUnavailable(f"the broker could not start; see {directory.log}")
+    raise ConnectionAbortedError(
+        f"the broker was killed while it was starting; see {directory.log}"
+    )
 
 
-def _spawn(directory: BrokerDirectory, durability: str, idle_exit: float, ready_fd: int) -> None:
-    """Run `python -m taskq.broker --detach`, and wait for the process that detaches it."""
+def _spawn(directory: BrokerDirectory, durability: str, idle_exit: float, ready_fd: int) -> int:
+    """Run `python -m taskq.broker --detach`; the exit code of the process that detaches it."""
     import subprocess
 
     # -P and our own sys.path: the child finds the taskq that we are, wherever it was started from
@@ -140,7 +146,7 @@ def _spawn(directory: BrokerDirectory, durability: str, idle_exit: float, ready_
             pass_fds=(ready_fd,),
             start_new_session=True,
         )
-        process.wait()
+        return process.wait()
 
 
 def _private(path: str, flags: int) -> int:

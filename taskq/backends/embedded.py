@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
@@ -13,16 +14,19 @@ from typing import Any
 from taskq.backends.autostart import IDLE_EXIT, start_broker, start_lock, wait_for_starting
 from taskq.backends.channel import Channel
 from taskq.backends.reconnect import reconnect_budget
-from taskq.errors import AuthenticationFailed
+from taskq.errors import AuthenticationFailed, BrokerRunning
 from taskq.protocol.base import R, Request
 from taskq.protocol.frames import MAX_PAYLOAD
 from taskq.transport.address import Address, bound_name, dial, url_of
 from taskq.transport.client_handshake import greet
 from taskq.transport.directory import BrokerDirectory
 from taskq.transport.keys import payload_key, read_key
+from taskq.transport.lock import holder_of, key_of
 
 HANDSHAKE = 5.0  # seconds for one attempt to connect
 START = 30.0  # seconds that a broker may take to load its journal
+_LOOK_AGAIN = 0.05
+KEY_BACK = 5.0  # seconds in which a broker puts its key file back
 FIRST_PATIENCE = 5.0  # seconds to look for a broker that has never been seen
 
 
@@ -41,6 +45,7 @@ class SocketBroker:
         self._address = address
         self._authkey_file = authkey_file
         self._patience = reconnect_budget()
+        self._first_patience = FIRST_PATIENCE
         self._seen = False
         self._local = threading.local()
 
@@ -71,7 +76,7 @@ class SocketBroker:
     ) -> Channel:
         """Open a connection of the caller's own; see `port.Broker.connect`."""
         budget = self._patience if patience is None else patience
-        first = budget if self._seen else min(budget, FIRST_PATIENCE)
+        first = budget if self._seen else min(budget, self._first_patience)
         return Channel(self._dial, self.url, greeting, patience=budget, first=first)
 
     def close(self) -> None:
@@ -157,6 +162,8 @@ class EmbeddedBroker(SocketBroker):
         super().__init__(str(self._directory.socket), self._directory.path / "key")
         self.url = f"embedded:{self._directory.path}"
         self._autostart = autostart
+        if autostart:
+            self._first_patience = self._patience  # the place is right: we start what answers there
         self._durability = durability
         self._idle_exit = idle_exit
 
@@ -175,8 +182,20 @@ class EmbeddedBroker(SocketBroker):
             try:
                 return super()._dial(timeout)  # somebody else was first
             except (ConnectionRefusedError, FileNotFoundError):
+                if (holder := holder_of(directory.path)) is not None:
+                    # it ends, or its socket was removed and it has not put it back yet
+                    raise ConnectionRefusedError(
+                        f"the broker (pid {holder.pid or 'unknown'}) does not listen"
+                    ) from None
                 start_broker(directory, self._durability, self._idle_exit, timeout)
         return super()._dial(HANDSHAKE)
 
     def _authkey(self) -> bytes:
-        return self._directory.key()
+        deadline = time.monotonic() + KEY_BACK
+        while True:
+            try:
+                return key_of(self._directory)
+            except BrokerRunning as error:
+                if time.monotonic() >= deadline:
+                    raise AuthenticationFailed(str(error)) from None
+            time.sleep(_LOOK_AGAIN)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import selectors
 import socket
@@ -63,8 +62,13 @@ class Acceptor:
             self._selector.register(self._listener, selectors.EVENT_READ, self)
             self._accepting = True
 
-    def close(self) -> None:
-        """Stop accepting."""
+    def replace(self, listener: socket.socket) -> None:
+        """Accept on another socket; the one before is closed."""
         self._pause(None)
-        with contextlib.suppress(OSError):
-            self._listener.close()
+        self._listener.close()
+        self._listener = listener
+        self.resume()
+
+    def close(self) -> None:
+        """Stop accepting. The socket is closed by the one who made it."""
+        self._pause(None)

@@ -7,7 +7,6 @@ all of them share one transaction, and no reply leaves before the commit that ho
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from random import random
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +20,10 @@ from taskq.version import __version__
 if TYPE_CHECKING:
     from taskq.engine.engine import Engine
     from taskq.journal import Journal
+    from taskq.transport.lock import DirectoryLock
 
 
+_VERIFY = 1.0  # seconds between two looks whether the journal's files are still there
 _LATE = 1.0  # seconds behind plan from which on the broker counts as having been away
 
 
@@ -34,8 +35,7 @@ class Host:
         journal: where each tick's changes go.
         clock: any object with `now()`.
         directory: told to whoever asks with `Ping`.
-        listening: called once clients can connect.
-        close: called last by `close`, to give back what the caller opened for this host.
+        lock: the right to serve that directory; given back by `close`.
     """
 
     def __init__(
@@ -45,8 +45,7 @@ class Host:
         clock: Clock,
         *,
         directory: str = "",
-        listening: Callable[[], None] = lambda: None,
-        close: Callable[[], None] = lambda: None,
+        lock: DirectoryLock | None = None,
     ) -> None:
         self.engine = engine
         self.clock = clock
@@ -56,8 +55,8 @@ class Host:
         self._due: float | None = None
         self._own: list[tuple[int, Reply]] = []  # replies that need no engine
         self._directory = directory
-        self.listening = listening
-        self._close = close
+        self.lock = lock
+        self._verify_at = 0.0
 
     def begin(self) -> float:
         """Begin a tick: read the clock, and make leases longer by the time in which we were away."""
@@ -94,6 +93,9 @@ class Host:
         changes = engine.take_changes()
         if changes is not None:
             self._journal.commit(changes)
+            if self.now >= self._verify_at:
+                self._journal.verify()
+                self._verify_at = self.now + _VERIFY
         replies = engine.take_replies()
         if self._own:
             replies = [*replies, *self._own]
@@ -113,9 +115,10 @@ class Host:
         return due is None or due > self.now + within
 
     def close(self) -> None:
-        """Close the journal."""
+        """Close the journal, and let another broker have its directory."""
         self._journal.close()
-        self._close()
+        if self.lock is not None:
+            self.lock.release()
 
     def _disk_full(self, whose: str) -> str:
         return (

@@ -4,8 +4,8 @@
            → engine.advance → journal.commit → send every reply
            sleep until a socket is ready or something falls due
 
-One thread, so nothing here takes a lock. Nothing polls: with no traffic and nothing due, the loop
-sleeps for ever.
+One thread, so nothing here takes a lock. Nothing polls but a look at the broker's own files, every
+two seconds: with no traffic and nothing due, the loop sleeps.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import contextlib
 import logging
 import selectors
 import socket
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from taskq.broker.acceptor import Acceptor
@@ -34,6 +35,7 @@ _READ_WRITE = selectors.EVENT_READ | selectors.EVENT_WRITE
 # what somebody has slept for goes out first: waking a process is what costs most in a round trip
 _AWAITED = frozenset({Claimed, Waited})
 _LONGEST = 3600.0  # seconds of one sleep: the kernel's waiting calls take no more than 24 days
+_LOOK = 2.0  # seconds between two looks at the broker's own files
 _CHUNK = 256 * 1024  # read from one connection in one tick, so that none starves the others
 
 logger = logging.getLogger("taskq.broker")
@@ -88,6 +90,8 @@ class Loop:
         self._peers: dict[int, Peer] = {}
         self._strangers: dict[int, Peer] = {}  # oldest first
         self._refusals = Refusals()
+        self._look: Callable[[], socket.socket | None] | None = None
+        self._look_at = float("inf")
         self._sessions = 0
         self._stopping = False
         self._buffer = memoryview(bytearray(_CHUNK))
@@ -98,11 +102,17 @@ class Loop:
         self._selector.register(self._wake_r, _READ, None)
         self._acceptor = Acceptor(listener, self._selector, self.limits.connections)
 
+    def look_after(self, look: Callable[[], socket.socket | None]) -> None:
+        """Call `look` every two seconds; where it gives a listening socket, accept on that one."""
+        self._look = look
+        self._look_at = self._host.now + _LOOK
+
     def run(self) -> None:
         """Serve until `stop` is called or the broker has been idle for long enough.
 
         Raises:
             JournalError: a commit failed; its replies were not sent.
+            BrokerUnavailable: the broker's directory or its lock is gone.
         """
         try:
             self._settle()  # what fell due while no broker was running
@@ -142,6 +152,8 @@ class Loop:
         self._settle()
         if self._acceptor.resume_at is not None and now >= self._acceptor.resume_at:
             self._acceptor.resume()
+        if now >= self._look_at:
+            self._look_at_files(now)
         if self._leave_at is not None and now >= self._leave_at:
             self._consider_leaving(now)
 
@@ -154,7 +166,15 @@ class Loop:
             due = _earlier(due, next(iter(self._strangers.values())).deadline)
         if self._leave_at is not None and not self._peers:
             due = _earlier(due, self._leave_at)
+        if self._look is not None:
+            due = _earlier(due, self._look_at)
         return None if due is None else min(max(0.0, due - self._host.clock.now()), _LONGEST)
+
+    def _look_at_files(self, now: float) -> None:
+        assert self._look is not None
+        self._look_at = now + _LOOK
+        if (listener := self._look()) is not None:
+            self._acceptor.replace(listener)
 
     def _settle(self) -> None:
         """Commit, then send every reply: one send for each connection."""

@@ -24,7 +24,7 @@ from taskq.errors import TaskqError
 from taskq.transport.address import Address, is_loopback, parse_tcp
 from taskq.transport.directory import BrokerDirectory
 from taskq.transport.keys import read_key
-from taskq.transport.lock import DirectoryLock
+from taskq.transport.lock import DirectoryLock, key_of
 
 
 @dataclass(frozen=True)
@@ -114,8 +114,7 @@ def open_host(settings: Settings) -> Host:
         journal,
         clock,
         directory=str(directory.path),
-        listening=lock.serving,
-        close=lock.release,
+        lock=lock,
     )
 
 
@@ -129,6 +128,7 @@ class BrokerManager(BaseManager):
 
     Raises:
         AuthenticationFailed: the directory or the key file cannot be trusted.
+        BrokerRunning: another broker serves the directory, and its key file is gone.
     """
 
     _Server = server.BrokerServer
@@ -142,11 +142,12 @@ class BrokerManager(BaseManager):
     ) -> None:
         directory = BrokerDirectory(settings.directory)
         file = settings.authkey_file
-        key = directory.key() if file is None else read_key(file, "--authkey-file")
+        key = key_of(directory) if file is None else read_key(file, "--authkey-file")
         super().__init__(settings.address(directory), key, server.SERIALIZER, ctx)
         self._settings = settings
         self._limits = limits
         self._key = key
+        self._key_file = directory.key_file if file is None else None
         self._registry = {server.SHARED: (partial(open_host, settings), (), None, None)}
 
     def get_server(self) -> server.BrokerServer:
@@ -163,6 +164,7 @@ class BrokerManager(BaseManager):
             self._key,
             limits=self._limits,
             idle_exit=self._settings.idle_exit,
+            key_file=self._key_file,
         )
 
     def connect(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 from collections.abc import Callable
@@ -10,6 +11,11 @@ from collections.abc import Callable
 from taskq.broker.manager import BrokerManager, Settings, describe
 from taskq.errors import AuthenticationFailed, BrokerRunning, BrokerUnavailable, TaskqError
 from taskq.transport.address import url_of
+
+# too many files, processes or too little memory at this moment
+_SHORTAGES = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN, errno.EINTR}
+)
 
 EXIT_CLEAN, EXIT_CRASH, EXIT_USAGE, EXIT_RUNNING = 0, 1, 2, 4
 
@@ -78,8 +84,16 @@ def exit_code(error: Exception) -> int:
     return EXIT_CRASH
 
 
+def _may_pass(error: Exception) -> bool:
+    """Whether what hindered the start may be over in a moment."""
+    if isinstance(error, OSError):
+        return error.errno in _SHORTAGES
+    return isinstance(error, BrokerRunning)
+
+
 class ReadyPipe:
-    """Tells whoever started us how that went, in one line: `ready`, `running: …` or `error: …`.
+    """Reports the start to the process that waits for it, in one line: `ready`, `again: …` or
+    `error: …`. `again`: another attempt may succeed.
 
     Args:
         fd: a descriptor to write to and close; -1 for none.
@@ -93,8 +107,8 @@ class ReadyPipe:
         self._write("ready\n")
 
     def failed(self, error: Exception) -> None:
-        """We are about to leave; `running` says that there is a broker already."""
-        kind = "running" if isinstance(error, BrokerRunning) else "error"
+        """The broker is about to leave."""
+        kind = "again" if _may_pass(error) else "error"
         self._write(f"{kind}: {describe(error)}\n")
 
     def _write(self, line: str) -> None:

@@ -2,45 +2,30 @@
 
 Of the stock server remain the constructor's contract, `address` and `serve_forever`. Its wire
 methods (`create`, `shutdown`, `#GETVALUE` …) do not exist here: a request is one of the structs of
-`taskq.engine.commands`, or the connection is closed.
+`taskq.protocol`, or the connection is closed.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
 from multiprocessing import managers
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
 from taskq.broker.host import Host
+from taskq.broker.listener import Listener
 from taskq.broker.loop import Limits, Loop
-from taskq.transport.address import Address, bound_name, dial, listen
+from taskq.broker.upkeep import Upkeep
+from taskq.transport.address import Address, bound_name, dial
 from taskq.transport.client_handshake import greet
 
 SERIALIZER = "taskq"
 SHARED = "engine"  # the one shared object of this manager
-
-
-class Listener:
-    """The listening socket, in the shape that `Server` wants."""
-
-    def __init__(self, address: Address, backlog: int = 0) -> None:
-        self.socket = listen(address)
-        self.address: Address = address
-        if not isinstance(address, str):
-            self.address = self.socket.getsockname()[:2]
-
-    def close(self) -> None:
-        """Stop listening, and remove a unix socket's file."""
-        self.socket.close()
-        if isinstance(self.address, str):
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self.address)
 
 
 def connect(address: Address, authkey: bytes, timeout: float = 5.0) -> socket.socket:
@@ -74,6 +59,7 @@ class BrokerServer(managers.Server):
         serializer: always `"taskq"`.
         limits: bounds on clients.
         idle_exit: seconds without connections after which `serve_forever` returns.
+        key_file: where clients read the key; it is put back where it is gone.
     """
 
     public: list[str] = []
@@ -91,20 +77,19 @@ class BrokerServer(managers.Server):
         *,
         limits: Limits | None = None,
         idle_exit: float | None = None,
+        key_file: Path | None = None,
     ) -> None:
         # the host first: it holds the lock that allows us to replace a stale socket
         self.host: Host = registry[SHARED][0]()
         try:
             super().__init__(registry, address, authkey, serializer)
+            key = bytes(self.authkey)
             self._loop = Loop(
-                self.listener.socket,
-                self.host,
-                bytes(self.authkey),
-                bound_name(self.address),
-                limits,
-                idle_exit,
+                self.listener.socket, self.host, key, bound_name(self.address), limits, idle_exit
             )
-            self.host.listening()
+            if (lock := self.host.lock) is not None:
+                self._loop.look_after(Upkeep(lock, self.listener, key, key_file).look)
+                lock.serving()
         except BaseException:
             self.host.close()
             raise

@@ -34,6 +34,10 @@ class Journal(Protocol):
         """Write all changes, or raise `JournalError` or `DiskFull`."""
         ...
 
+    def verify(self) -> None:
+        """See that the files are still those that the next start will read, or raise `JournalError`."""
+        ...
+
     def close(self) -> None:
         """Close the files."""
         ...

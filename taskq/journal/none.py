@@ -25,5 +25,8 @@ class NoJournal:
     def commit(self, changes: Changes) -> None:
         """Drop the changes."""
 
+    def verify(self) -> None:
+        """There is no file that could be gone."""
+
     def close(self) -> None:
         """There is nothing to close."""

@@ -26,6 +26,7 @@ from taskq.journal import rows, schema
 from taskq.journal.load import last_time, load
 from taskq.journal.log import check_log
 from taskq.journal.preallocate import write_ahead
+from taskq.journal.presence import Presence
 from taskq.journal.room import Room
 
 FILE = "journal.db"
@@ -54,6 +55,7 @@ class SqliteJournal:
         """
         self.path = path
         self.durability = durability
+        self._presence = Presence(Path(path), Path(f"{path}-wal"))
         self._left_over = check_log(Path(path), synced=durability == "fsync")
         try:
             if path != ":memory:" and not os.path.exists(path):
@@ -120,6 +122,7 @@ class SqliteJournal:
             self._fold_log()
         if self.durability == "fsync" and self._room.is_left(now):
             self._write_ahead()
+        self.verify()
 
     def last_time(self) -> float:
         """The latest engine time that the journal tells of, 0 for a new one."""
@@ -130,7 +133,15 @@ class SqliteJournal:
 
     def has_room(self, now: float, size: int = 0) -> bool:
         """Whether the disk has room for new messages of so many bytes, beside its reserve."""
-        return self._room.is_left(now, size)
+        try:
+            return self._room.is_left(now, size)
+        except FileNotFoundError:  # the directory is gone
+            self.verify()
+            raise
+
+    def verify(self) -> None:
+        """See that the journal and its log are still in their place. Raises `JournalError`."""
+        self._presence.verify()
 
     def _spare(self) -> int:
         (pages,) = self._db.execute("PRAGMA freelist_count").fetchone()

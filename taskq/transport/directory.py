@@ -16,7 +16,6 @@ import stat
 from pathlib import Path
 
 from taskq.errors import AuthenticationFailed, BrokerUnavailable
-from taskq.transport.keys import ensure_key
 
 
 def default_path(name: str) -> Path:
@@ -72,9 +71,10 @@ class BrokerDirectory:
         """Where an automatically started broker logs to."""
         return self.path / "broker.log"
 
-    def key(self) -> bytes:
-        """The authentication key, made where it is missing. Raises `AuthenticationFailed`."""
-        return ensure_key(self.path / "key")
+    @property
+    def key_file(self) -> Path:
+        """Where the authentication key is; see `taskq.transport.lock.key_of`."""
+        return self.path / "key"
 
 
 def _make(path: Path) -> None:

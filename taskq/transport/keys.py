@@ -77,16 +77,17 @@ def ensure_key(path: Path) -> bytes:
         AuthenticationFailed: as `read_key`.
     """
     if not os.path.lexists(path):
-        _create(path)
+        write_key(path, os.urandom(32).hex().encode())
     return read_key(path)
 
 
-def _create(path: Path) -> None:
+def write_key(path: Path, key: bytes) -> None:
+    """Make a key file; one that is there already is left as it is."""
     draft = path.with_name(f"{path.name}.{os.getpid()}.{os.urandom(4).hex()}")
     fd = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:
         with open(fd, "wb") as file:
-            file.write(os.urandom(32).hex().encode() + b"\n")
+            file.write(key + b"\n")
             file.flush()
             os.fsync(fd)
         # link, not rename: of two who make the key at once, both use the first one's

@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from taskq.errors import BrokerRunning
 from taskq.transport.directory import BrokerDirectory
+from taskq.transport.keys import ensure_key
 
 _STARTING = "starting"
 _TEXT = 32  # bytes: the longest pid, and the word
@@ -59,6 +60,22 @@ def starting(directory: Path) -> int:
     """The process of a broker that is still reading the journal of `directory`; 0 where none is."""
     holder = holder_of(directory)
     return holder.pid if holder is not None and holder.is_starting else 0
+
+
+def key_of(directory: BrokerDirectory) -> bytes:
+    """The authentication key of a directory, made where it is missing and nobody uses another one.
+
+    Raises:
+        AuthenticationFailed: the key file cannot be trusted.
+        BrokerRunning: it is gone, and the broker that uses it lives; a broker puts it back.
+    """
+    path = directory.key_file
+    if not os.path.lexists(path) and (holder := holder_of(directory.path)) is not None:
+        raise BrokerRunning(
+            f"the key {path} was removed while the broker (pid {holder.pid or 'unknown'}) uses it; "
+            "put it back, or stop that broker and start another one"
+        )
+    return ensure_key(path)
 
 
 class DirectoryLock:

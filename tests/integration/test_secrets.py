@@ -17,6 +17,7 @@ from taskq import TaskQueue
 from taskq.broker.manager import BrokerManager, Settings
 from taskq.errors import AuthenticationFailed
 from taskq.transport.directory import BrokerDirectory
+from taskq.transport.lock import key_of
 from taskq.transport.keys import payload_key
 from tests.kit.files import ROOT, short_directory
 from tests.kit.terminal import Terminal, open_terminal
@@ -79,7 +80,7 @@ def test_77_a_key_or_directory_that_is_not_ours_alone_is_refused(
 ) -> None:
     with short_directory() as base:
         directory = base / "b"
-        BrokerDirectory(directory).key()
+        key_of(BrokerDirectory(directory))
         spoil(directory)
         done = subprocess.run(
             [sys.executable, "-m", "taskq", "broker", "--dir", str(directory)],

@@ -94,6 +94,7 @@ class LoopBench:
         for client in self.clients:
             client.sock.close()
         self.loop._close()
+        self.listener.close()
         self.folder.cleanup()
 
 

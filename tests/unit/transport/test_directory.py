@@ -11,7 +11,7 @@ import pytest
 from taskq.errors import AuthenticationFailed, BrokerRunning, BrokerUnavailable
 from taskq.transport.directory import BrokerDirectory, default_path
 from taskq.transport.keys import ensure_key, payload_key, read_key
-from taskq.transport.lock import DirectoryLock
+from taskq.transport.lock import DirectoryLock, key_of
 
 
 def write_key(path: Path, mode: int = 0o600, text: str = "k" * 64) -> Path:
@@ -58,9 +58,9 @@ def test_77_another_user_s_is_refused(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_the_key_is_made_once_and_kept(tmp_path: Path) -> None:
     directory = BrokerDirectory(tmp_path / "dir")
-    key = directory.key()
+    key = key_of(directory)
     assert len(bytes.fromhex(key.decode())) == 32
-    assert directory.key() == key
+    assert key_of(directory) == key
     assert stat.S_IMODE((directory.path / "key").stat().st_mode) == 0o600
     assert os.listdir(directory.path) == ["key"]
 
