@@ -18,7 +18,7 @@ from taskq.protocol.operating import GetStats, Ping
 from taskq.protocol.producing import Enqueue
 from taskq.protocol.values import Call, Options
 from taskq.transport.lock import starting
-from tests.support import wait_until
+from tests.kit.waiting import wait_until
 
 MANY = 20_000  # messages: reading them takes long enough to be hit
 

@@ -18,7 +18,8 @@ from taskq.protocol.producing import Enqueue
 from taskq.protocol.values import Call, Options
 from taskq.transport.directory import BrokerDirectory
 from taskq.transport.lock import holder_of, key_of
-from tests.support import wait_until
+from tests.kit.processes import is_alive, wait_for_end
+from tests.kit.waiting import wait_until
 
 
 class Place:
@@ -61,14 +62,6 @@ def place(short_dir: Path) -> Iterator[Place]:
     place.close()
 
 
-def is_gone(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    return False
-
-
 @pytest.mark.parametrize("end", [signal.SIGTERM, None])
 def test_a_broker_that_leaves_takes_nothing_from_its_successor(
     place: Place, end: signal.Signals | None
@@ -82,7 +75,7 @@ def test_a_broker_that_leaves_takes_nothing_from_its_successor(
     inode = (place.path / "sock").stat().st_ino
     if end is not None:
         os.kill(pid, end)
-    wait_until(lambda: is_gone(pid))  # by itself, too: its directory is gone
+    wait_for_end(pid)  # by itself, too: its directory is gone
     assert (place.path / "sock").stat().st_ino == inode
     third = place.client()
     assert place.ready(third) == 1
@@ -114,7 +107,7 @@ def test_another_key_is_told_in_the_log(place: Place) -> None:
     pid = place.pid(place.client())
     (place.path / "key").write_text("k" * 64)
     wait_until(lambda: "holds another key" in place.log())
-    assert not is_gone(pid)
+    assert is_alive(pid)
 
 
 def test_without_its_lock_it_stops_and_says_why(place: Place) -> None:
@@ -122,7 +115,7 @@ def test_without_its_lock_it_stops_and_says_why(place: Place) -> None:
     place.enqueue(client)
     pid = place.pid(client)
     (place.path / "lock").unlink()
-    wait_until(lambda: is_gone(pid))
+    wait_for_end(pid)
     assert f"{place.path / 'lock'} was removed or replaced" in place.log()
     assert place.ready(client) == 1
 

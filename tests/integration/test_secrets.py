@@ -17,8 +17,8 @@ from taskq import TaskQueue
 from taskq.broker.manager import BrokerManager, Settings
 from taskq.errors import AuthenticationFailed
 from taskq.transport.directory import BrokerDirectory
-from taskq.transport.lock import key_of
 from taskq.transport.keys import payload_key
+from taskq.transport.lock import key_of
 from tests.kit.files import ROOT, short_directory
 from tests.kit.terminal import Terminal, open_terminal
 
