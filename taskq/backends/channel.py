@@ -23,6 +23,8 @@ from taskq.protocol.frames import MAX_REPLY, FrameReader, decode_reply, encode
 REPLY_TIMEOUT = 30.0  # seconds beyond the time that a request may park
 _CHUNK = 64 * 1024
 _LARGEST_CHUNK = 2**20
+_NEVER = float("inf")
+_NOTHING, _DATA, _ANEW = "nothing", "data", "a new connection"  # what one read has brought
 
 
 class Channel:
@@ -56,6 +58,7 @@ class Channel:
         self._rid = 0
         self._sent: dict[int, Request[Any]] = {}
         self._arrived: dict[int, Reply] = {}
+        self._due: dict[int, float] = {}  # of what `receive` will ask for
         self._closed = False
         self._redial = Reconnector(name)
         self._reopen(patience if first is None else first)
@@ -68,7 +71,9 @@ class Channel:
 
     def pipeline(self, first: Request[R], second: Request[Any]) -> R:
         """Send both in one write and return the reply of the first."""
-        return self._converse((first, second), first, None)
+        reply = self._converse((first, second), first, None)
+        self._due[second.rid] = time.monotonic() + REPLY_TIMEOUT + may_park(second)
+        return reply
 
     def send(self, request: Request[Any]) -> None:
         """Send a request and return at once; `receive` gives its reply."""
@@ -78,6 +83,7 @@ class Channel:
         except BaseException:
             self._drop()
             raise
+        self._due[request.rid] = time.monotonic() + REPLY_TIMEOUT + may_park(request)
 
     def receive(self, request: Request[R]) -> R:
         """Wait for the reply of a request that was sent; one that got lost is sent again."""
@@ -89,13 +95,17 @@ class Channel:
         """Whether `receive` would return at once; reads what has come in, and does not wait."""
         if not self._knows(request):
             self.send(request)
-        if request.rid not in self._arrived:
+        rid, arrived = request.rid, self._arrived
+        if rid not in arrived:
             try:
-                self._read(0.0, self._patience)
+                while (came := self._read(0.0, self._patience)) is _DATA and rid not in arrived:
+                    pass
+                if came is _NOTHING and self._due.get(rid, _NEVER) <= time.monotonic():
+                    self._timed_out(REPLY_TIMEOUT + may_park(request))
             except BaseException:
                 self._drop()
                 raise
-        return request.rid in self._arrived
+        return rid in arrived
 
     def fileno(self) -> int:
         """The descriptor that becomes readable when replies come in; see `port.Connection`."""
@@ -104,6 +114,10 @@ class Channel:
             self._reopen(self._patience)
         assert self._sock is not None
         return self._sock.fileno()
+
+    def due(self) -> float | None:
+        """When the first of the replies that are still to be received is overdue."""
+        return min(self._due.values(), default=None)
 
     def close(self) -> None:
         """Close the conversation for good."""
@@ -140,6 +154,7 @@ class Channel:
             raise
         reply = arrived.pop(rid)
         del self._sent[rid]
+        self._due.pop(rid, None)
         if type(reply) is Failed:
             raise errors.by_name(reply.error)(reply.text)
         return cast("R", reply)
@@ -182,12 +197,12 @@ class Channel:
         except OSError as error:
             self._lost(error, patience, limit)
 
-    def _read(self, patience: float, limit: float) -> bool:
-        """Read once, and sort in what came; whether the connection had to be made anew."""
+    def _read(self, patience: float, limit: float) -> str:
+        """Read once, and sort in what came."""
         sock = self._sock
         if sock is None:
             self._reopen(limit)
-            return True
+            return _ANEW
         size = min(max(_CHUNK, self._reader.missing), _LARGEST_CHUNK)
         try:
             if patience != self._timeout:
@@ -197,13 +212,13 @@ class Channel:
             if not data:
                 raise ConnectionResetError("the broker closed the connection")
         except BlockingIOError:
-            return False
+            return _NOTHING
         except OSError as error:
             self._lost(error, patience, limit)
-            return True
+            return _ANEW
         for body in self._reader.feed(data):
             self._sort(decode_reply(body))
-        return False
+        return _DATA
 
     def _read_on(self, rid: int, patience: float, strict: bool) -> None:
         """Read until a reply is there. `strict`: a new connection gives no new time."""
@@ -213,7 +228,7 @@ class Channel:
             if left <= 0:
                 self._timed_out(patience)
             limit = min(left, self._patience) if strict else self._patience
-            if self._read(left, limit) and not strict:
+            if self._read(left, limit) is _ANEW and not strict:
                 deadline = time.monotonic() + patience
 
     def _sort(self, reply: Reply) -> None:
@@ -252,6 +267,9 @@ class Channel:
             self._greet(sock, self._greeting())
         if self._sent:
             sock.sendall(b"".join(encode(request) for request in self._sent.values()))
+            now = time.monotonic()
+            for rid in self._due:
+                self._due[rid] = now + REPLY_TIMEOUT + may_park(self._sent[rid])
 
     def _greet(self, sock: socket.socket, greeting: Request[Any]) -> None:
         self._rid = greeting.rid = self._rid + 1
@@ -279,4 +297,5 @@ class Channel:
         """Close the socket and forget what was sent."""
         self._hang_up()
         self._sent.clear()
+        self._due.clear()
         self._redial.reset()

@@ -107,12 +107,16 @@ class MemoryBroker:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise errors.BrokerTimeout("the in-memory broker did not answer in time")
-                due = self._engine.next_deadline()
-                ahead = left if due is None else min(left, max(due - self.now(), 0.0))
-                self.lock.wait(ahead)
+                due = self.seconds_left()
+                self.lock.wait(left if due is None else min(left, due))
                 self._settle_tick()
             connection.hush()
             return reply
+
+    def seconds_left(self) -> float | None:
+        """Until the engine's next deadline; call it with the lock held."""
+        due = self._engine.next_deadline()
+        return None if due is None else max(due - self.now(), 0.0)
 
     def disconnect(self, number: int) -> None:
         """The connection has closed."""
@@ -180,11 +184,14 @@ class MemoryConnection:
         """Wait for the reply of a request that was sent."""
         return self._receive(request, None)
 
-    def fileno(self) -> int:
-        """A pipe that is readable while a reply is here.
+    def due(self) -> float | None:
+        """When the engine has to be run again; `arrived` does."""
+        with self._broker.lock:
+            left = self._broker.seconds_left()
+        return None if left is None else time.monotonic() + left
 
-        Waiting on it does not move the engine's clock; somebody else must call, wait or `tick`.
-        """
+    def fileno(self) -> int:
+        """A pipe that is readable while a reply is here."""
         with self._broker.lock:
             if self._bell is None:
                 self._bell = os.pipe()

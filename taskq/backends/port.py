@@ -50,11 +50,24 @@ class Connection(Protocol):
 
         Reads what has come in and never waits (but for a reconnect). Ask before waiting on
         `fileno`, which one read may have emptied of several replies, and again when it is readable.
+
+        Raises:
+            BrokerTimeout: the broker was reached, and 30 s after the request may have parked it has
+                not answered.
         """
         ...
 
     def fileno(self) -> int:
         """The descriptor that becomes readable when replies come in."""
+        ...
+
+    def due(self) -> float | None:
+        """Until when, by `time.monotonic`, to wait for `fileno` at most; `None`: for any time.
+
+        At that time `arrived` has to be asked although nothing has come in. A connection has
+        deadlines of its own: a broker that does not answer is noticed at one, and where no process
+        keeps the time for the queues, a connection does.
+        """
         ...
 
     def close(self) -> None:

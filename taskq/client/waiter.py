@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from taskq.client.waiting import FIRST_SLICE, SLICE, numbers, warn_of_standstill
 from taskq.protocol.producing import Unwatch, Wait, Waited
@@ -22,8 +22,19 @@ IDLE = 10.0  # seconds without work after which the thread ends
 Callback = Callable[["Finished | BaseException"], None]
 
 
+class _Order(NamedTuple):
+    """What the thread is asked to do: add a callback, or forget it."""
+
+    id: str
+    callback: Callback
+    add: bool
+
+
 class Waiter:
-    """Waits for any number of ids with one connection; tells each callback once, in its thread.
+    """Waits for any number of ids with one connection; calls each callback once, in its thread.
+
+    `add` and `discard` never wait for the broker: they are called on event loops. They share one lock
+    with the thread, which holds it only to take the orders.
 
     Args:
         broker: where the ids are.
@@ -32,150 +43,184 @@ class Waiter:
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
         self._lock = threading.Lock()
-        self._incoming: list[tuple[str, Callback]] = []
-        self._bell: int | None = None  # write end of the pipe; None: no thread runs
-        self._calls: dict[str, list[Callback]] = {}
-        self._parked: Wait | None = None
-        self._superseded: list[Wait] = []  # by a later wait on the same watch
-        self._sent_at = 0.0
-        self._forgotten = False
-        self._watch = next(numbers)
+        self._orders: list[_Order] = []
+        self._wake_w: int | None = None  # write end of the pipe; None: no thread runs
+        self._woken = False
 
     def add(self, id: str, callback: Callback) -> None:
-        """Have `callback` told how `id` ended, or why that cannot be learnt."""
+        """Have `callback` called with how `id` ended, or with why that cannot be learnt."""
         with self._lock:
-            self._incoming.append((id, callback))
-            if self._bell is None:
-                ear, self._bell = os.pipe()
-                os.set_blocking(self._bell, False)
-                os.set_blocking(ear, False)
-                name = f"taskq-waiter-{self._broker.url}"
-                thread = threading.Thread(target=self._run, args=(ear,), name=name, daemon=True)
-                try:
-                    thread.start()
-                except BaseException:  # no threads left, or the interpreter is ending
-                    self._incoming.remove((id, callback))
-                    self._stop(ear)
-                    raise
-            elif len(self._incoming) == 1:
-                with suppress(BlockingIOError):
-                    os.write(self._bell, b"!")
+            self._orders.append(_Order(id, callback, True))
+            if self._wake_w is None:
+                self._start()
+            elif not self._woken:
+                self._woken = True
+                os.write(self._wake_w, b"!")
 
     def discard(self, id: str, callback: Callback) -> None:
-        """Forget a callback; it may still be told when that is under way."""
+        """Forget a callback; it may still be called when that is under way."""
         with self._lock:
-            with suppress(ValueError):
-                self._incoming.remove((id, callback))
-            with suppress(ValueError, KeyError):
-                self._calls[id].remove(callback)
+            if self._wake_w is not None:
+                self._orders.append(_Order(id, callback, False))
+
+    def _start(self) -> None:
+        """With the lock held: start the thread."""
+        wake_r, self._wake_w = os.pipe()
+        name = f"taskq-waiter-{self._broker.url}"
+        thread = threading.Thread(target=self._run, args=(wake_r,), name=name, daemon=True)
+        try:
+            thread.start()
+        except BaseException:  # no threads left, or the interpreter is ending
+            self._end(wake_r)
+            raise
 
     # --- the thread -------------------------------------------------------------------------
 
-    def _run(self, ear: int) -> None:
+    def _run(self, wake_r: int) -> None:
+        waits = _Waits(self._broker)
         connection = None
         try:
             connection = self._broker.connect()
-            while self._step(connection, ear):
+            # reading the key file may wait; the event loop, which needs the key, must not
+            _ = self._broker.payload_key
+            while self._turn(connection, waits, wake_r):
                 pass
         except BaseException as error:
-            self._fail(error, ear)
+            with self._lock:
+                waits.take(self._end(wake_r))
+            waits.fail(error)
         if connection is not None:
             connection.close()
 
-    def _step(self, connection: Connection, ear: int) -> bool:
+    def _turn(self, connection: Connection, waits: _Waits, wake_r: int) -> bool:
         """One round; false when there has been nothing to do for a while."""
-        self._park(connection)
-        asked = [*self._superseded, self._parked] if self._parked else self._superseded
-        arrived = [request for request in asked if connection.arrived(request)]
-        for request in arrived:
-            self._answer(connection.receive(request), request)
-        if arrived:
-            return True
-        if _readable([connection.fileno(), ear] if self._calls else [ear], bool(self._calls)):
-            with suppress(BlockingIOError):
-                os.read(ear, 4096)
-            return True
         with self._lock:
-            if not self._incoming:
-                self._stop(ear)
-                return False
-        return True
+            orders, self._orders = self._orders, []
+            if self._woken:
+                self._woken = False
+                os.read(wake_r, 1)
+        waits.take(orders)
+        waits.send(connection)
+        if waits.collect(connection) or _readable(wake_r, *waits.timeout(connection)):
+            return True
+        if waits:
+            return True  # something fell due at the connection
+        with self._lock:
+            if any(order.add for order in self._orders):
+                return True
+            self._end(wake_r)
+        return False
 
-    def _park(self, connection: Connection) -> None:
+    def _end(self, wake_r: int) -> list[_Order]:
+        """With the lock held: the orders that are left; the next `add` starts another thread."""
+        assert self._wake_w is not None
+        os.close(self._wake_w)
+        os.close(wake_r)
+        self._wake_w = None
+        self._woken = False
+        if _waiters.get(id(self._broker)) is self:
+            del _waiters[id(self._broker)]
+        orders, self._orders = self._orders, []
+        return orders
+
+
+class _Waits:
+    """The thread's own side: who waits for what, and the request that is parked for all of them.
+
+    False while nobody waits.
+    """
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._watch = next(numbers)
+        self._callbacks: dict[str, list[Callback]] = {}
+        self._new: dict[str, None] = {}  # ids that the broker has not heard of
+        self._parked: Wait | None = None
+        self._superseded: list[Wait] = []  # by a later wait on the same watch
+        self._sent_at = 0.0
+        self._forgotten = False  # by the broker, with a connection that was lost
+
+    def __bool__(self) -> bool:
+        return bool(self._callbacks)
+
+    def take(self, orders: list[_Order]) -> None:
+        """Carry out what was ordered."""
+        for id, callback, add in orders:
+            if add:
+                if id not in self._callbacks:
+                    self._new[id] = None
+                self._callbacks.setdefault(id, []).append(callback)
+                continue
+            with suppress(ValueError, KeyError):
+                self._callbacks[id].remove(callback)
+                if not self._callbacks[id] and id in self._new:
+                    del self._new[id], self._callbacks[id]
+
+    def send(self, connection: Connection) -> None:
         """Send a wait if there are new ids, or if none is parked."""
-        with self._lock:
-            incoming, self._incoming = self._incoming, []
-            new = []
-            for id, callback in incoming:
-                if id not in self._calls:
-                    new.append(id)
-                self._calls.setdefault(id, []).append(callback)
-            if not new and (self._parked is not None or not self._calls):
-                return
-            if self._parked is None and not all(self._calls.values()):
-                # nobody waits for some of them any more
-                connection.call(Unwatch(watch=self._watch))
-                self._calls = {id: calls for id, calls in self._calls.items() if calls}
-                self._forgotten = True
-            add = list(self._calls) if self._forgotten else new
-        if not self._calls:
+        new, self._new = self._new, {}
+        if not new and (self._parked is not None or not self._callbacks):
             return
+        if self._parked is None and not all(self._callbacks.values()):
+            # nobody waits for some of them any more
+            connection.call(Unwatch(watch=self._watch))
+            self._callbacks = {id: calls for id, calls in self._callbacks.items() if calls}
+            self._forgotten = True
+        if not self._callbacks:
+            return
+        add = list(self._callbacks) if self._forgotten else list(new)
         self._forgotten = False
-        wait = FIRST_SLICE if new else SLICE
-        request = Wait(watch=self._watch, add=add, wait=wait)
+        request = Wait(watch=self._watch, add=add, wait=FIRST_SLICE if new else SLICE)
         connection.send(request)
         if self._parked is not None:
             self._superseded.append(self._parked)
         self._parked = request
         self._sent_at = monotonic()
 
+    def collect(self, connection: Connection) -> bool:
+        """Hand on the replies that are here; whether there were any.
+
+        Raises:
+            BrokerTimeout: the broker has not answered in time.
+        """
+        asked = [*self._superseded, self._parked] if self._parked else self._superseded
+        arrived = [request for request in asked if connection.arrived(request)]
+        for request in arrived:
+            self._answer(connection.receive(request), request)
+        return bool(arrived)
+
+    def timeout(self, connection: Connection) -> tuple[int | None, float | None]:
+        """The descriptor to wait on, and for how many seconds at most."""
+        if not self._callbacks:
+            return None, IDLE
+        due = connection.due()
+        return connection.fileno(), None if due is None else max(due - monotonic(), 0.0)
+
+    def fail(self, error: BaseException) -> None:
+        """Nobody will learn an end from here."""
+        for callbacks in self._callbacks.values():
+            for callback in callbacks:
+                callback(error)
+
     def _answer(self, reply: Waited, request: Wait) -> None:
         for finished in reply.finished:
-            with self._lock:
-                callbacks = self._calls.pop(finished.id, ())
-            for callback in callbacks:
+            for callback in self._callbacks.pop(finished.id, ()):
                 callback(finished)
         if request is not self._parked:
             self._superseded.remove(request)
             return
         self._parked = None
-        self._forgotten = reply.pending != len(self._calls)
+        self._forgotten = reply.pending != len(self._callbacks)
         if not reply.finished and monotonic() >= self._sent_at + request.wait - 0.1:
-            # where warnings are errors, this thread must outlive them
-            with suppress(Warning):
-                warn_of_standstill(self._broker, reply.unconsumed, list(self._calls))
-
-    def _forget(self) -> None:
-        """The connection is a new one."""
-        self._parked = None
-        self._superseded.clear()
-        self._forgotten = True
-
-    def _fail(self, error: BaseException, ear: int) -> None:
-        with self._lock:
-            waiting = [callback for calls in self._calls.values() for callback in calls]
-            waiting += [callback for _, callback in self._incoming]
-            self._calls.clear()
-            self._incoming.clear()
-            self._stop(ear)
-        for callback in waiting:
-            callback(error)
-
-    def _stop(self, ear: int) -> None:
-        """With the lock held: the next `add` starts another thread."""
-        assert self._bell is not None
-        os.close(self._bell)
-        os.close(ear)
-        self._bell = None
-        self._forget()
-        _waiters.pop(id(self._broker), None)
+            warn_of_standstill(self._broker, reply.unconsumed, list(self._callbacks))
 
 
-def _readable(descriptors: list[int], patiently: bool) -> bool:
+def _readable(wake_r: int, descriptor: int | None, seconds: float | None) -> bool:
     poll = select.poll()
-    for descriptor in descriptors:
+    poll.register(wake_r, select.POLLIN)
+    if descriptor is not None:
         poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(None if patiently else IDLE * 1000))
+    return bool(poll.poll(None if seconds is None else seconds * 1000))
 
 
 _waiters: dict[object, Waiter] = {}

@@ -84,6 +84,9 @@ class FakeConnection:
     def fileno(self) -> int:
         return 0
 
+    def due(self) -> float | None:
+        return None
+
     def close(self) -> None:
         self.closed = True
 

@@ -80,7 +80,8 @@ class Script:
                 for reply in replies:
                     if reply is not None:
                         wire.append(out, reply)
-            far.sendall(out)
+            if out:
+                far.sendall(out)
 
     def close(self) -> None:
         for far in self.far:
@@ -167,6 +168,28 @@ def test_33_a_peer_that_never_replies_is_a_typed_timeout(
     client = channel()
     with pytest.raises(BrokerTimeout, match=r"did not answer within 0\.01 s"):
         client.call(Ping(), timeout=0.01)
+
+
+def test_33_a_reply_that_is_overdue_is_a_typed_timeout_too(
+    script: Script, channel: Callable[..., Channel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script.connection()
+    client = channel()
+    assert client.due() is None
+    beat = Heartbeat(worker="w", info=WorkerInfo(), wait=0)
+    client.send(beat)
+    assert client.due() is not None
+    assert not client.arrived(beat)
+    monkeypatch.setattr("taskq.backends.channel.REPLY_TIMEOUT", 0.0)
+    late = Heartbeat(worker="w", info=WorkerInfo(), wait=0)
+    client.send(late)
+    script.far[0].sendall(wire.encode(Done(rid=late.rid)))
+    assert client.arrived(late)  # it came all the same
+    client.receive(late)
+    client.send(late)
+    with pytest.raises(BrokerTimeout, match="did not answer"):
+        client.arrived(late)
+    assert client.due() is None
 
 
 def test_30_after_a_timeout_the_next_call_gets_its_own_reply(
