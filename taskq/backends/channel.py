@@ -63,8 +63,6 @@ class Channel:
         self._redial = Reconnector(name)
         self._reopen(patience if first is None else first)
 
-    # --- the port -----------------------------------------------------------------------------
-
     def call(self, request: Request[R], *, timeout: float | None = None) -> R:
         """Send `request` and wait for its reply; see `port.Connection.call`."""
         return self._converse((request,), request, timeout)

@@ -15,10 +15,10 @@ import logging
 import selectors
 import socket
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from taskq.broker.acceptor import Acceptor
 from taskq.broker.host import Host
+from taskq.broker.limits import Limits
 from taskq.broker.peer import Peer
 from taskq.broker.refusals import Refusals
 from taskq.errors import AuthenticationFailed, ProtocolError
@@ -39,25 +39,6 @@ _LOOK = 2.0  # seconds between two looks at the broker's own files
 _CHUNK = 256 * 1024  # read from one connection in one tick, so that none starves the others
 
 logger = logging.getLogger("taskq.broker")
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Bounds of what clients can make the broker hold.
-
-    Args:
-        connections: open at once; newcomers wait.
-        strangers: connections in their handshake; the oldest goes when one more comes.
-        handshake: seconds for a whole handshake.
-        frame: bytes of one request.
-        backlog: bytes of replies not taken; a client with more does not read, and is dropped.
-    """
-
-    connections: int = 10_000
-    strangers: int = 64
-    handshake: float = handshake.DEADLINE
-    frame: int = wire.MAX_FRAME
-    backlog: int = 2 * wire.MAX_FRAME
 
 
 class Loop:
@@ -88,7 +69,7 @@ class Loop:
         self._idle_exit = idle_exit
         self._leave_at = None if idle_exit is None else host.now + idle_exit
         self._peers: dict[int, Peer] = {}
-        self._strangers: dict[int, Peer] = {}  # oldest first
+        self._pending: dict[int, Peer] = {}  # oldest first
         self._refusals = Refusals()
         self._look: Callable[[], socket.socket | None] | None = None
         self._look_at = float("inf")
@@ -107,6 +88,21 @@ class Loop:
         self._look = look
         self._look_at = self._host.now + _LOOK
 
+    @property
+    def connections(self) -> int:
+        """How many are open, handshakes included."""
+        return len(self._peers)
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether `run` returns after the current tick."""
+        return self._stopping
+
+    @property
+    def pending_handshakes(self) -> int:
+        """How many connections have not proved yet that they have the key."""
+        return len(self._pending)
+
     def run(self) -> None:
         """Serve until `stop` is called or the broker has been idle for long enough.
 
@@ -117,9 +113,9 @@ class Loop:
         try:
             self._settle()  # what fell due while no broker was running
             while not self._stopping:
-                self.tick(self._timeout())
+                self.tick(self.next_timeout())
         finally:
-            self._close()
+            self.close()
 
     def stop(self) -> None:
         """Make `run` return after the current tick; from any thread or signal handler."""
@@ -147,8 +143,8 @@ class Loop:
                     self._wake_r.recv(4096)
             else:
                 self._accept(now)
-        if self._strangers:
-            self._expire_strangers(now)
+        if self._pending:
+            self._drop_overdue(now)
         self._settle()
         if self._acceptor.resume_at is not None and now >= self._acceptor.resume_at:
             self._acceptor.resume()
@@ -157,13 +153,13 @@ class Loop:
         if self._leave_at is not None and now >= self._leave_at:
             self._consider_leaving(now)
 
-    def _timeout(self) -> float | None:
+    def next_timeout(self) -> float | None:
         """Seconds until something falls due."""
         due = self._host.next_deadline()
         if self._acceptor.resume_at is not None:
             due = _earlier(due, self._acceptor.resume_at)
-        if self._strangers:
-            due = _earlier(due, next(iter(self._strangers.values())).deadline)
+        if self._pending:
+            due = _earlier(due, next(iter(self._pending.values())).deadline)
         if self._leave_at is not None and not self._peers:
             due = _earlier(due, self._leave_at)
         if self._look is not None:
@@ -218,13 +214,13 @@ class Loop:
             greeting = handshake.ServerHandshake(self._key, self._address)
             deadline = now + self.limits.handshake
             peer = Peer(sock, self._sessions, greeting, self.limits.frame, deadline)
-            self._peers[peer.session] = self._strangers[peer.session] = peer
+            self._peers[peer.session] = self._pending[peer.session] = peer
             self._selector.register(sock, _READ, peer)
-            if len(self._strangers) > self.limits.strangers:
-                self._drop(next(iter(self._strangers.values())))
+            if len(self._pending) > self.limits.pending_handshakes:
+                self._drop(next(iter(self._pending.values())))
 
-    def _expire_strangers(self, now: float) -> None:
-        late = [peer for peer in self._strangers.values() if peer.deadline <= now]
+    def _drop_overdue(self, now: float) -> None:
+        late = [peer for peer in self._pending.values() if peer.deadline <= now]
         for peer in late:
             self._drop(peer)
 
@@ -246,12 +242,12 @@ class Loop:
         except OSError:
             self._drop(peer)
         else:
-            if peer.session in self._strangers:
-                self._greeted(peer)
+            if peer.session in self._pending:
+                self._on_handshake(peer)
 
-    def _greeted(self, peer: Peer) -> None:
+    def _on_handshake(self, peer: Peer) -> None:
         if peer.authenticated:
-            del self._strangers[peer.session]
+            del self._pending[peer.session]
         self._flush(peer)
 
     def _flush(self, peer: Peer) -> None:
@@ -267,10 +263,10 @@ class Loop:
     def _drop(self, peer: Peer) -> None:
         if self._peers.pop(peer.session, None) is None:
             return
-        stranger = self._strangers.pop(peer.session, None)
+        pending = self._pending.pop(peer.session, None)
         self._selector.unregister(peer.sock)
         peer.close()
-        if stranger is None:
+        if pending is None:
             self._host.disconnect(peer.session)
         self._acceptor.resume()
         if not self._peers and self._idle_exit is not None:
@@ -286,12 +282,13 @@ class Loop:
         else:
             self._leave_at = now + self._idle_exit
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """Hang up on everybody; `run` does it at its end. The listening socket is its maker's."""
         self._acceptor.close()
         for peer in list(self._peers.values()):
             peer.close()
         self._peers.clear()
-        self._strangers.clear()
+        self._pending.clear()
         self._selector.close()
         self._wake_r.close()
         self._wake_w.close()

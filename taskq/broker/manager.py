@@ -18,7 +18,7 @@ from typing import Any
 
 from taskq.broker import server
 from taskq.broker.host import Host
-from taskq.broker.loop import Limits
+from taskq.broker.limits import Limits
 from taskq.clock import Clock
 from taskq.errors import TaskqError
 from taskq.transport.address import Address, is_loopback, parse_tcp

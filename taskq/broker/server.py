@@ -18,8 +18,9 @@ from types import FrameType
 from typing import Any
 
 from taskq.broker.host import Host
+from taskq.broker.limits import Limits
 from taskq.broker.listener import Listener
-from taskq.broker.loop import Limits, Loop
+from taskq.broker.loop import Loop
 from taskq.broker.upkeep import Upkeep
 from taskq.transport.address import Address, bound_name, dial
 from taskq.transport.client_handshake import greet

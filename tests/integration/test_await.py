@@ -12,6 +12,7 @@ import pytest
 
 from taskq import TaskQueue
 from taskq.backends.stop import stop_broker
+from taskq.client.handle import ResultHandle
 from taskq.client.waiting import UnconsumedWarning
 from taskq.errors import BrokerTimeout, UnknownMessage
 from taskq.protocol.operating import Ping
@@ -33,6 +34,10 @@ def queue(short_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TaskQueu
         os.kill(holder.pid, signal.SIGCONT)
     queue.close()
     stop_broker(short_dir / "b")
+
+
+async def outcome(handle: ResultHandle[object]) -> object:
+    return await handle
 
 
 async def rounds(awaited: Awaitable[object]) -> int:
@@ -57,7 +62,7 @@ def test_a_stopped_broker_ends_the_await_with_a_timeout(queue: TaskQueue) -> Non
         with pytest.raises(UnknownMessage):
             await queue.handle("nothing")  # so that there is a connection
         stop(queue)
-        waiting = asyncio.ensure_future(handle._awaited())
+        waiting = asyncio.ensure_future(outcome(handle))
         count = await rounds(waiting)
         with pytest.raises(BrokerTimeout, match="was reached and did not answer"):
             await waiting
@@ -74,7 +79,7 @@ def test_after_a_timed_out_await_a_lost_broker_does_not_block_the_loop(queue: Ta
             await asyncio.wait_for(first, 0.01)
         stop(queue)
         await asyncio.sleep(0.2)  # until the thread asks the broker to forget the first
-        return await rounds(second._awaited())
+        return await rounds(outcome(second))
 
     assert asyncio.run(main()) > ENOUGH
 

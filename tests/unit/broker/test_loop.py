@@ -15,7 +15,8 @@ import pytest
 
 from taskq.broker.acceptor import Acceptor
 from taskq.broker.host import Host
-from taskq.broker.loop import Limits, Loop
+from taskq.broker.limits import Limits
+from taskq.broker.loop import Loop
 from taskq.engine.changes import Changes
 from taskq.engine.engine import Engine
 from taskq.errors import JournalError
@@ -93,7 +94,7 @@ class LoopBench:
     def close(self) -> None:
         for client in self.clients:
             client.sock.close()
-        self.loop._close()
+        self.loop.close()
         self.listener.close()
         self.folder.cleanup()
 
@@ -201,11 +202,11 @@ def test_a_parked_claim_is_answered_by_another_client_s_message(bench: LoopBench
 
 def test_the_loop_sleeps_until_something_falls_due(bench: LoopBench) -> None:
     client = bench.client()
-    assert bench.loop._timeout() is None
+    assert bench.loop.next_timeout() is None
     client.send(enqueue(1), Wait(rid=2, watch=1, add=["m1"], wait=30))
     bench.ticks()
     client.replies()
-    assert bench.loop._timeout() == 30
+    assert bench.loop.next_timeout() == 30
     bench.clock.time += 30
     bench.ticks()
     (waited,) = client.replies()
@@ -302,7 +303,7 @@ def test_70_the_handshake_has_one_deadline_for_all_of_it(bench: LoopBench) -> No
 def test_69_the_oldest_stranger_goes_when_there_are_too_many(
     make: Callable[..., LoopBench],
 ) -> None:
-    bench = make(Limits(strangers=3))
+    bench = make(Limits(pending_handshakes=3))
     known = bench.client()
     strangers = [bench.stranger() for _ in range(5)]
     bench.ticks(2)
@@ -341,13 +342,13 @@ def test_50_without_descriptors_it_pauses_and_serves_the_others(
     bench.ticks(5)
     assert len(attempts) == 1
     assert isinstance(known.replies()[0], Pong)
-    timeout = bench.loop._timeout()
+    timeout = bench.loop.next_timeout()
     assert timeout is not None
     assert timeout == pytest.approx(0.1)
     monkeypatch.undo()
     bench.clock.time += 0.2
     bench.ticks(2)
-    assert len(bench.loop._strangers) == 1
+    assert bench.loop.pending_handshakes == 1
 
 
 def test_55_a_client_that_does_not_read_is_dropped(make: Callable[..., LoopBench]) -> None:
@@ -365,9 +366,9 @@ def test_55_a_client_that_does_not_read_is_dropped(make: Callable[..., LoopBench
     for _ in range(20):
         greedy.send(Claim(queues=["q"], n=1, wait=0))
         bench.ticks()
-        if len(bench.loop._peers) == 1:
+        if bench.loop.connections == 1:
             break
-    assert len(bench.loop._peers) == 1
+    assert bench.loop.connections == 1
     other.send(Ping())
     bench.ticks()
     assert isinstance(other.replies()[0], Pong)
@@ -387,7 +388,7 @@ def test_55_a_client_that_asks_for_too_much_at_once_is_dropped(
         bench.ticks()
     greedy.send(*(Peek(queue="q", state="ready", limit=4) for _ in range(3000)))
     bench.ticks()
-    assert bench.loop._peers == {}
+    assert bench.loop.connections == 0
 
 
 def test_a_large_reply_goes_out_in_parts(bench: LoopBench) -> None:
@@ -412,7 +413,7 @@ def test_a_large_reply_goes_out_in_parts(bench: LoopBench) -> None:
     claimed = replies[-1]
     assert isinstance(claimed, Claimed)
     assert claimed.messages[0].payload == payload
-    assert bench.loop._timeout() != 0
+    assert bench.loop.next_timeout() != 0
 
 
 def test_a_lost_connection_frees_what_it_waited_for(bench: LoopBench) -> None:
@@ -438,13 +439,13 @@ def test_time_in_which_the_broker_was_stopped_is_forgiven(
     client = bench.client()
     client.send(enqueue(1), Wait(rid=2, watch=1, add=["m1"], wait=10))
     bench.ticks()
-    bench.loop._timeout()
+    bench.loop.next_timeout()
     bench.clock.time += 10.5
     bench.ticks()
     assert forgiven == []
     client.send(Wait(rid=3, watch=1, add=[], wait=10))
     bench.ticks()
-    bench.loop._timeout()
+    bench.loop.next_timeout()
     bench.clock.time += 100
     bench.ticks()
     assert forgiven == [90]
@@ -455,16 +456,16 @@ def test_it_leaves_when_idle_and_nothing_is_due(make: Callable[..., LoopBench]) 
     client = bench.client()
     bench.clock.time += 100
     bench.ticks()
-    assert not bench.loop._stopping
+    assert not bench.loop.is_stopping
     client.sock.close()
     bench.ticks()
-    assert bench.loop._timeout() == 60
+    assert bench.loop.next_timeout() == 60
     bench.clock.time += 59
     bench.ticks()
-    assert not bench.loop._stopping
+    assert not bench.loop.is_stopping
     bench.clock.time += 1
     bench.ticks()
-    assert bench.loop._stopping
+    assert bench.loop.is_stopping
 
 
 def test_it_stays_for_what_is_due_soon_or_would_be_lost(make: Callable[..., LoopBench]) -> None:
@@ -477,21 +478,21 @@ def test_it_stays_for_what_is_due_soon_or_would_be_lost(make: Callable[..., Loop
     bench.ticks()
     bench.clock.time += 60
     bench.ticks()
-    assert not bench.loop._stopping, "a message falls due in 40 s"
+    assert not bench.loop.is_stopping, "a message falls due in 40 s"
     bench.journal.durability = "none"
     bench.clock.time += 60
     bench.ticks()
-    assert not bench.loop._stopping, "without a journal the message would be lost"
+    assert not bench.loop.is_stopping, "without a journal the message would be lost"
     bench.journal.durability = "os"
     bench.clock.time += 60
     bench.ticks()
-    assert bench.loop._stopping
+    assert bench.loop.is_stopping
 
 
 def test_stop_ends_the_sleep(bench: LoopBench) -> None:
     bench.loop.stop()
     bench.loop.tick(30)
-    assert bench.loop._stopping
+    assert bench.loop.is_stopping
 
 
 def test_78_a_peer_of_another_user_is_refused(
