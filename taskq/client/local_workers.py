@@ -87,7 +87,7 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
             )
             os.close(writable)
             writable = -1
-            answer = _line(readable, monotonic() + START)
+            answer = read_line(readable, monotonic() + START)
         except BaseException:
             self._kill()
             raise
@@ -136,7 +136,7 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
         """What the workers shall import from is what this process imports from."""
         environment = dict(os.environ)
         package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-        own = [os.path.abspath(path) for path in sys.path if not _is_standard(path)]
+        own = [os.path.abspath(path) for path in sys.path if not is_standard(path)]
         given = environment.get("PYTHONPATH", "").split(os.pathsep)
         paths = dict.fromkeys([*own, package, *filter(None, given)])
         environment["PYTHONPATH"] = os.pathsep.join(paths)
@@ -170,7 +170,7 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
             os.close(lifeline)
 
 
-def _is_standard(path: str) -> bool:
+def is_standard(path: str) -> bool:
     """Whether a new interpreter has that path by itself; not all that lies below its prefix."""
     import site
 
@@ -178,7 +178,7 @@ def _is_standard(path: str) -> bool:
     return bool(path) and path.startswith((*libraries, *site.getsitepackages()))
 
 
-def _line(descriptor: int, deadline: float) -> str:
+def read_line(descriptor: int, deadline: float) -> str:
     """One line from a pipe, or what came before its end."""
     import select
 

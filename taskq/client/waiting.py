@@ -88,7 +88,7 @@ class Watch:
         return finished
 
 
-_warned: set[str] = set()
+warned: set[str] = set()
 
 
 def warn_of_standstill(broker: Broker, unconsumed: Sequence[str], ids: Iterable[str]) -> None:
@@ -136,8 +136,8 @@ def _reasons(broker: Broker, ids: Iterable[str]) -> Iterator[str]:
 
 
 def _warn_once(sentence: str) -> None:
-    if sentence not in _warned:
-        _warned.add(sentence)
+    if sentence not in warned:
+        warned.add(sentence)
         import warnings
 
         warnings.warn(sentence, UnconsumedWarning, stacklevel=_user_level())

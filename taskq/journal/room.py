@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 RESERVE = 64 * 2**20  # bytes, or an eighth of a small disk
-_LOOK, _LOOK_AGAIN = 0.01, 0.1  # seconds between two looks, with room and without
+LOOK, LOOK_AGAIN = 0.01, 0.1  # seconds between two looks, with room and without
 _COPIES = 2  # of each message: in the log, and in the file before the log is cut
 
 
@@ -50,7 +50,7 @@ class Room:
             if self._left < _COPIES * size:
                 self._fold()
                 self._left = self._bytes_left()
-            self._look_at = now + (_LOOK if self._left >= _COPIES * size else _LOOK_AGAIN)
+            self._look_at = now + (LOOK if self._left >= _COPIES * size else LOOK_AGAIN)
         if self._left < _COPIES * (self._promised + size):
             return False
         self._promised += size

@@ -38,7 +38,7 @@ class EngineBench:
     """Drives an engine as a host does: apply, advance, commit, deliver the replies.
 
     `journal`: where each tick is committed, if anywhere. `jitter` is what the dice show.
-    `capacity`: of the engine that the next `restart` makes.
+    `last_rid`: the id of the latest request. `capacity`: of the engine that the next `restart` makes.
     """
 
     def __init__(self, now: float = 1000.0, journal: SqliteJournal | None = None) -> None:
@@ -48,7 +48,7 @@ class EngineBench:
         self.now = now
         self.jitter = 0.0
         self.replies: dict[int, list[Reply]] = {}
-        self._rid = 0
+        self.last_rid = 0
         self._answers: dict[int, Reply] = {}
 
     # --- what a host does -------------------------------------------------------------------
@@ -75,10 +75,10 @@ class EngineBench:
 
     def apply(self, request: Request[Any], session: int = PRODUCER) -> int:
         """Hand a request to the engine without a tick; its request id."""
-        self._rid += 1
-        request.rid = self._rid
+        self.last_rid += 1
+        request.rid = self.last_rid
         self.engine.apply(session, request, Tick(self.now, lambda: self.jitter))
-        return self._rid
+        return self.last_rid
 
     def park(self, request: Request[Any], session: int = PRODUCER) -> int:
         """Hand over a request that is not to be answered yet; its request id."""

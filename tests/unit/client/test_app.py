@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import taskq
-from taskq import Task, TaskQueue, errors, names
+from taskq import Task, TaskQueue, backends, errors, names
 from tests.kit.inline_worker import run_ready
 
 module_queue = TaskQueue("in-a-module")
@@ -119,7 +119,8 @@ def test_a_queue_pickles_as_its_name() -> None:
     assert pickle.loads(data) is q
     del q
     again = pickle.loads(data)
-    assert (again.name, again.url, again._defaults) == ("p", "embedded:/nowhere", {"retries": 2})
+    assert (again.name, again.url) == ("p", "embedded:/nowhere")
+    assert again.task(name="t")(print).defaults.retries == 2
 
 
 def test_where_a_queue_is() -> None:
@@ -216,21 +217,29 @@ def test_limits_are_checked_and_set() -> None:
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded:DeprecationWarning")
-def test_28_a_fork_while_a_thread_holds_the_lock_of_a_queue() -> None:
+def test_28_a_fork_while_a_thread_holds_the_lock_of_a_queue(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     queue = TaskQueue("forked", broker="memory:")
+    parent = os.getpid()
     held, over = threading.Event(), threading.Event()
 
-    def hold() -> None:
-        with queue._lock:
-            held.set()
+    def connect(url: str | None, name: str) -> object:
+        if os.getpid() == parent:
+            held.set()  # this thread has the lock while it connects
             over.wait()
+        return object()
 
-    thread = threading.Thread(target=hold)
+    monkeypatch.setattr(backends, "connect", connect)
+    thread = threading.Thread(target=lambda: queue.broker)
     thread.start()
     held.wait()
     pid = os.fork()
     if pid == 0:
-        os._exit(not queue._lock.acquire(timeout=5))
+        asking = threading.Thread(target=lambda: queue.broker, daemon=True)
+        asking.start()
+        asking.join(5)
+        os._exit(asking.is_alive())
     over.set()
     thread.join()
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0

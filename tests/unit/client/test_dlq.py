@@ -3,8 +3,9 @@ from __future__ import annotations
 import pytest
 
 from taskq import TaskQueue, errors
+from taskq.client.dlq import DeadEntry
 from taskq.protocol.consuming import Register
-from taskq.protocol.operating import Peek
+from taskq.protocol.operating import ListDead, Peek
 from taskq.protocol.producing import Inspect
 from tests.kit.inline_worker import run_ready
 
@@ -157,8 +158,9 @@ def test_an_entry_acts_on_its_own_group_only() -> None:
 def test_a_call_that_cannot_be_loaded_is_still_shown(q: TaskQueue) -> None:
     q.tasks["mail.send"]("a")
     run_ready(q)
-    (entry,) = q.dlq.list()
-    entry._letter.payload = b"x" * 40
+    (letter,) = q.broker.call(ListDead()).entries
+    letter.payload = b"x" * 40
+    entry = DeadEntry(q, letter)
     assert "cannot be shown" in entry.describe()
     with pytest.raises(errors.TamperedPayload):
         _ = entry.call

@@ -6,20 +6,28 @@ import pickle
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any, TypeVar
 
 import msgspec
 import pytest
 
-from taskq import HandleSet, TaskQueue, as_completed, context, errors, wait
+from taskq import HandleSet, ResultHandle, TaskQueue, as_completed, context, errors, wait
 from taskq.backends.memory import MemoryBroker
 from taskq.backends.port import Connection
 from taskq.client import waiting
-from taskq.client.handle import _resolver
 from taskq.client.waiting import UnconsumedWarning, Watch, warn_of_standstill
 from taskq.protocol.consuming import Claim, Register
-from taskq.protocol.producing import Wait, Waited
+from taskq.protocol.producing import Unwatch, Wait, Waited
 from taskq.protocol.values import Finished
 from tests.kit.inline_worker import run_ready
+
+R = TypeVar("R")
+
+
+async def awaited(handle: ResultHandle[R]) -> R:
+    """`await handle`, as a coroutine of its own."""
+    return await handle
+
 
 numbers = itertools.count()
 
@@ -173,7 +181,7 @@ def test_a_waiter_whose_thread_does_not_start_tells_so_and_works_later(
             patch.setattr(threading.Thread, "start", refuse)
             with pytest.raises(RuntimeError, match="new thread"):
                 await handle
-        waiting = asyncio.ensure_future(handle._awaited())
+        waiting = asyncio.ensure_future(awaited(handle))
         await asyncio.sleep(0)
         run_ready(q)
         assert await asyncio.wait_for(waiting, 20) == 1
@@ -181,24 +189,28 @@ def test_a_waiter_whose_thread_does_not_start_tells_so_and_works_later(
     asyncio.run(main())
 
 
-def test_a_loop_that_closes_just_then_does_not_disturb_other_waiters(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    loop = asyncio.new_event_loop()
-    callback = _resolver(loop.create_future())
+def test_a_loop_that_closes_just_then_does_not_disturb_other_waiters(q: TaskQueue) -> None:
+    first, second = q.tasks["one"].map([1, 2])
+    loop, other = asyncio.new_event_loop(), asyncio.new_event_loop()
+    abandoned = loop.create_task(awaited(first))
+    waiting = other.create_task(awaited(second))
+    for each in (loop, other):
+        each.run_until_complete(asyncio.sleep(0))  # now it waits
     loop.close()
-    with monkeypatch.context() as patch:
-        patch.setattr(loop, "is_closed", lambda: False)  # it closes after the look
-        callback(Finished("id", "succeeded"))
+    run_ready(q)
+    assert other.run_until_complete(asyncio.wait_for(waiting, 20)) == 2
+    other.close()
+    assert not abandoned.done()
+    abandoned.get_coro().close()  # type: ignore[union-attr]
 
 
 def test_a_long_wait_outlives_many_short_ones(q: TaskQueue, clock: Clock) -> None:
     async def main() -> None:
         later = q.tasks["one"].options(delay=100)(-5)
-        waiting = asyncio.ensure_future(asyncio.wait([asyncio.ensure_future(later._awaited())]))
+        waiting = asyncio.ensure_future(asyncio.wait([asyncio.ensure_future(awaited(later))]))
         for n in range(100):
             handle = q.tasks["one"](n)
-            asking = asyncio.ensure_future(handle._awaited())
+            asking = asyncio.ensure_future(awaited(handle))
             await asyncio.sleep(0)
             run_ready(q)
             assert await asking == n
@@ -360,7 +372,7 @@ def test_the_first_slice_is_short_and_tells_of_missing_workers() -> None:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A first slice of no length, and no memory of what was warned of."""
     monkeypatch.setattr(waiting, "FIRST_SLICE", 0.0)
-    monkeypatch.setattr(waiting, "_warned", set())
+    monkeypatch.setattr(waiting, "warned", set())
 
 
 def register(q: TaskQueue, tasks: list[str]) -> Connection:
@@ -423,11 +435,24 @@ def test_who_waits_for_what_only_takes_long_is_not_warned(q: TaskQueue) -> None:
     connection.close()
 
 
-def test_a_watch_that_was_left_is_dropped_at_the_broker(q: TaskQueue) -> None:
+def test_a_watch_that_was_left_is_dropped_at_the_broker(
+    q: TaskQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
     handle = q.tasks["one"](1)
+    asked: list[Any] = []
+    call = q.broker.call
+
+    def record(request: Any, **how: Any) -> Any:
+        asked.append(request)
+        return call(request, **how)
+
+    monkeypatch.setattr(q.broker, "call", record)
     with pytest.raises(TimeoutError):
         handle.result(timeout=0)
-    assert q.broker._engine.ledger.watchers.ids() == []  # type: ignore[attr-defined]
+    watch, unwatch = asked[0], asked[-1]
+    assert isinstance(watch, Wait)
+    assert isinstance(unwatch, Unwatch)
+    assert unwatch.watch == watch.watch
 
 
 def test_an_id_that_a_call_of_another_task_has(q: TaskQueue) -> None:

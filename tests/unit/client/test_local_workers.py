@@ -10,7 +10,7 @@ from time import monotonic
 
 import pytest
 
-from taskq.client.local_workers import _is_standard, _line
+from taskq.client.local_workers import is_standard, read_line
 
 
 def test_it_reads_from_a_descriptor_beyond_1023() -> None:
@@ -22,7 +22,7 @@ def test_it_reads_from_a_descriptor_beyond_1023() -> None:
     try:
         os.dup2(readable, 1100)
         os.write(writable, b"ready\n")
-        assert _line(1100, monotonic() + 10) == "ready"
+        assert read_line(1100, monotonic() + 10) == "ready"
     finally:
         for fd in (readable, writable, 1100):
             os.close(fd)
@@ -30,6 +30,6 @@ def test_it_reads_from_a_descriptor_beyond_1023() -> None:
 
 
 def test_workers_import_from_a_project_inside_of_the_environment() -> None:
-    assert not _is_standard(os.path.join(sys.prefix, "src", "app"))
-    assert all(map(_is_standard, site.getsitepackages()))
-    assert _is_standard(os.path.dirname(os.__file__))
+    assert not is_standard(os.path.join(sys.prefix, "src", "app"))
+    assert all(map(is_standard, site.getsitepackages()))
+    assert is_standard(os.path.dirname(os.__file__))

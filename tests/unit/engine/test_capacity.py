@@ -196,7 +196,7 @@ def test_a_request_without_calls_waits_for_nobody(bench: EngineBench) -> None:
     limit(bench, messages=1)
     bench.enqueue("a")
     bench.park(request("b"), SECOND)
-    assert bench.call(request(wait=5)) == Enqueued(rid=bench._rid)
+    assert bench.call(request(wait=5)) == Enqueued(rid=bench.last_rid)
 
 
 def test_producers_are_served_in_the_order_in_which_they_came(bench: EngineBench) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+import sqlite3
 from pathlib import Path
 
 import pytest
@@ -20,23 +20,27 @@ from tests.unit.journal.files import alter, fill, load
 
 
 @pytest.mark.parametrize(("durability", "level"), [("fsync", 2), ("os", 1)])
-def test_durability_is_really_set(tmp_path: Path, durability: str, level: int) -> None:
+def test_durability_is_really_set(
+    tmp_path: Path, connections: list[sqlite3.Connection], durability: str, level: int
+) -> None:
     journal = open_journal(tmp_path, durability)
     assert isinstance(journal, SqliteJournal)
-    assert journal._db.execute("PRAGMA synchronous").fetchone() == (level,)
-    assert journal._db.execute("PRAGMA fullfsync").fetchone() == (level == 2,)
-    assert journal._db.execute("PRAGMA checkpoint_fullfsync").fetchone() == (level == 2,)
-    assert journal._db.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert connections[-1].execute("PRAGMA synchronous").fetchone() == (level,)
+    assert connections[-1].execute("PRAGMA fullfsync").fetchone() == (level == 2,)
+    assert connections[-1].execute("PRAGMA checkpoint_fullfsync").fetchone() == (level == 2,)
+    assert connections[-1].execute("PRAGMA journal_mode").fetchone() == ("wal",)
     assert journal.durability == durability
     journal.close()
     assert (tmp_path / FILE).exists()
 
 
-def test_the_log_is_kept_short_and_nothing_is_written_twice(tmp_path: Path) -> None:
+def test_the_log_is_kept_short_and_nothing_is_written_twice(
+    tmp_path: Path, connections: list[sqlite3.Connection]
+) -> None:
     journal = SqliteJournal(tmp_path / FILE)
 
     def setting(name: str) -> int:
-        (value,) = journal._db.execute(f"PRAGMA {name}").fetchone()
+        (value,) = connections[-1].execute(f"PRAGMA {name}").fetchone()
         return int(value)
 
     assert setting("wal_autocheckpoint") == CHECKPOINT_PAGES
@@ -83,11 +87,12 @@ def test_a_version_that_cannot_be_is_refused(tmp_path: Path, version: int) -> No
 
 def test_a_file_in_use_is_said_to_be(tmp_path: Path) -> None:
     path = tmp_path / FILE
-    first = SqliteJournal(path)
-    first._db.execute("BEGIN IMMEDIATE")
+    SqliteJournal(path).close()
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
     with pytest.raises(JournalError, match=f"^{path} is in use by another program"):
         SqliteJournal(path)
-    first.close()
+    other.close()
 
 
 def test_a_file_of_garbage_is_refused_and_unchanged(tmp_path: Path) -> None:
@@ -135,11 +140,13 @@ def test_a_damaged_record_is_told_when_the_last_time_is_read(tmp_path: Path) -> 
 # --- writing ------------------------------------------------------------------------------------
 
 
-def broken_commit(path: Path, spoil: Callable[[SqliteJournal], None]) -> TaskqError:
+def broken_commit(path: Path, connections: list[sqlite3.Connection], *spoil: str) -> TaskqError:
+    """The error of a commit on a connection on which these statements were executed."""
     bench = EngineBench(journal=SqliteJournal(path, "os"))
     assert bench.journal is not None
     bench.enqueue("before")
-    spoil(bench.journal)
+    for statement in spoil:
+        connections[-1].execute(statement)
     with pytest.raises(TaskqError) as caught:
         bench.enqueue("after", payload=b"x" * 100_000)
     assert bench.replies[1][-1].rid == 1  # no reply but the first has left
@@ -147,22 +154,21 @@ def broken_commit(path: Path, spoil: Callable[[SqliteJournal], None]) -> TaskqEr
     return caught.value
 
 
-def test_48_a_full_disk_is_disk_full_and_leaves_what_was_there(tmp_path: Path) -> None:
+def test_48_a_full_disk_is_disk_full_and_leaves_what_was_there(
+    tmp_path: Path, connections: list[sqlite3.Connection]
+) -> None:
     path = tmp_path / FILE
-
-    def full(journal: SqliteJournal) -> None:
-        (pages,) = journal._db.execute("PRAGMA page_count").fetchone()
-        journal._db.execute(f"PRAGMA max_page_count={pages}")
-
-    error = broken_commit(path, full)
+    error = broken_commit(path, connections, "PRAGMA max_page_count=1")  # no more than there are
     assert isinstance(error, DiskFull)
     assert str(error).startswith(f"the disk of {path} is full: make room")
     assert set(load(path).ledger.messages) == {"before"}
 
 
-def test_05_a_commit_that_fails_is_a_journal_error(tmp_path: Path) -> None:
+def test_05_a_commit_that_fails_is_a_journal_error(
+    tmp_path: Path, connections: list[sqlite3.Connection]
+) -> None:
     path = tmp_path / FILE
-    error = broken_commit(path, lambda journal: journal._db.execute("PRAGMA query_only=1") and None)
+    error = broken_commit(path, connections, "PRAGMA query_only=1")
     assert isinstance(error, JournalError)
     assert str(error).startswith(f"{path} cannot be written: ")
     assert set(load(path).ledger.messages) == {"before"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -19,7 +20,7 @@ from tests.unit.journal.operations import OPERATIONS
 
 
 @pytest.fixture
-def bench() -> Iterator[EngineBench]:
+def bench(connections: list[sqlite3.Connection]) -> Iterator[EngineBench]:
     journal = SqliteJournal(":memory:", "os")
     yield EngineBench(journal=journal)
     journal.close()
@@ -216,7 +217,9 @@ def test_totals_survive_their_messages(bench: EngineBench) -> None:
     assert after.purged == 2
 
 
-def test_a_dropped_group_does_not_come_back_with_a_restart(bench: EngineBench) -> None:
+def test_a_dropped_group_does_not_come_back_with_a_restart(
+    bench: EngineBench, connections: list[sqlite3.Connection]
+) -> None:
     bench.register()
     bench.bury("dead")
     bench.register(3, worker="w2", group="typo")
@@ -226,8 +229,7 @@ def test_a_dropped_group_does_not_come_back_with_a_restart(bench: EngineBench) -
     bench.ack(ended)  # the row of `a` tells of the group, though it is done with it
     bench.disconnect(3)
     assert bench.call(Control(queue="q", group="typo", action="drop")).count == 1
-    assert bench.journal is not None
-    rows = bench.journal._db.execute("SELECT name FROM consumer_group").fetchall()
+    rows = connections[-1].execute("SELECT name FROM consumer_group").fetchall()
     assert rows == [("default",)]
     bench.restart()
     assert [entry.group for entry in bench.call(GetStats()).queues] == ["default"]
@@ -304,17 +306,20 @@ def test_the_last_time_is_known_when_no_message_is_left(bench: EngineBench) -> N
     assert bench.journal.last_time() == 1000.0
 
 
-def test_nothing_is_written_when_nothing_changes(bench: EngineBench) -> None:
+def test_nothing_is_written_when_nothing_changes(
+    bench: EngineBench, connections: list[sqlite3.Connection]
+) -> None:
     bench.enqueue("a")
-    assert bench.journal is not None
-    before = bench.journal._db.total_changes
+    before = connections[-1].total_changes
     bench.call(GetStats())
     bench.call(Inspect(id="a"))
     bench.after(10)
-    assert bench.journal._db.total_changes == before
+    assert connections[-1].total_changes == before
 
 
-def test_no_row_is_left_of_what_is_forgotten(bench: EngineBench) -> None:
+def test_no_row_is_left_of_what_is_forgotten(
+    bench: EngineBench, connections: list[sqlite3.Connection]
+) -> None:
     assert bench.journal is not None
     bench.register()
     for n in range(50):
@@ -324,7 +329,7 @@ def test_no_row_is_left_of_what_is_forgotten(bench: EngineBench) -> None:
     bench.now += 10_000
     bench.enqueue("new")  # in the commit that forgets the results
     for table, rows in (("message", 1), ("state", 0), ("result", 0)):
-        (count,) = bench.journal._db.execute(f"SELECT count(*) FROM {table}").fetchone()
+        (count,) = connections[-1].execute(f"SELECT count(*) FROM {table}").fetchone()
         assert count == rows, table
 
 

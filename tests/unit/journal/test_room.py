@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from taskq.journal.room import _LOOK, _LOOK_AGAIN, RESERVE, Room
+from taskq.journal.room import LOOK, LOOK_AGAIN, RESERVE, Room
 from taskq.journal.sqlite import FILE, SqliteJournal
 from taskq.protocol.operating import Control
 from tests.kit.engine import EngineBench
@@ -93,10 +93,10 @@ def test_48_a_large_message_needs_room_for_itself_in_the_log_and_in_the_file(
     assert room.is_left(0.0, 10 * MB)
     assert not room.is_left(0.0, 1)  # in the same tick, and the first one is not written yet
     disk.free -= 10 * MB
-    assert room.is_left(_LOOK_AGAIN, 5 * MB)
+    assert room.is_left(LOOK_AGAIN, 5 * MB)
     disk.free -= 10 * MB
-    assert room.is_left(3 * _LOOK_AGAIN)
-    assert not room.is_left(3 * _LOOK_AGAIN, 1)
+    assert room.is_left(3 * LOOK_AGAIN)
+    assert not room.is_left(3 * LOOK_AGAIN, 1)
 
 
 def test_48_the_log_is_folded_before_a_message_is_refused(
@@ -123,11 +123,11 @@ def test_the_disk_is_looked_at_now_and_then_and_more_seldom_when_full(
     room = disk.room(tmp_path, monkeypatch)
     assert room.is_left(0.0)
     disk.free = 0
-    assert room.is_left(_LOOK / 2)
-    assert not room.is_left(_LOOK)
+    assert room.is_left(LOOK / 2)
+    assert not room.is_left(LOOK)
     disk.free = RESERVE
-    assert not room.is_left(_LOOK + _LOOK_AGAIN / 2)
-    assert room.is_left(_LOOK + _LOOK_AGAIN)
+    assert not room.is_left(LOOK + LOOK_AGAIN / 2)
+    assert room.is_left(LOOK + LOOK_AGAIN)
     assert disk.looks == 4  # two of them when it was full: before and after folding
 
 

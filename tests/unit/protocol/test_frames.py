@@ -46,7 +46,7 @@ def test_the_frames_are_those_of_multiprocessing() -> None:
     read_end, write_end = pipe()
     ours, theirs = Connection(read_end, writable=False), Connection(write_end, readable=False)
     with ours, theirs:
-        theirs._send_bytes(memoryview(b"hello"))  # type: ignore[attr-defined]
+        theirs.send_bytes(b"hello")
         raw = io.FileIO(ours.fileno(), closefd=False).read(64)
     assert raw is not None
     assert bodies(wire.FrameReader(), raw) == [b"hello"]

@@ -99,8 +99,9 @@ class SupervisorBench:
     def __init__(self, ready: bool = True, **settings: Any) -> None:
         FakeChild.made = []
         self.host = FakeHost()
+        self.gone: list[object] = []  # the children that are watched no more
         self.supervisor = Supervisor(
-            Settings(app="a:b", **settings), "w", self.host, lambda child: None, lambda child: None
+            Settings(app="a:b", **settings), "w", self.host, lambda child: None, self.gone.append
         )
         self.supervisor.poll(0.0)
         if ready:
@@ -424,8 +425,6 @@ def test_a_fork_that_the_system_refuses_is_tried_again(
 
 def test_a_child_whose_socket_is_closed_is_watched_no_more() -> None:
     bench = SupervisorBench()
-    gone: list[object] = []
-    bench.supervisor._unwatch = gone.append
     (child,) = bench.children
     notes_of = child.notes
 
@@ -435,10 +434,10 @@ def test_a_child_whose_socket_is_closed_is_watched_no_more() -> None:
 
     child.notes = end  # type: ignore[method-assign]
     bench.supervisor.listen(child)  # type: ignore[arg-type]
-    assert gone == [child]
+    assert bench.gone == [child]
     child.die(0)
     bench.supervisor.poll(5.0)
-    assert gone == [child]
+    assert bench.gone == [child]
 
 
 def test_a_child_that_has_left_and_does_not_end_is_killed(

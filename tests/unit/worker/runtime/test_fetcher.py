@@ -29,6 +29,7 @@ class FetcherBench:
         self.connection = FakeConnection(self.answer)
         self.rejected = rejected or []
         self.coming = coming
+        self.drained = False  # what the answer says of the queues
         link = RetryingConnection(FakeBroker(self.connection), None, lambda s: False, budget=0.0)
         self.fetcher = Fetcher(link, self.desk, Rotation([("q", 1)]), self.wait)
 
@@ -41,7 +42,7 @@ class FetcherBench:
         if self.coming is None:
             return False
         claim = self.connection.sent[-1]
-        self.connection.parked[id(claim)] = Claimed(messages=self.coming)
+        self.connection.parked[id(claim)] = Claimed(messages=self.coming, drained=self.drained)
         return True
 
 
@@ -111,10 +112,6 @@ def test_a_late_outcome_is_logged(caplog: pytest.LogCaptureFixture) -> None:
 def test_drained_is_noticed() -> None:
     bench = FetcherBench([])
 
-    def wait(fd: int | None, seconds: float | None = None) -> bool:
-        bench.connection.parked[id(bench.connection.sent[-1])] = Claimed(messages=[], drained=True)
-        return True
-
-    bench.fetcher._wait = wait
+    bench.drained = True
     bench.fetcher.turn(1)
     assert bench.fetcher.drained

@@ -49,11 +49,14 @@ def test_a_thread_alarm_raises_in_its_thread() -> None:
         spin()
 
 
-def test_a_stopped_thread_alarm_is_silent() -> None:
+def test_a_stopped_thread_alarm_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    timers: list[threading.Timer] = []
+    monkeypatch.setattr(threading.Timer, "start", lambda timer: timers.append(timer))
     alarm = ThreadAlarm()
     alarm.start(1000)
     alarm.stop()
-    alarm._ring(threading.get_ident())  # the timer's thread was a moment too late
+    (timer,) = timers
+    timer.function(*timer.args)  # the timer's thread was a moment too late
 
 
 def test_memory_grows_with_what_is_held() -> None:
