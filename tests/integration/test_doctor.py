@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from taskq.backends.embedded import EmbeddedBroker
 from taskq.cli.support.processes import is_alive
 from taskq.protocol.operating import Ping
 from tests.kit.files import mounted_disk
+from tests.kit.port import PortBench
 from tests.kit.terminal import Terminal, open_terminal
 from tests.kit.waiting import wait_until
 
@@ -59,14 +61,33 @@ def test_09_a_dead_socket_and_a_stale_lock_are_found_and_do_no_harm(terminal: Te
     assert diagnosis(terminal).keys() == {"queue shop"}
 
 
-def test_a_broker_that_has_left_since_it_was_idle_is_in_order(terminal: Terminal) -> None:
-    broker = EmbeddedBroker(terminal.state / "shop", idle_exit=0.1)
-    pid = broker.call(Ping()).pid
-    broker.close()
+def until_idle(terminal: Terminal, work: Callable[[PortBench], None]) -> None:
+    """Do some work and wait until the broker has left by itself."""
+    bench = PortBench(EmbeddedBroker(terminal.state / "shop", idle_exit=0.1), "shop")
+    pid = bench.broker.call(Ping()).pid
+    work(bench)
+    bench.close()
+    bench.broker.close()
     wait_until(lambda: not is_alive(pid))
-    report = terminal.data("doctor")
-    assert report["healthy"]
-    assert "with nobody connected and nothing due" in str(report)
+
+
+def test_a_broker_that_has_left_since_it_was_idle_is_in_order(terminal: Terminal) -> None:
+    until_idle(terminal, lambda bench: None)
+    assert terminal.data("doctor")["healthy"]
+
+
+def test_what_is_on_disk_is_found_when_the_broker_has_left(terminal: Terminal) -> None:
+    def work(bench: PortBench) -> None:
+        bench.enqueue("dies")
+        consumer = bench.consumer()
+        (message,) = bench.claim(consumer, wait=5)
+        bench.fail(consumer, message, final=True)
+        bench.enqueue("waits")
+
+    until_idle(terminal, work)
+    (report,) = terminal.data("doctor", code=5)["brokers"]
+    wrong = [each["text"] for each in report["findings"] if each["wrong"]]
+    assert wrong == ["nobody consumes it, with 1 message waiting", "1 dead letter"]
 
 
 def test_a_broker_that_hangs_is_told_from_one_that_is_gone(terminal: Terminal) -> None:

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import click
 
-from taskq.cli.support.checks import Finding, examine
+from taskq.cli.support.checks import examine
 from taskq.cli.support.failure import UNHEALTHY
+from taskq.cli.support.finding import Finding
 from taskq.cli.support.shared import Shared, data_options, pass_shared
 from taskq.cli.support.target import Target, base_directory, choose
 
@@ -19,7 +20,8 @@ from taskq.cli.support.target import Target, base_directory, choose
 def command(shared: Shared) -> None:
     """Look for everything that commonly goes wrong; exit 5 when something is.
 
-    Looks at every broker, unless --broker says which. Starts and changes nothing.
+    Looks at every broker, unless --broker says which. One that has left because it was idle is
+    started, since only its journal knows what waits; others are not. Changes nothing.
     """
     targets = choose(shared.broker)
     reports: dict[Target | None, list[Finding]] = {}

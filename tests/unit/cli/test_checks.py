@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from taskq.cli.support import checks
+from taskq.cli.support import checks, checks_on_disk
+from taskq.cli.support.finding import Finding
 from taskq.cli.support.target import of_directory
 from taskq.protocol.operating import Pong, Stats
 from taskq.protocol.values import BrokerStats, QueueStats, WorkerInfo, WorkerStats
@@ -91,7 +92,7 @@ def test_clocks_that_differ(ahead: float, text: str) -> None:
 
 def test_a_directory_that_is_open_to_others(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
-    (finding,) = checks.permissions(tmp_path)
+    (finding,) = checks_on_disk.permissions(tmp_path)
     assert finding.wrong
     assert finding.fix.startswith("run: chmod 700")
 
@@ -100,13 +101,13 @@ def test_a_key_that_is_open_to_others(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
     (tmp_path / "key").write_bytes(b"k" * 32)
     (tmp_path / "key").chmod(0o644)
-    (finding,) = checks.permissions(tmp_path)
+    (finding,) = checks_on_disk.permissions(tmp_path)
     assert "open to others" in finding.text
 
 
 def test_a_directory_in_order(tmp_path: Path) -> None:
     tmp_path.chmod(0o700)
-    assert wrong(checks.permissions(tmp_path)) == []
+    assert wrong(checks_on_disk.permissions(tmp_path)) == []
 
 
 @pytest.mark.parametrize(("free", "is_wrong"), [(10 * 2**20, True), (10 * 2**30, False)])
@@ -118,7 +119,7 @@ def test_a_full_disk(
         f_blocks = 100 * 2**30 // 4096
 
     monkeypatch.setattr("os.statvfs", lambda path: Info)
-    assert checks.disk(tmp_path).wrong is is_wrong
+    assert checks_on_disk.disk(tmp_path).wrong is is_wrong
 
 
 def test_no_inodes_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -126,39 +127,39 @@ def test_no_inodes_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         f_blocks, f_bavail, f_frsize, f_files, f_favail = 2**20, 2**20, 2**20, 10, 0
 
     monkeypatch.setattr("os.statvfs", lambda path: Info)
-    assert "inodes" in checks.disk(tmp_path).text
+    assert "inodes" in checks_on_disk.disk(tmp_path).text
 
 
 def test_a_socket_that_nobody_listens_on(short_dir: Path) -> None:
     path = short_dir / "sock"
-    assert not checks.is_dead_socket(path)
+    assert not checks_on_disk.is_dead_socket(path)
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(path))
         server.listen()
-        assert not checks.is_dead_socket(path)
-    assert checks.is_dead_socket(path)
+        assert not checks_on_disk.is_dead_socket(path)
+    assert checks_on_disk.is_dead_socket(path)
 
 
 def test_a_lock_of_a_process_that_is_gone(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
-    assert checks.stale_lock(lock) is None
+    assert checks_on_disk.stale_lock(lock) is None
     for text in ("", "rubbish"):
         lock.write_text(text)
-        assert checks.stale_lock(lock) is None
+        assert checks_on_disk.stale_lock(lock) is None
     lock.write_text(f"{os.getpid()}\n")
-    assert checks.stale_lock(lock) is None
+    assert checks_on_disk.stale_lock(lock) is None
     gone = a_pid_that_is_gone()
     lock.write_text(f"{gone}\n")
-    assert checks.stale_lock(lock) == gone
+    assert checks_on_disk.stale_lock(lock) == gone
 
 
 def test_the_end_of_the_log_is_told_where_it_is_an_error(tmp_path: Path) -> None:
     log = tmp_path / "broker.log"
-    assert checks.last_complaint(log) == ""
+    assert checks_on_disk.last_complaint(log) == ""
     log.write_text("2026 INFO taskq.broker: stopped\n")
-    assert checks.last_complaint(log) == ""
+    assert checks_on_disk.last_complaint(log) == ""
     log.write_text("2026 INFO x\n2026 CRITICAL taskq.broker: disk full\n")
-    assert checks.last_complaint(log).endswith("disk full")
+    assert checks_on_disk.last_complaint(log).endswith("disk full")
 
 
 def test_a_killed_broker_leaves_three_findings(short_dir: Path) -> None:
@@ -177,9 +178,9 @@ def test_a_directory_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_finding_for_people_and_for_programs() -> None:
-    assert checks.Finding("a", "b").lines() == ["  ok    a: b"]
-    assert checks.Finding("a", "b", "c").lines() == ["  WRONG a: b", "        fix: c"]
-    assert checks.Finding("a", "b", "c").as_data()["wrong"] is True
+    assert Finding("a", "b").lines() == ["  ok    a: b"]
+    assert Finding("a", "b", "c").lines() == ["  WRONG a: b", "        fix: c"]
+    assert Finding("a", "b", "c").as_data()["wrong"] is True
 
 
 @pytest.mark.parametrize(
