@@ -119,18 +119,29 @@ def _tell_where(name: str, end: ImportEnds) -> None:
     frames = end.__traceback__
     while frames is not None and frames.tb_frame.f_globals.get("__name__") != name:
         frames = frames.tb_next
-    place, is_last = name, False
+    place, is_missed = name, True
     if frames is not None:
         code = frames.tb_frame.f_code  # that of the module itself
         place = f"{code.co_filename}:{frames.tb_lineno}"
-        is_last = frames.tb_lineno >= max(line or 0 for _, _, line in code.co_lines())
+        is_missed = frames.tb_lineno < max(line or 0 for _, _, line in code.co_lines())
+        if is_missed and IMPORTS in os.environ:  # workers of the program's own block
+            is_missed = _may_define_tasks(code.co_filename, frames.tb_lineno)
     logging.getLogger("taskq.loader").log(
-        logging.DEBUG if is_last else logging.WARNING,  # nothing below: nothing is missing
+        logging.WARNING if is_missed else logging.DEBUG,
         "the import of %s ended at %s, which waits for a result; tasks defined below that line are "
         'unknown to this worker. Put what shall not run in workers under: if __name__ == "__main__":',
         name,
         place,
     )
+
+
+def _may_define_tasks(file: str, line: int) -> bool:
+    """Whether there is anything below that line of a module by which it could define a task."""
+    import linecache
+    import re
+
+    below = linecache.getlines(file)[line:]
+    return any(re.match(r"\s*(@|import\s|from\s)|.*\btask\(", text) for text in below)
 
 
 def _raised(name: str, error: BaseException) -> AppImportError:

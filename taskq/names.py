@@ -7,42 +7,43 @@ from collections.abc import Callable
 from os.path import basename
 from typing import Any
 
-_MAIN = ("__main__", "__mp_main__")
+from taskq import program
+from taskq.program import MAIN
 
 
 def task_name(fn: Callable[..., Any]) -> str:
-    """`module.qualname`; for the program that runs, its `-m` name or the stem of its file."""
+    """`module.qualname`; for the program that runs, the name under which workers import it.
+
+    Where they cannot, the stem of its file; `__main__` for a prompt and a notebook's cell.
+    """
     module = str(getattr(fn, "__module__", None) or "")
     qualname = getattr(fn, "__qualname__", None) or type(fn).__qualname__
-    if module not in _MAIN:
-        return f"{module}.{qualname}" if module else str(qualname)
-    name = importable_name(module)
-    if name is None:
-        file = getattr(sys.modules.get(module), "__file__", None) or "__main__"
-        name = basename(file).removesuffix(".py")
-    return f"{name}.{qualname}"
+    if module in MAIN:
+        module = _program_name(fn)
+    return f"{module}.{qualname}" if module else str(qualname)
+
+
+def _program_name(fn: Callable[..., Any]) -> str:
+    file = getattr(program.main_module(), "__file__", None)
+    if not isinstance(file, str) or program.file_of(fn) is None:
+        return "__main__"
+    found = program.the_program()
+    return basename(file).removesuffix(".py") if found is None else found.name
+
+
+def module_of(fn: Callable[..., Any]) -> str | None:
+    """The name of the module from which another process can import a function, or `None`."""
+    module = getattr(fn, "__module__", None)
+    return program.module_of(fn) if module in MAIN else importable_name(str(module))
 
 
 def importable_name(module: str) -> str | None:
     """The name under which another process can import that module, or `None`."""
-    found = sys.modules.get(module)
-    spec = getattr(found, "__spec__", None)
-    if found is None or spec is None:
-        return None
-    if module in _MAIN and spec.origin != getattr(found, "__file__", None):
-        return None  # a debugger or profiler that runs the program
-    return str(spec.name)
-
-
-def alias_main() -> None:
-    """Make a program that runs by `python -m NAME` known as NAME, too.
-
-    Workers import it under that name and send back what they find in it; without the alias the
-    program would be imported a second time, and its classes would not be the same.
-    """
-    name = importable_name("__main__")
-    if name is not None:
-        sys.modules.setdefault(name, sys.modules["__main__"])
+    if module in MAIN:
+        found = program.the_program()
+        return None if found is None else found.name
+    spec = getattr(sys.modules.get(module), "__spec__", None)
+    return None if spec is None else str(spec.name)
 
 
 def queue_argument(queue: str) -> str:
@@ -67,6 +68,6 @@ def locate(app: object, modules: list[str]) -> str | None:
         if name is None:
             continue
         for attribute, value in list(vars(sys.modules[module]).items()):
-            if value is app:
+            if value is app and (module not in MAIN or program.defines(attribute)):
                 return f"{name}:{attribute}"
     return None

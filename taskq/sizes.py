@@ -43,3 +43,12 @@ def whole_number(name: str, value: object) -> int:
     if not str(value).strip().isdecimal():
         raise ValueError(f"{name} must be a whole number, zero or greater, not {value!r}")
     return int(value)
+
+
+def size_text(count: float) -> str:
+    """A number of bytes for people, e.g. `1.5 MiB`."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"

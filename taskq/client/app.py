@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from itertools import count
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overload
 
-from taskq import importing, names
+from taskq import importing, names, program
 from taskq.client.control import QueueControl
 from taskq.client.handle import ResultHandle
 from taskq.client.task import Task
@@ -205,8 +205,8 @@ class TaskQueue(QueueControl):
                 "@queue.task(name=…)"
             )
         name = options.name or names.task_name(fn)
-        if fn.__module__ == "__main__":
-            names.alias_main()
+        if fn.__module__ in program.MAIN:
+            program.add_alias()
         with self._lock:
             known = self.tasks.get(name)
             if known is not None and not _redefines(fn, known.fn):
@@ -248,7 +248,7 @@ def _calling_module() -> str:
 def _redefines(new: Callable[..., Any], old: Callable[..., Any]) -> bool:
     """Whether the same definition ran again: a notebook's cell, a reload, a factory."""
     place = (new.__module__, new.__qualname__) == (old.__module__, old.__qualname__)
-    if place and names.importable_name(new.__module__) is None:
+    if place and names.module_of(new) is None:
         return True
     codes = [getattr(fn, "__code__", None) for fn in (new, old)]
     lines = [code and (code.co_filename, code.co_firstlineno) for code in codes]

@@ -129,7 +129,7 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
         """The importable modules that hold tasks of the app; none if the app itself is in none."""
         if not self._app.is_importable():
             return []
-        found = [names.importable_name(task.fn.__module__) for task in self._app.tasks.values()]
+        found = [names.module_of(task.fn) for task in self._app.tasks.values()]
         return [module for module in dict.fromkeys(found) if module is not None]
 
     def _environment(self) -> dict[str, str]:

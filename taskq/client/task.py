@@ -228,14 +228,10 @@ class Task(Generic[P, R]):
         return _Sending(self.defaults.to_wire(carries_code), code)
 
     def _is_importable(self) -> bool:
-        module = self.fn.__module__
-        found = names.find(module, self.fn.__qualname__)
-        return (
-            isinstance(found, Task)
-            and found.fn is self.fn
-            and names.importable_name(module) is not None
-            and self.app.is_importable()
-        )
+        if names.module_of(self.fn) is None:
+            return False
+        found = names.find(self.fn.__module__, self.fn.__qualname__)
+        return isinstance(found, Task) and found.fn is self.fn and self.app.is_importable()
 
     def _refuse_what_workers_decide(self, changes: dict[str, Any]) -> None:
         for name in DECIDED_BY_WORKER:
@@ -249,7 +245,7 @@ class Task(Generic[P, R]):
     def __reduce__(self) -> tuple[Any, ...]:
         if not self._is_importable():
             return _restore, (self.app, self.fn, self.name, self.defaults)
-        module = names.importable_name(self.fn.__module__)
+        module = names.module_of(self.fn)
         return _import, (module, self.fn.__qualname__, self.defaults)
 
     def __repr__(self) -> str:

@@ -16,18 +16,20 @@ def dump_arguments(
     kwargs: Mapping[str, Any],
     signed_like: Callable[..., Any] | None,
     first: Exception,
+    main: str | None = None,
 ) -> bytes:
     """The pickle of (args, kwargs).
 
     Args:
         signed_like: the function whose parameters name an argument.
         first: why plain pickle did not take them.
+        main: see `dump_by_value`.
 
     Raises:
         SerializationError: cloudpickle does not take them either.
     """
     try:
-        return dump_by_value((args, kwargs))
+        return dump_by_value((args, kwargs), main=main)
     except Exception as error:
         named = name_arguments(args, kwargs, signed_like)
         for name, value in named.items():
@@ -63,6 +65,17 @@ def name_arguments(
         else:
             named[name] = value
     return named
+
+
+def fits(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
+    """Whether a function can be called with these arguments, as far as its signature tells."""
+    try:
+        inspect.signature(function).bind(*args, **kwargs)
+    except ValueError:
+        return True  # a builtin without one
+    except TypeError:
+        return False
+    return True
 
 
 def brief(error: BaseException) -> str:

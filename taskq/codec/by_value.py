@@ -2,31 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from inspect import unwrap
+import pickle
+from collections.abc import Callable
+from contextlib import suppress
 from operator import is_
-from types import CellType, CodeType, FunctionType
 from typing import Any
-from weakref import WeakKeyDictionary
 
-from taskq import names
+from taskq import program
+from taskq.codec.main_references import refers_to_main
+from taskq.codec.references import carried_data, references, user_level
 from taskq.errors import SerializationError
+from taskq.sizes import size_text
+
+MAX_CODE = 2**20  # bytes of a function by value; each of its calls carries them
+NAMED = 8  # variables in a warning
 
 
-def dump_by_value(value: Any) -> bytes:
+class CarriedDataWarning(UserWarning):
+    """The calls of a task carry data along with its code."""
+
+
+def dump_by_value(value: Any, *, main: str | None = None) -> bytes:
     """A pickle that carries the code of what the receiver could not import.
 
-    What belongs to a program that was started by `python -m NAME` can be imported from NAME.
+    Args:
+        main: the name under which the receiver has the program, where it has it; then what is
+            defined there travels by that name.
     """
     import cloudpickle
 
-    main = names.importable_name("__main__")
+    spawned = program.spawned_main()
+    if spawned is not None:  # cloudpickle knows only `__main__` for a module that others lack
+        cloudpickle.register_pickle_by_value(spawned)
     if main is None:
         data: bytes = cloudpickle.dumps(value, 5)
         return data
     from taskq.codec.main_pickler import dumps
 
     return dumps(value, main)
+
+
+def dump(value: Any) -> tuple[bool, bytes]:
+    """A pickle of a result or an exception, and whether it holds code."""
+    try:
+        data = pickle.dumps(value, 5)
+    except Exception:
+        pass
+    else:
+        if b"_main__" not in data or not refers_to_main(data):
+            return False, data
+    # in a worker thread beside the program its classes have a name; in other workers it has none
+    data = dump_by_value(value, main=program.alias())
+    return has_code(data), data
+
+
+def has_code(data: bytes) -> bool:
+    """Whether a pickle of `dump_by_value` holds code, so that only this minor version loads it."""
+    return b"cloudpickle" in data
 
 
 class ByValue:
@@ -49,10 +81,11 @@ class ByValue:
         self._made: tuple[list[object], bytes] = ([], b"")  # one for the other, so in one piece
 
     def data(self) -> bytes:
-        """The bytes.
+        """The bytes. Warns with `CarriedDataWarning`, once, where data travels along.
 
         Raises:
-            SerializationError: the function refers to something that cannot be pickled.
+            SerializationError: the function refers to something that cannot be pickled, or it takes
+                more than 1 MiB with what it refers to.
         """
         now = references(self._fn)
         seen, data = self._made
@@ -63,63 +96,52 @@ class ByValue:
 
     def _dump(self) -> bytes:
         try:
-            return dump_by_value((self._fn, self._options))
+            data = dump_by_value((self._fn, self._options))
         except Exception as error:
             raise SerializationError(
                 f"the function of task {self._task} cannot be sent by value: "
                 f"{type(error).__name__}: {error}; put it into a module that the workers can import"
             ) from error
+        sizes = _sizes(carried_data(self._fn))
+        if len(data) > MAX_CODE:
+            raise SerializationError(
+                f"the function of task {self._task} takes {size_text(len(data))} with the data that "
+                f"it uses{_listed(sizes)}, and a call carries at most {size_text(MAX_CODE)} of code; "
+                "pass data as arguments, or put the task into a module that the workers can import"
+            )
+        if sizes:
+            _warn(self._task, sizes)
+        return data
 
 
-_UNSET = object()
+def _sizes(data: dict[str, object]) -> dict[str, int]:
+    """Bytes of each value, the largest first."""
+    sizes: dict[str, int] = {}
+    for name, value in data.items():
+        with suppress(Exception):  # what cannot be pickled alone, such as a class's descriptor
+            sizes[name] = len(dump_by_value(value))
+    return dict(sorted(sizes.items(), key=lambda entry: -entry[1]))
 
 
-def references(fn: Callable[..., Any]) -> list[object]:
-    """What a function refers to: itself, its globals and closure, and in turn those of the functions
-    and classes among them that travel with it, which are those of the same module.
-    """
-    found: list[object] = [fn]
-    space = getattr(unwrap(fn), "__globals__", {})
-    visited = set()
-    for value in found:  # grows meanwhile
-        if id(value) in visited:
-            continue
-        visited.add(id(value))
-        if isinstance(value, FunctionType):
-            if value is fn or value.__globals__ is space:
-                found += [value.__globals__.get(name, _UNSET) for name in _global_names(value)]
-            found += map(_content, value.__closure__ or ())
-        elif isinstance(value, type):
-            if value.__module__ == space.get("__name__"):
-                found += [
-                    entry for entry in vars(value).values() if isinstance(entry, FunctionType)
-                ]
-        elif "__wrapped__" in getattr(value, "__dict__", ()):  # a task, or another decorator's
-            found.append(value.__dict__["__wrapped__"])
-    return found
+def _listed(sizes: dict[str, int]) -> str:
+    named = [f"{name} ({size_text(size)})" for name, size in list(sizes.items())[:NAMED]]
+    more = f" and {len(sizes) - NAMED} more" if len(sizes) > NAMED else ""
+    return f": {', '.join(named)}{more}" if named else ""
 
 
-def _content(cell: CellType) -> object:
-    try:
-        return cell.cell_contents
-    except ValueError:
-        return _UNSET
+def _warn(task: str, sizes: dict[str, int]) -> None:
+    """Tell which data travels; once for a task and these names."""
+    import warnings
+
+    mark = object()
+    if _warned.setdefault((task, frozenset(sizes)), mark) is mark:
+        warnings.warn(
+            f"no worker can import the function of {task}, so each call carries it, and with it the "
+            f"data that it uses{_listed(sizes)}; that lies in the journal as it is. Keep secrets out, "
+            "pass data as arguments, or put the task into a module that the workers can import",
+            CarriedDataWarning,
+            stacklevel=user_level(),
+        )
 
 
-def _global_names(fn: FunctionType) -> list[str]:
-    code = fn.__code__
-    known = _names.get(code)
-    if known is None:
-        known = sorted({name for each in _codes(code) for name in each.co_names})
-        _names[code] = known
-    return known
-
-
-_names: WeakKeyDictionary[CodeType, list[str]] = WeakKeyDictionary()
-
-
-def _codes(code: CodeType) -> Iterator[CodeType]:
-    yield code
-    for constant in code.co_consts:
-        if isinstance(constant, CodeType):
-            yield from _codes(constant)
+_warned: dict[tuple[str, frozenset[str]], object] = {}

@@ -17,28 +17,22 @@ before anything is loaded. Whoever holds the key can run code on the workers.
 from __future__ import annotations
 
 import pickle
-import sys
 from collections.abc import Callable, Mapping
 from hmac import compare_digest
 from typing import Any
 
+from taskq import program
 from taskq.codec.arguments import brief, dump_arguments
-from taskq.codec.by_value import dump_by_value
+from taskq.codec.by_value import dump, dump_by_value, has_code
+from taskq.codec.header import CLOUD, HEAD, JSON, PICKLE, VALUE, check_header
+from taskq.codec.main_references import refers_to_main
 from taskq.codec.ref import CallRef
 from taskq.codec.signing import Scopes, sign
 from taskq.errors import PayloadTooLarge, SerializationError, TamperedPayload
 from taskq.protocol.values import ErrorInfo
 
-FORMAT = 1
-HEAD = 20  # bytes before the body: 4 of header, 16 of MAC
 MAX_PAYLOAD = 64 * 2**20
 FUNCTIONS_KEPT = 256  # functions by value that a process keeps loaded
-
-_PYTHON = bytes(sys.version_info[:2])
-_PICKLE = bytes([FORMAT, ord("p")]) + _PYTHON
-_CLOUD = bytes([FORMAT, ord("c")]) + _PYTHON
-_VALUE = bytes([FORMAT, ord("v")]) + _PYTHON
-_JSON = bytes([FORMAT, ord("j")]) + _PYTHON
 
 _dumps = pickle.dumps
 _loads = pickle.loads
@@ -90,17 +84,19 @@ class Codec:
         if serializer == "json":
             from taskq.codec import json as codec_json
 
-            header, body = _JSON, codec_json.dump_call(task, args, kwargs, signed_like)
+            header, body = JSON, codec_json.dump_call(task, args, kwargs, signed_like)
         else:
             try:
-                body = _dumps((args, kwargs), 5)
-                header = _PICKLE
-                if b"__main__" in body:  # by reference to a module that is another one elsewhere
-                    header, body = _CLOUD, dump_by_value((args, kwargs))
+                header, body = PICKLE, _dumps((args, kwargs), 5)
+                if b"_main__" in body and refers_to_main(body):  # another module elsewhere
+                    body = dump_by_value((args, kwargs), main=_main_of(signed_like))
+                    header = CLOUD if has_code(body) else PICKLE
             except Exception as error:
-                header, body = _CLOUD, dump_arguments(task, args, kwargs, signed_like, error)
+                main = _main_of(signed_like)
+                body = dump_arguments(task, args, kwargs, signed_like, error, main)
+                header = CLOUD if has_code(body) else PICKLE
             if function is not None:
-                header, body = _VALUE, len(function).to_bytes(4) + function + body
+                header, body = VALUE, len(function).to_bytes(4) + function + body
         if len(body) + HEAD > self.max_payload:
             raise PayloadTooLarge(
                 f"the arguments of {task} take {len(body) + HEAD} bytes and the limit is "
@@ -110,9 +106,12 @@ class Codec:
         return header + sign(scope, id, header, body) + body
 
     def decode_call(
-        self, queue: str, id: str, task: str, payload: bytes
+        self, queue: str, id: str, task: str, payload: bytes, *, known: bool = False
     ) -> tuple[Callable[..., Any] | None, tuple[Any, ...], dict[str, Any]]:
         """The function, where the call carries it, and the arguments.
+
+        Args:
+            known: the receiver has the task; a function that the call carries is not even loaded.
 
         Raises:
             TamperedPayload: the signature does not fit.
@@ -125,19 +124,22 @@ class Codec:
             raise TamperedPayload(
                 f"the signature of call {id} of {task} does not fit; it is refused"
             )
-        if header == _PICKLE:
+        if header == PICKLE:
             try:
                 args, kwargs = _loads(body)
             except Exception as error:
                 raise _unloadable(f"the arguments of {task}", error) from error
             return None, args, kwargs
-        return self._decode_rare(task, header, body)
+        return self._decode_rare(task, header, body, known)
 
     def _decode_rare(
-        self, task: str, header: bytes, body: bytes
+        self, task: str, header: bytes, body: bytes, known: bool
     ) -> tuple[Callable[..., Any] | None, tuple[Any, ...], dict[str, Any]]:
         what = f"the call of {task}"
-        _check_header(what, header)
+        if known and header[1:2] == b"v":
+            body = body[4 + int.from_bytes(body[:4]) :]
+            header = bytes([header[0], ord("c" if has_code(body) else "p")]) + header[2:]
+        check_header(what, header)
         function = None
         try:
             if header[1:2] == b"j":
@@ -182,21 +184,16 @@ class Codec:
         if serializer == "json":
             from taskq.codec import json as codec_json
 
-            header, body = _JSON, codec_json.dump_result(value)
+            header, body = JSON, codec_json.dump_result(value)
         else:
-            header, body = _PICKLE, b""
             try:
-                body = _dumps(value, 5)
-            except Exception:
-                header = _CLOUD
-            if header is _CLOUD or b"__main__" in body:
-                try:
-                    header, body = _CLOUD, dump_by_value(value)
-                except Exception as error:
-                    raise SerializationError(
-                        f"the result, a {type(value).__qualname__}, cannot be pickled: "
-                        f"{brief(error)}; return plain data"
-                    ) from error
+                by_value, body = dump(value)
+            except Exception as error:
+                raise SerializationError(
+                    f"the result, a {type(value).__qualname__}, cannot be pickled: "
+                    f"{brief(error)}; return plain data"
+                ) from error
+            header = CLOUD if by_value else PICKLE
         if len(body) + HEAD > self.max_payload:
             raise PayloadTooLarge(
                 f"the result takes {len(body) + HEAD} bytes and the limit is {self.max_payload}; "
@@ -258,7 +255,7 @@ class Codec:
 
     def sign_error(self, call: CallRef, by_value: bool, body: bytes) -> bytes:
         """Wrap a pickled exception; `by_value`: cloudpickle made it."""
-        header = _CLOUD if by_value else _PICKLE
+        header = CLOUD if by_value else PICKLE
         scope = self._scope("error", call.queue, call.task)
         return header + sign(scope, call.id, header, body) + body
 
@@ -274,7 +271,7 @@ class Codec:
         what = f"the {kind} of call {call.id} of {call.task}"
         if not compare_digest(data[4:HEAD], sign(scope, call.id, header, body)):
             raise TamperedPayload(f"the signature of {what} does not fit; it is refused")
-        _check_header(what, header)
+        check_header(what, header)
         try:
             if header[1:2] == b"j":
                 from taskq.codec import json as codec_json
@@ -287,25 +284,10 @@ class Codec:
         raise SerializationError(f"{what} is a pickle and the task uses JSON; it is refused")
 
 
-def serializer_of(payload: bytes) -> str:
-    """The serializer of a call: its result is encoded alike."""
-    return "json" if payload[1:2] == b"j" else "pickle"
-
-
-def _check_header(what: str, header: bytes) -> None:
-    if header[0] != FORMAT:
-        raise SerializationError(
-            f"{what} has payload format {header[0]} and this taskq reads {FORMAT}; "
-            "run the same version of taskq on both sides"
-        )
-    if header[1:2] in b"cv" and header[2:4] != _PYTHON:
-        raise SerializationError(
-            f"{what} holds code of Python {header[2]}.{header[3]} and this is Python "
-            f"{_PYTHON[0]}.{_PYTHON[1]}; run the same Python on both sides, or put the code into "
-            "a module that both can import"
-        )
-    if header[1:2] not in b"pcvj":
-        raise SerializationError(f"{what} has the unknown codec {header[1:2]!r}")
+def _main_of(signed_like: Callable[..., Any] | None) -> str | None:
+    """The name of the program, for a call of one of its tasks: whoever runs it has imported that."""
+    in_main = getattr(signed_like, "__module__", None) in program.MAIN
+    return program.alias() if in_main else None
 
 
 def _unloadable(what: str, error: Exception) -> SerializationError:

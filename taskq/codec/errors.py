@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import pickle
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from taskq import errors
 from taskq.codec.arguments import brief
-from taskq.codec.by_value import dump_by_value
+from taskq.codec.by_value import dump
 from taskq.protocol.values import ErrorInfo
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def _bounded(text: str, limit: int) -> str:
 def _pickled(codec: Codec, call: CallRef, error: BaseException) -> bytes | None:
     """The signed pickle, or `None` for an exception that would not come out as it went in."""
     try:
-        by_value, body = _dump(error)
+        by_value, body = dump(error)
         if len(body) > MAX_PICKLED:
             return None
         again = pickle.loads(body)
@@ -141,13 +141,3 @@ def _pickled(codec: Codec, call: CallRef, error: BaseException) -> bytes | None:
         return codec.sign_error(call, by_value, body)
     except BaseException:
         return None
-
-
-def _dump(error: Any) -> tuple[bool, bytes]:
-    try:
-        body = pickle.dumps(error, 5)
-        if b"__main__" not in body:
-            return False, body
-    except Exception:
-        pass
-    return True, dump_by_value(error)

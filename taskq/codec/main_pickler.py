@@ -1,4 +1,4 @@
-"""A cloudpickle that refers to the program `python -m NAME` by its name."""
+"""A cloudpickle that refers to the program by the name under which workers import it."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 
 import cloudpickle
 
-from taskq import names
+from taskq import names, program
 
 
 def dumps(value: Any, main: str) -> bytes:
-    """Pickle; what is found in `__main__` is taken from the module `main` by the receiver."""
+    """Pickle; what an import of the program defines is taken from the module `main` by the receiver."""
     with io.BytesIO() as file:
         _Pickler(file, main).dump(value)
         return file.getvalue()
@@ -31,7 +31,12 @@ class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no
 
 
 def _is_in_main(obj: type | FunctionType) -> bool:
-    return obj.__module__ == "__main__" and names.find("__main__", obj.__qualname__) is obj
+    module, qualname = obj.__module__, obj.__qualname__
+    if module not in program.MAIN or names.find(module, qualname) is not obj:
+        return False
+    if isinstance(obj, FunctionType):
+        return program.module_of(obj) is not None
+    return program.defines(qualname)
 
 
 def _get(module: str, qualname: str) -> object:

@@ -143,11 +143,11 @@ class TaskOptions(Struct, frozen=True, kw_only=True):
             checked |= check(name, value)
         return replace(self, **checked)
 
-    def to_wire(self, portable: bool) -> Options:
+    def to_wire(self, carries_code: bool) -> Options:
         """What the broker must know; the same for every call of a task.
 
         Args:
-            portable: the calls carry their function by value.
+            carries_code: the calls carry their function by value.
         """
         return Options(
             priority=int(self.priority),
@@ -158,7 +158,7 @@ class TaskOptions(Struct, frozen=True, kw_only=True):
             max_deliveries=self.max_deliveries,
             result_ttl=self.result_ttl,
             ack_early=self.ack == "early",
-            carries_code=portable,
+            carries_code=carries_code,
         )
 
     def has_policy(self) -> bool:

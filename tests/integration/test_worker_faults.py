@@ -253,7 +253,7 @@ def test_60_a_function_by_value_of_another_python_is_refused_by_the_worker(
     scene.worker()
     pid = app.pid().result(PATIENCE)
     with monkeypatch.context() as patch:
-        patch.setattr("taskq.codec.envelope._VALUE", bytes([1, ord("v"), 3, 99]))
+        patch.setattr("taskq.codec.envelope.VALUE", bytes([1, ord("v"), 3, 99]))
         # the function's bytes would crash whoever loads them
         payload = app.queue.codec.encode_call(
             "w", "v99", "m.f", (), {}, function=b"\x80\x05garbage"

@@ -13,8 +13,11 @@ import click
 from msgspec import Struct
 
 from taskq import texts
+from taskq.sizes import size_text
 
 Row = Sequence[object]
+
+size = size_text
 
 
 def plain(value: object) -> Any:
@@ -129,15 +132,6 @@ def ago(at: float | None, now: float) -> str:
 def when(at: float | None) -> str:
     """A Unix time as local date and time."""
     return "" if not at else strftime("%Y-%m-%d %H:%M:%S", localtime(at))
-
-
-def size(count: float) -> str:
-    """A number of bytes, e.g. `1.5 MiB`."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
 
 
 def plural(count: int, word: str) -> str:

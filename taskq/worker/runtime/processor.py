@@ -17,7 +17,8 @@ from typing import Any, NoReturn, TypeVar
 
 from taskq import context as contexts
 from taskq.application import App, Policy, RunnableTask
-from taskq.codec.envelope import serializer_of
+from taskq.codec.arguments import fits
+from taskq.codec.header import carries_code, serializer_of
 from taskq.codec.ref import CallRef
 from taskq.context import TaskContext
 from taskq.errors import BrokerUnavailable, LeaseLost, TaskCancelled, TaskTimeout
@@ -110,18 +111,25 @@ class Processor:
 
     def _process(self, message: Delivered) -> Outcome:
         task = self._tasks.get(message.task)
-        if task is None and not carries_function(message.payload):
+        if task is None and not carries_code(message.payload):
             # loading the arguments may need modules that this worker does not have either
             return Release(message.receipt, message.id, unknown=True)
         try:
             function, args, kwargs = self._codec.decode_call(
-                message.queue, message.id, message.task, message.payload
+                message.queue,
+                message.id,
+                message.task,
+                message.payload,
+                known=task is not None,
             )
         except BaseException as error:
             return self._failed(message, error, final=True)
+        callee: Callable[..., Any] = function or task.fn  # type: ignore[union-attr]
         try:
-            value = self._execute(message, function or task.fn, args, kwargs)  # type: ignore[union-attr]
+            value = self._execute(message, callee, args, kwargs)
         except BaseException as error:
+            if type(error) is TypeError and not fits(callee, args, kwargs):
+                return self._failed(message, error, final=True)  # another attempt fits no better
             return self._raised(message, policy_of(task, function), error)
         try:
             result = self._codec.encode_result(
@@ -307,11 +315,6 @@ def _end_copy(error: BaseException | None) -> NoReturn:
         sys.stderr.flush()
     finally:
         os._exit(code & 0xFF)
-
-
-def carries_function(payload: bytes) -> bool:
-    """Whether a call brings its function with it."""
-    return payload[1:2] == b"v"
 
 
 def policy_of(task: RunnableTask | None, function: Callable[..., Any] | None) -> Policy:

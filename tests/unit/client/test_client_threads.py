@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from recording_broker import recorded_queue
 
-from tests.races import together
+from tests.kit.races import together
 
 ROUNDS = 150
 

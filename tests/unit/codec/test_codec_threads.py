@@ -14,7 +14,7 @@ import pytest
 from taskq.codec.by_value import ByValue, dump_by_value
 from taskq.codec.envelope import Codec
 from taskq.codec.ref import CallRef
-from tests.races import interrupted, together
+from tests.kit.races import interrupted, together
 
 ROUNDS = 150
 KEY = b"k" * 32

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from taskq import errors
 from taskq.codec.by_value import ByValue
-from taskq.codec.envelope import HEAD, Codec, serializer_of
+from taskq.codec.envelope import Codec
 from taskq.codec.errors import MAX_TRACEBACK, RemoteTraceback
+from taskq.codec.header import HEAD, serializer_of
 from taskq.codec.ref import CallRef
 
 KEY = b"k" * 32
@@ -104,7 +105,7 @@ def test_a_function_travels_by_value_with_its_options() -> None:
 
 def test_60_code_of_another_python_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     by_value = ByValue("m.f", lambda: 1, None)
-    monkeypatch.setattr("taskq.codec.envelope._VALUE", bytes([1, ord("v"), 3, 99]))
+    monkeypatch.setattr("taskq.codec.envelope.VALUE", bytes([1, ord("v"), 3, 99]))
     payload = codec.encode_call("q", "i", "m.f", (), {}, function=by_value.data())
     here = f"{sys.version_info[0]}.{sys.version_info[1]}"
     with pytest.raises(errors.SerializationError, match=rf"Python 3\.99 and this is Python {here}"):

@@ -114,7 +114,7 @@ def test_what_the_broker_is_told() -> None:
         visibility_timeout=9,
         result_ttl="2h",
         ack="early",
-    ).to_wire(portable=True)
+    ).to_wire(carries_code=True)
     assert (wire.priority, wire.retries, wire.timeout, wire.lease) == (1, 2, 60.0, 9.0)
     assert (wire.result_ttl, wire.ack_early, wire.carries_code) == (7200.0, True, True)
     assert [wire.backoff.delay(failures, 0.5) for failures in (1, 2, 3)] == [1.0, 2.0, 2.0]
