@@ -217,12 +217,16 @@ class Loop:
             self._peers[peer.session] = self._pending[peer.session] = peer
             self._selector.register(sock, _READ, peer)
             if len(self._pending) > self.limits.pending_handshakes:
-                self._drop(next(iter(self._pending.values())))
+                self._turn_away(next(iter(self._pending.values())))
 
     def _drop_overdue(self, now: float) -> None:
         late = [peer for peer in self._pending.values() if peer.deadline <= now]
         for peer in late:
-            self._drop(peer)
+            self._turn_away(peer)
+
+    def _turn_away(self, peer: Peer) -> None:
+        peer.put_busy()
+        self._drop(peer)
 
     def _read(self, peer: Peer) -> None:
         if peer.session not in self._peers:
@@ -285,7 +289,8 @@ class Loop:
     def close(self) -> None:
         """Hang up on everybody; `run` does it at its end. The listening socket is its maker's."""
         self._acceptor.close()
-        for peer in list(self._peers.values()):
+        for peer in self._peers.values():
+            peer.put_busy()
             peer.close()
         self._peers.clear()
         self._pending.clear()

@@ -115,6 +115,11 @@ class Peer:
         del self._out[:sent]
         return False
 
+    def put_busy(self) -> None:
+        """Queue what tells a client in its handshake that nothing is wrong with its key."""
+        if self._handshake is not None and self._handshake.has_greeted:
+            self._out += wire.frame(handshake.BUSY)
+
     def close(self) -> None:
         """Hang up, after one attempt to send what is queued."""
         with contextlib.suppress(OSError):

@@ -36,12 +36,10 @@ def greet(sock: socket.socket, key: bytes, address: str, timeout: float) -> None
         if left <= 0:
             raise TimeoutError("the peer did not finish the handshake in time")
         sock.settimeout(left)
-        try:
-            data = sock.recv(MAX_FRAME)
-        except ConnectionResetError:
-            data = b""
+        # a broker that refuses a proof has read it; one that resets the connection has not
+        data = sock.recv(MAX_FRAME)
         if not data:
-            if handshake.proved:
+            if handshake.has_proved:
                 raise AuthenticationFailed(
                     "the broker refused our key; use the key file of that broker"
                 )

@@ -10,6 +10,10 @@
 A proof is HMAC-SHA256, under the key, over a label, both versions, the role, both nonces and, on
 unix sockets, the address. The role keeps a proof from being sent back to the one who made it, and
 the address keeps somebody who listens elsewhere from passing it on. There is no I/O here.
+
+A broker that cannot finish a handshake for a reason of its own (it ends, too many others are in
+theirs, the time is over) says `busy` after the hellos before it closes, so that a client does not
+take that for a refusal.
 """
 
 from __future__ import annotations
@@ -23,6 +27,8 @@ from taskq.errors import AuthenticationFailed, ProtocolError
 VERSION = 2
 MAX_FRAME = 1024
 DEADLINE = 5.0  # seconds for the whole handshake
+
+BUSY = b"busy"
 
 _LABEL = b"taskq handshake"
 _MAGIC = b"taskq"
@@ -71,8 +77,8 @@ class ClientHandshake:
         return self._mine
 
     @property
-    def proved(self) -> bool:
-        """Our proof is out: if the broker hangs up now, it refused our key."""
+    def has_proved(self) -> bool:
+        """Whether our proof is out: a broker that hangs up then, and says nothing, refuses our key."""
         return bool(self._theirs)
 
     def receive(self, body: bytes) -> bytes:
@@ -81,6 +87,7 @@ class ClientHandshake:
         Raises:
             ProtocolError: the peer is no broker, or one of another version.
             AuthenticationFailed: the peer does not have our key.
+            ConnectionResetError: the broker has no time for us now.
         """
         if not self._theirs:
             version, _ = _parse_hello(body)
@@ -91,6 +98,10 @@ class ClientHandshake:
                 )
             self._theirs = bytes(body)
             return _proof(self._key, b"client", self._mine, self._theirs, self._address)
+        if body == BUSY:
+            raise ConnectionResetError(
+                "the broker closed the connection during the handshake: it ends, or is too busy"
+            )
         wanted = _proof(self._key, b"server", self._mine, self._theirs, self._address)
         if not hmac.compare_digest(wanted, body):
             raise AuthenticationFailed("the peer that answers as the broker does not have our key")
@@ -107,6 +118,11 @@ class ServerHandshake:
         self._mine = _hello(VERSION, os.urandom(_NONCE))
         self._theirs = b""
         self.done = False
+
+    @property
+    def has_greeted(self) -> bool:
+        """Whether the hellos are exchanged."""
+        return bool(self._theirs)
 
     def receive(self, body: bytes) -> bytes:
         """Take a frame's body; what to send next.

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from multiprocessing.managers import BaseManager
 from pathlib import Path
@@ -111,6 +112,37 @@ def test_69_70_73_the_silent_and_the_slow_are_dropped_and_keep_nobody_out() -> N
         assert max(sent) < 20, "of 43 bytes, with 5 s for all of them"
         for sock in [*silent, *late]:
             sock.close()
+
+
+def flood(broker: BrokerUnderAttack, until: threading.Event) -> None:
+    """Greet without end, and prove nothing."""
+    hello = frame(handshake.ClientHandshake(broker.key).hello())
+    held: deque[socket.socket] = deque()
+    while not until.is_set():
+        with contextlib.suppress(OSError):
+            held.append(broker.raw_connect())
+            held[-1].sendall(hello)
+        if len(held) > 200:
+            held.popleft().close()
+    for sock in held:
+        sock.close()
+
+
+def test_69_the_right_key_in_a_flood_is_never_called_a_wrong_one() -> None:
+    with broker_under_attack() as broker:
+        over = threading.Event()
+        floods = [threading.Thread(target=flood, args=(broker, over)) for _ in range(4)]
+        for thread in floods:
+            thread.start()
+        try:
+            for _ in range(300):
+                with contextlib.suppress(OSError):  # crowded out: a client tries again
+                    connect(broker.address, broker.key).close()
+        finally:
+            over.set()
+            for thread in floods:
+                thread.join()
+        assert broker.serves()
 
 
 def test_63_a_client_of_another_protocol_is_refused_with_both_versions(

@@ -28,7 +28,7 @@ from taskq.protocol.operating import Peek, Ping, Pong
 from taskq.protocol.producing import Enqueue, Enqueued, Wait, Waited
 from taskq.protocol.values import Call, Options
 from taskq.transport import address
-from taskq.transport.handshake import ClientHandshake
+from taskq.transport.handshake import BUSY, ClientHandshake
 
 KEY = b"k" * 64
 
@@ -271,6 +271,32 @@ def test_65_a_wrong_key_is_told_nothing(bench: LoopBench) -> None:
     bench.ticks()
     assert client.bodies() == []
     assert client.hung_up
+
+
+def test_who_is_dropped_in_the_handshake_is_told_that_it_is_not_the_key(
+    make: Callable[..., LoopBench],
+) -> None:
+    bench = make(Limits(pending_handshakes=2))
+
+    def greeted() -> Client:
+        client = bench.stranger()
+        client.sock.sendall(wire.frame(ClientHandshake(KEY, "bench").hello()))
+        bench.ticks(2)
+        assert len(client.bodies()) == 1
+        return client
+
+    crowded, late = greeted(), greeted()
+    bench.clock.time += 3
+    ending = greeted()
+    assert crowded.bodies() == [BUSY]
+    assert crowded.hung_up
+    bench.clock.time += 3
+    bench.ticks()
+    assert late.bodies() == [BUSY]
+    assert late.hung_up
+    bench.loop.close()
+    assert ending.bodies() == [BUSY]
+    assert ending.hung_up
 
 
 def test_a_request_before_the_end_of_the_handshake_is_not_served(bench: LoopBench) -> None:

@@ -19,11 +19,11 @@ def shake(client: ClientHandshake, server: ServerHandshake) -> None:
 
 def test_both_sides_accept_the_same_key() -> None:
     client, server = ClientHandshake(KEY, "/a/sock"), ServerHandshake(KEY, "/a/sock")
-    assert not client.proved
+    assert not client.has_proved
     shake(client, server)
     assert client.done
     assert server.done
-    assert client.proved
+    assert client.has_proved
 
 
 @pytest.mark.parametrize(("key", "address"), [(b"x" * 64, "/a/sock"), (KEY, "/b/sock"), (KEY, "")])
@@ -33,6 +33,13 @@ def test_65_71_another_key_or_address_is_refused(key: bytes, address: str) -> No
     with pytest.raises(AuthenticationFailed):
         server.receive(proof)
     assert not server.done
+
+
+def test_a_broker_that_has_no_time_is_not_one_that_refuses() -> None:
+    client = ClientHandshake(KEY)
+    client.receive(ServerHandshake(KEY).receive(client.hello()))
+    with pytest.raises(ConnectionResetError, match="too busy"):
+        client.receive(handshake.BUSY)
 
 
 def test_71_a_squatter_that_reflects_the_proof_is_refused() -> None:
