@@ -43,8 +43,8 @@ class Conversation(FakeConnection):
         return super().arrived(request)
 
     def be_overdue(self) -> None:
+        os.write(self._wake_w, b"!")  # before it is seen: the pipe is closed then
         self.overdue = True
-        os.write(self._wake_w, b"!")
 
     def fileno(self) -> int:
         return self._wake_r
