@@ -20,6 +20,7 @@ from taskq.broker.acceptor import Acceptor
 from taskq.broker.host import Host
 from taskq.broker.limits import Limits
 from taskq.broker.peer import Peer
+from taskq.broker.pending import PendingHandshakes
 from taskq.broker.refusals import Refusals
 from taskq.errors import AuthenticationFailed, ProtocolError
 from taskq.protocol import frames as wire
@@ -69,7 +70,7 @@ class Loop:
         self._idle_exit = idle_exit
         self._leave_at = None if idle_exit is None else host.now + idle_exit
         self._peers: dict[int, Peer] = {}
-        self._pending: dict[int, Peer] = {}  # oldest first
+        self._pending = PendingHandshakes(self.limits.pending_handshakes)
         self._refusals = Refusals()
         self._look: Callable[[], socket.socket | None] | None = None
         self._look_at = float("inf")
@@ -144,7 +145,8 @@ class Loop:
             else:
                 self._accept(now)
         if self._pending:
-            self._drop_overdue(now)
+            for peer in self._pending.overdue(now):
+                self._turn_away(peer)
         self._settle()
         if self._acceptor.resume_at is not None and now >= self._acceptor.resume_at:
             self._acceptor.resume()
@@ -159,7 +161,7 @@ class Loop:
         if self._acceptor.resume_at is not None:
             due = _earlier(due, self._acceptor.resume_at)
         if self._pending:
-            due = _earlier(due, next(iter(self._pending.values())).deadline)
+            due = _earlier(due, self._pending.deadline())
         if self._leave_at is not None and not self._peers:
             due = _earlier(due, self._leave_at)
         if self._look is not None:
@@ -214,15 +216,10 @@ class Loop:
             greeting = handshake.ServerHandshake(self._key, self._address)
             deadline = now + self.limits.handshake
             peer = Peer(sock, self._sessions, greeting, self.limits.frame, deadline)
-            self._peers[peer.session] = self._pending[peer.session] = peer
+            self._peers[peer.session] = peer
             self._selector.register(sock, _READ, peer)
-            if len(self._pending) > self.limits.pending_handshakes:
-                self._turn_away(next(iter(self._pending.values())))
-
-    def _drop_overdue(self, now: float) -> None:
-        late = [peer for peer in self._pending.values() if peer.deadline <= now]
-        for peer in late:
-            self._turn_away(peer)
+            if (oldest := self._pending.add(peer)) is not None:
+                self._turn_away(oldest)
 
     def _turn_away(self, peer: Peer) -> None:
         peer.put_busy()
@@ -293,7 +290,6 @@ class Loop:
             peer.put_busy()
             peer.close()
         self._peers.clear()
-        self._pending.clear()
         self._selector.close()
         self._wake_r.close()
         self._wake_w.close()
