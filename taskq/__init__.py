@@ -14,7 +14,8 @@ add(1, 2).result()
 from __future__ import annotations
 
 from taskq import errors
-from taskq.client.app import TaskQueue, task
+from taskq.client.app import TaskQueue
+from taskq.client.default import task
 from taskq.client.handle import ResultHandle
 from taskq.client.handles import HandleSet, as_completed, wait
 from taskq.client.task import Task

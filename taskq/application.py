@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
+from weakref import WeakSet
+
+from taskq.names import queue_argument
 
 if TYPE_CHECKING:
     from taskq.backends.port import Broker
@@ -44,11 +47,34 @@ class App(Protocol):
 class Application(App, Protocol):
     """An application object as its tasks and local workers see it: a `TaskQueue`."""
 
+    @property
+    def url(self) -> str | None: ...
+    @property
+    def include(self) -> Sequence[str]: ...
     def is_importable(self) -> bool: ...
     def is_in_process(self) -> bool: ...
     def locate(self) -> str | None: ...
 
 
+apps: WeakSet[Application] = WeakSet()  # all of this process
+
+
 def queues_of(app: App) -> list[str]:
     """The queues that an app names: its own first, then those of its tasks."""
     return list(dict.fromkeys([app.name, *(task.queue for task in app.tasks.values())]))
+
+
+def worker_command(queue: str, url: str) -> str:
+    """The command that starts a worker for a queue.
+
+    Args:
+        queue: its name.
+        url: of its broker.
+    """
+    from shlex import quote
+
+    for app in list(apps):
+        spec = app.locate() if app.url == url and queue in queues_of(app) else None
+        if spec is not None:
+            return f"taskq worker {spec}"
+    return f"taskq worker MODULE:QUEUE -Q {queue_argument(queue)} --broker {quote(url)}"

@@ -15,6 +15,14 @@ IMPORTS = "TASKQ_IMPORT"  # further modules with tasks of the app, separated by 
 importing: int | None = None  # the thread that imports an app
 
 
+def how_to_know(task: str) -> str:
+    """What to do where no worker knows a task: start one that imports its module."""
+    module = task.rpartition(".")[0]
+    if not module:
+        return "start one with the code that has it"
+    return f"start one that imports its module: taskq worker APP --include {module}"
+
+
 class ImportEnds(BaseException):
     """Ends the import of an app where it would block. Not for users to catch."""
 

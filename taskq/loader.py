@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Iterable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -30,12 +31,13 @@ class AppImportError(Exception):
         self.user_traceback = user_traceback
 
 
-def load_app(spec: str) -> TaskQueue:
-    """Import the app that a worker serves.
+def load_app(spec: str, include: Iterable[str] = ()) -> TaskQueue:
+    """Import the app that a worker serves, and the modules that it includes.
 
     Args:
         spec: `module:attribute`; or `module`, which holds one `TaskQueue` or none: then it is the
             default queue. Modules are found from the current directory.
+        include: modules with tasks to import besides those that the app names.
 
     Raises:
         AppImportError: no such module or attribute, or the module raised.
@@ -52,11 +54,24 @@ def load_app(spec: str) -> TaskQueue:
         )
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.insert(0, os.getcwd())
-    module = load_module(name)
+    module = _module_of_app(name, colon)
     app = _attribute(module, attribute) if attribute else _only_queue(module)
-    for further in filter(None, os.environ.get(IMPORTS, "").split(",")):
+    started = filter(None, os.environ.get(IMPORTS, "").split(","))
+    for further in (*app.include, *include, *started):
         load_module(further)
     return app
+
+
+def _module_of_app(name: str, colon: str) -> ModuleType:
+    try:
+        return load_module(name)
+    except AppImportError:
+        parent, _, attribute = name.rpartition(".")
+        if not colon and hasattr(sys.modules.get(parent), attribute):
+            raise AppImportError(
+                f"{name!r} is not a module; did you mean {parent}:{attribute}?"
+            ) from None
+        raise
 
 
 def load_module(name: str) -> ModuleType:
@@ -101,6 +116,8 @@ def _execute(name: str) -> ModuleType:
         return importlib.import_module(name)  # a directory without __init__.py: nothing is executed
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    # as importlib does: by it Python tells a circular import from a name that is not there
+    spec._initializing = True  # type: ignore[attr-defined]
     try:
         spec.loader.exec_module(module)
     except ImportEnds as end:
@@ -108,6 +125,8 @@ def _execute(name: str) -> ModuleType:
     except BaseException:
         sys.modules.pop(name, None)
         raise
+    finally:
+        spec._initializing = False  # type: ignore[attr-defined]
     if parent:
         setattr(sys.modules[parent], child, module)
     return sys.modules[name]
@@ -182,7 +201,7 @@ def _attribute(module: ModuleType, attribute: str) -> TaskQueue:
 
 
 def _only_queue(module: ModuleType) -> TaskQueue:
-    from taskq.client.app import the_default_queue
+    from taskq.client.default import the_default_queue
 
     queues = _queues(module)
     if len(set(queues.values())) == 1:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import threading
-import weakref
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from itertools import count
 from typing import TYPE_CHECKING, Any, ParamSpec, Protocol, TypeVar, cast, overload
 
 from taskq import importing, names, program
+from taskq.application import apps
 from taskq.client.control import QueueControl
 from taskq.client.handle import ResultHandle
 from taskq.client.task import Task
@@ -45,12 +45,13 @@ class TaskQueue(QueueControl):
     """A queue of tasks: makes tasks of functions, and knows where their calls go.
 
     Nothing is connected or started before the first call. Thread-safe, and safe to use on both
-    sides of a fork. Pickles as its name, broker URL and defaults.
+    sides of a fork. Pickles as its arguments.
 
     Args:
         name: name of the queue.
         broker: URL: `"embedded:DIR"`, `"unix:PATH"`, `"tcp://HOST:PORT"`, `"memory:"`. `None`: the
             environment's `TASKQ_BROKER`, a URL too, else an embedded broker of that name.
+        include: names of modules with tasks, which workers import besides the one of this object.
         defaults: task options for every task of this queue.
 
     Raises:
@@ -58,14 +59,17 @@ class TaskQueue(QueueControl):
         ValueError: a value out of range, or a name that is empty or has a comma.
     """
 
+    is_default = False  # the one behind `taskq.task`, which every process makes for itself
+
     def __init__(
         self,
         name: str = "default",
         *,
         broker: str | None = None,
+        include: Iterable[str] = (),
         **defaults: Unpack[QueueDefaults],
     ) -> None:
-        from taskq.options.checks import queue_name
+        from taskq.options.checks import module_names, queue_name
 
         self.name = queue_name("the name of a TaskQueue", name)
         if broker is not None and (not isinstance(broker, str) or not broker):
@@ -74,6 +78,7 @@ class TaskQueue(QueueControl):
         for option in NOT_AS_DEFAULT:
             if option in changes:
                 raise TypeError(f"the option {option} cannot be a default of a TaskQueue")
+        self.include = module_names("include", include)
         self.tasks: dict[str, Task[..., Any]] = {}
         self._defaults = changes
         self._options = TaskOptions().merge(changes)
@@ -83,7 +88,7 @@ class TaskQueue(QueueControl):
         self._lock = threading.RLock()
         self._module = _calling_module()
         self._number = next(_numbers)
-        _queues.add(self)
+        apps.add(self)
 
     # --- tasks ------------------------------------------------------------------------------
 
@@ -183,7 +188,7 @@ class TaskQueue(QueueControl):
 
     def is_importable(self) -> bool:
         """Whether a worker can get this object by importing a module."""
-        return self is _default or self.locate() is not None
+        return self.is_default or self.locate() is not None
 
     def is_in_process(self) -> bool:
         """Whether broker and workers live in this process, so they have this very object."""
@@ -234,7 +239,7 @@ class TaskQueue(QueueControl):
             return self._codec
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _restore, (self.name, self.url, self._defaults, self._number)
+        return _restore, (self.name, self.url, self._defaults, self._number, self.include)
 
     def __repr__(self) -> str:
         return f"<TaskQueue {self.name!r} at {self.url or 'its default broker'}>"
@@ -255,46 +260,34 @@ def _redefines(new: Callable[..., Any], old: Callable[..., Any]) -> bool:
     return new is old or (place and lines[0] is not None and lines[0] == lines[1])
 
 
-_queues: weakref.WeakSet[TaskQueue] = weakref.WeakSet()
 _numbers = count(1)
-_default: TaskQueue | None = None
 
 
-def _restore(name: str, url: str | None, defaults: dict[str, Any], number: int = 0) -> TaskQueue:
+def _restore(
+    name: str,
+    url: str | None,
+    defaults: dict[str, Any],
+    number: int = 0,
+    include: tuple[str, ...] = (),
+) -> TaskQueue:
     """Unpickle: the queue object that this process has already, or a new one.
 
     Every `memory:` is another broker, so there it must be the very same object.
     """
-    for queue in list(_queues):
+    for queue in _all():
         same = queue.name == name and url is not None and queue.url == url
         if same and (url != "memory:" or queue._number == number):
             return queue
-    return TaskQueue(name, broker=url, **cast("QueueDefaults", defaults))
+    return TaskQueue(name, broker=url, include=include, **cast("QueueDefaults", defaults))
 
 
-def the_default_queue() -> TaskQueue:
-    """The queue behind `taskq.task`: `TaskQueue()`, made on first use."""
-    global _default
-    if _default is None:
-        _default = TaskQueue()
-    return _default
-
-
-@overload
-def task(fn: Callable[P, Coroutine[Any, Any, R]], /) -> Task[P, R]: ...
-@overload
-def task(fn: Callable[P, R], /) -> Task[P, R]: ...
-@overload
-def task(**options: Unpack[TaskKeywords]) -> TaskDecorator: ...
-def task(fn: Callable[..., Any] | None = None, /, **options: Any) -> Any:
-    """`TaskQueue.task` of the default queue."""
-    queue = the_default_queue()
-    return queue.task(**options) if fn is None else queue.task(fn, **options)
+def _all() -> list[TaskQueue]:
+    return [app for app in list(apps) if isinstance(app, TaskQueue)]
 
 
 def _forked() -> None:
     # a lock may be held for ever by a thread that stayed in the parent
-    for queue in list(_queues):
+    for queue in _all():
         queue._lock = threading.RLock()
 
 

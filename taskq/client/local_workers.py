@@ -48,6 +48,8 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
         if self._app.is_in_process():
             import importlib
 
+            for module in self._app.include:
+                importlib.import_module(module)
             # by name: the client does not know the worker
             inline = importlib.import_module("taskq.worker.runtime.inline")
             threads: AbstractContextManager[object] = inline.run_threads(

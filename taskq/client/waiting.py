@@ -9,8 +9,10 @@ from itertools import count, islice
 from time import monotonic
 from typing import TYPE_CHECKING
 
-from taskq import context, names
+from taskq import context
+from taskq.application import worker_command
 from taskq.errors import TaskqError
+from taskq.importing import how_to_know
 from taskq.protocol.operating import GetStats
 from taskq.protocol.producing import Inspect, Unwatch, Wait
 from taskq.protocol.values import Finished
@@ -100,7 +102,7 @@ def warn_of_standstill(broker: Broker, unconsumed: Sequence[str], ids: Iterable[
         ids: what is waited for; a few of them are looked at.
     """
     for queue in unconsumed:
-        start = f"start one with: taskq worker MODULE:QUEUE -Q {names.queue_argument(queue)}"
+        start = f"start one with: {worker_command(queue, broker.url)}"
         if broker.url.startswith("memory:"):
             start = "wait in a block that has some: with queue.workers():"
         _warn_once(f"no worker consumes the queue {queue!r}; {start}")
@@ -123,8 +125,8 @@ def _reasons(broker: Broker, ids: Iterable[str]) -> Iterator[str]:
             continue
         if job.state == "held" and job.task in group.unknown:
             yield (
-                f"calls of {job.task} are parked: no worker of the queue {job.queue!r} knows that "
-                "task; start one with the code that has it"
+                f"no worker of the queue {job.queue!r} knows the task {job.task}, so its calls "
+                f"wait; {how_to_know(job.task)}"
             )
         elif group.paused:
             yield f"the queue {job.queue!r} is paused; go on with: taskq queue resume {job.queue}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from taskq.options.durations import seconds, unix_time
@@ -54,6 +54,22 @@ def queue_name(name: str, value: object) -> str:
             "workers are told their queues as a list, -Q a,b:3"
         )
     return checked
+
+
+def module_names(name: str, value: object) -> tuple[str, ...]:
+    """Names of modules, such as `shop.tasks`.
+
+    Raises:
+        TypeError: one text instead of several, or something else than texts.
+        ValueError: a text that is no name of a module.
+    """
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise TypeError(f"{name} must be a list of module names, not {value!r}")
+    modules = tuple(value)
+    for each in modules:
+        if not all(part.isidentifier() for part in text(name, each).split(".")):
+            raise ValueError(f"{name} must have names of modules like shop.tasks, not {each!r}")
+    return modules
 
 
 def _queue(name: str, value: object) -> dict[str, Any]:

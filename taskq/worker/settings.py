@@ -17,6 +17,7 @@ class Settings:
 
     Args:
         app: `module:attribute` of the `TaskQueue`; `None` runs only calls that carry their function.
+        include: modules with tasks to import besides those that the app names.
         broker: broker URL; `None` takes the one of the app.
         queues: names and weights, in order; empty takes every queue that the app names.
         concurrency: number of child processes.
@@ -35,6 +36,7 @@ class Settings:
     """
 
     app: str | None = None
+    include: tuple[str, ...] = ()
     broker: str | None = None
     queues: tuple[tuple[str, int], ...] = ()
     concurrency: int = 1
@@ -59,6 +61,8 @@ class Settings:
         """
         if self.app is None and not self.queues:
             raise ValueError("a worker without an app needs the names of its queues: -Q NAME")
+        if self.app is None and self.include:
+            raise ValueError("a worker that includes modules needs the app that they belong to")
         for name in ("concurrency", "batch", "max_tasks", "max_memory"):
             value = getattr(self, name)
             if value is not None and value < 1:

@@ -258,6 +258,23 @@ def test_the_options_of_a_call(terminal: Terminal) -> None:
     assert (job["state"], job["priority"], job["due_at"]) == ("scheduled", 1, 4073565600.0)
 
 
+def test_tasks_in_other_modules_are_included(terminal: Terminal) -> None:
+    task = "from tests.integration.cli_app import queue\n@queue.task\ndef further(): return 7\n"
+    (terminal.directory / "further_tasks.py").write_text(task)
+    path = f"{terminal.directory}:{terminal.environment['PYTHONPATH']}"
+    id = terminal.taskq("call", "further_tasks:further", PYTHONPATH=path).stdout.strip()
+    worker = terminal.start("-m", "taskq", "worker", APP, PYTHONPATH=path)
+    wait_until(lambda: terminal.data("status")[0]["broker"]["parked"] == 1)
+    assert "taskq worker APP --include further_tasks" in terminal.taskq("status").stdout
+    assert terminal.end(worker) == 0
+    options = ("--include", "further_tasks", "--burst")
+    terminal.taskq("worker", APP, *options, PYTHONPATH=path)
+    assert terminal.taskq("result", id, PYTHONPATH=path).stdout == "7\n"
+    told = terminal.taskq("worker", APP, "--include", "nowhere.tasks", code=2).stderr
+    assert "there is no module 'nowhere" in told
+    terminal.taskq("worker", "--include", "further_tasks", "-Q", "shop", code=2)
+
+
 def test_advice_names_the_broker_where_there_are_several(terminal: Terminal) -> None:
     id = terminal.taskq("call", ADD, "1").stdout.strip()
     again = f"taskq result {id} --wait"

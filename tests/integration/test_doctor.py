@@ -179,7 +179,7 @@ def test_tasks_that_no_worker_knows_are_found(terminal: Terminal) -> None:
     assert (
         f"1 message parked: no worker knows the task {ADD.replace(':', '.')}" in found["queue shop"]
     )
-    assert "restart the workers with the code that has it" in found["queue shop"]
+    assert "taskq worker APP --include tests.integration.cli_app" in found["queue shop"]
     assert terminal.end(worker) == 0
 
 

@@ -140,3 +140,48 @@ def test_the_users_own_error_comes_with_his_traceback(here: Path, line: str) -> 
     assert "loader.py" not in caught.value.user_traceback
     assert "broken_app" not in sys.modules
     assert not importing.is_importing()
+
+
+SEVERAL = """
+from taskq import TaskQueue
+queue = TaskQueue("several", broker="embedded:/nowhere", include=["several_mail"])
+
+@queue.task
+def order(): ...
+"""
+ONE_MORE = """
+from several_app import queue
+
+@queue.task
+def {}(): ...
+"""
+
+
+def test_included_modules_are_imported(here: Path) -> None:
+    write(here, "several_app.py", SEVERAL)
+    for name in ("mail", "stock"):
+        write(here, f"several_{name}.py", ONE_MORE.format(name))
+    assert list(load_app("several_app:queue").tasks) == ["several_app.order", "several_mail.mail"]
+    assert "several_stock.stock" in load_app("several_app:queue", ["several_stock"]).tasks
+
+
+def test_an_included_module_that_is_not_there(here: Path) -> None:
+    write(here, "several_app.py", SEVERAL)
+    with pytest.raises(AppImportError, match="there is no module 'several_mail' here"):
+        load_app("several_app:queue")
+
+
+def test_a_point_for_a_colon(here: Path) -> None:
+    write(here, "calls_app.py", PROGRAM)
+    with pytest.raises(AppImportError, match=r"did you mean calls_app:queue\?"):
+        load_app("calls_app.queue")
+    with pytest.raises(AppImportError, match=r"no module 'calls_app\.nothing' here"):
+        load_app("calls_app.nothing")
+
+
+def test_a_circular_import_is_called_one(here: Path) -> None:
+    write(here, "circle_a.py", "from circle_b import f\nqueue = None\n")
+    write(here, "circle_b.py", "from circle_a import queue\ndef f(): ...\n")
+    with pytest.raises(AppImportError) as caught:
+        load_app("circle_a:queue")
+    assert "most likely due to a circular import" in caught.value.user_traceback

@@ -12,6 +12,7 @@ from taskq.cli.support.output import ago, duration, one_line, plain, plural, siz
 from taskq.cli.support.shared import Shared, data_options, pass_shared
 from taskq.cli.support.target import Target, choose, none_known
 from taskq.errors import TaskqError
+from taskq.importing import how_to_know
 from taskq.protocol.operating import GetStats, Ping, Pong, Stats
 from taskq.protocol.values import QueueStats, WorkerStats
 
@@ -133,7 +134,7 @@ def _remarks(queues: list[QueueStats]) -> Iterator[str]:
         for task, count in sorted(stats.unknown.items()):
             yield (
                 f"{plural(count, 'message')} of {stats.queue} parked: no worker of group "
-                f"{stats.group} knows the task {one_line(task)}"
+                f"{stats.group} knows the task {one_line(task)}; {how_to_know(one_line(task))}"
             )
         if stats.ready and not stats.consumers and not stats.paused:
             yield (

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 import click
 
 from taskq.cli.support.shared import Shared, broker_option, json_option, pass_shared
-from taskq.cli.support.values import COUNT, DURATION, SIZE
+from taskq.cli.support.values import COUNT, DURATION, MODULES, SIZE
 
 
 @click.command()
@@ -13,6 +15,8 @@ from taskq.cli.support.values import COUNT, DURATION, SIZE
 @click.option("-c", "--concurrency", type=COUNT, default=1, show_default=True, metavar="N",
               help="Child processes.")  # fmt: skip
 @click.option("-Q", "--queues", metavar="a,b:3", help="Queues, with weights.  [default: the app's]")
+@click.option("--include", multiple=True, metavar="MODULE", type=MODULES,
+              help="Import this module with tasks, too; several: again, or with commas.")  # fmt: skip
 @click.option("-g", "--group", default="default", show_default=True,
               help="Consumer group; each gets its own copy of every message.")  # fmt: skip
 @click.option("--batch", type=COUNT, metavar="N", help="Most messages that one claim takes.")
@@ -39,6 +43,7 @@ def command(
     app: str | None,
     concurrency: int,
     queues: str | None,
+    include: tuple[tuple[str, ...], ...],
     group: str,
     batch: int | None,
     burst: bool,
@@ -65,6 +70,7 @@ def command(
     try:
         settings = Settings(
             app=app,
+            include=tuple(chain.from_iterable(include)),
             broker=of_choice(shared.broker).url if shared.broker else None,
             queues=parse_queues(queues) if queues else (),
             concurrency=concurrency,

@@ -13,6 +13,7 @@ from taskq.cli.support.finding import Finding
 from taskq.cli.support.output import duration, plural
 from taskq.cli.support.target import Target
 from taskq.errors import TaskqError
+from taskq.importing import how_to_know
 from taskq.names import queue_argument
 from taskq.protocol.operating import GetStats, Ping, Pong, Stats
 from taskq.protocol.values import QueueStats
@@ -116,8 +117,7 @@ def _queue_faults(stats: QueueStats, place: str, options: str, waiting: int) -> 
         yield Finding(
             place,
             f"{plural(count, 'message')} parked: no worker knows the task {task}",
-            "restart the workers with the code that has it; "
-            f"or give them up: taskq queue purge {queue}{options}",
+            f"{how_to_know(task)}; or give the messages up: taskq queue purge {queue}{options}",
         )
     if stats.dead:
         yield Finding(

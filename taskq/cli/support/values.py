@@ -111,6 +111,15 @@ def _size(text: str) -> int:
         raise ValueError(f'must be bytes or a size like "512MiB", not {text!r}') from None
 
 
+def _modules(text: str) -> tuple[str, ...]:
+    from taskq.options.checks import module_names
+
+    try:
+        return module_names("", [part.strip() for part in text.split(",")])
+    except ValueError:
+        raise ValueError(f"must be a module like shop.tasks, not {text!r}") from None
+
+
 def _priority(text: str) -> int:
     from taskq.options.task_options import Priority
 
@@ -125,6 +134,7 @@ def _priority(text: str) -> int:
 DURATION = Parsed("duration", _duration)
 MOMENT = Parsed("moment", _moment)
 SIZE = Parsed("size", _size)
+MODULES = Parsed("modules", _modules)
 PRIORITY = Parsed("priority", _priority)
 COUNT = Whole(1)
 LIMIT = Whole(0)

@@ -166,7 +166,7 @@ def _load(settings: Settings, seat: ChildArgs) -> App | None:
     if not seat.first:
         logging.getLogger("taskq.loader").setLevel(logging.ERROR)
     try:
-        app = loader.load_app(settings.app)
+        app = loader.load_app(settings.app, settings.include)
         app.use_broker(settings.broker)
         return app
     except loader.AppImportError as error:

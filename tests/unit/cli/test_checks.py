@@ -54,7 +54,11 @@ def test_a_queue_in_order() -> None:
         ({"ready": 1, "queue": "my mails"}, "nobody consumes it", "-Q 'my mails'"),
         ({"ready": 1, "group": "audit"}, "nobody consumes it", "-g audit"),
         ({"ready": 1, "paused": True}, "paused", "taskq queue resume q"),
-        ({"held": 2, "consumers": 1, "unknown": {"a.b": 2}}, "knows the task a.b", "restart"),
+        (
+            {"held": 2, "consumers": 1, "unknown": {"a.b": 2}},
+            "knows the task a.b",
+            "taskq worker APP --include a;",
+        ),
         ({"dead": 1, "consumers": 1}, "1 dead letter", "taskq dlq ls --queue q"),
     ],
 )

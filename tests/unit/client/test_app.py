@@ -5,15 +5,19 @@ import pickle
 import subprocess
 import sys
 import threading
+from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import pytest
 
 import taskq
 from taskq import Task, TaskQueue, backends, errors, names
+from taskq.application import worker_command
 from tests.kit.inline_worker import run_ready
 
 module_queue = TaskQueue("in-a-module")
+included = TaskQueue("included", broker="memory:", include=["included_here"])
 
 
 def test_the_exported_names() -> None:
@@ -60,6 +64,9 @@ def test_importing_is_light() -> None:
         (lambda: TaskQueue(" a"), ValueError),
         (lambda: TaskQueue(3), TypeError),  # type: ignore[arg-type]
         (lambda: TaskQueue("q", broker=3), TypeError),  # type: ignore[arg-type]
+        (lambda: TaskQueue("q", include="shop"), TypeError),
+        (lambda: TaskQueue("q", include=[3]), TypeError),  # type: ignore[list-item]
+        (lambda: TaskQueue("q", include=["shop/tasks.py"]), ValueError),
         (lambda: TaskQueue("q", retries=-1), ValueError),
         (lambda: TaskQueue("q", retires=1), TypeError),  # type: ignore[call-arg]
         (lambda: TaskQueue("q", id="x"), TypeError),  # type: ignore[call-arg]
@@ -121,6 +128,33 @@ def test_a_queue_pickles_as_its_name() -> None:
     again = pickle.loads(data)
     assert (again.name, again.url) == ("p", "embedded:/nowhere")
     assert again.task(name="t")(print).defaults.retries == 2
+
+
+def test_a_queue_pickles_with_what_it_includes() -> None:
+    q = TaskQueue("included", broker="embedded:/nowhere", include=["shop.tasks"])
+    data = pickle.dumps(q)
+    del q
+    assert pickle.loads(data).include == ("shop.tasks",)
+
+
+def test_workers_in_this_process_import_what_is_included(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "included_here.py").write_text(f"from {__name__} import included\n"
+        "@included.task(name='here')\ndef here(): return 7\n")  # fmt: skip
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with included.workers():
+        assert included.tasks["here"]().result(timeout=10) == 7
+
+
+def test_the_command_that_starts_a_worker() -> None:
+    url = "embedded:/nowhere/a b"
+    module_queue.use_broker(url)
+    assert worker_command("in-a-module", url) == f"taskq worker {__name__}:module_queue"
+    for queue, at in (("in-a-module", "embedded:/other"), ("x:3", url)):
+        command = worker_command(queue, at)
+        assert command.startswith("taskq worker MODULE:QUEUE -Q ")
+        assert command.endswith(f" --broker {quote(at)}")
 
 
 def test_where_a_queue_is() -> None:

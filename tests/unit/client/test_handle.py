@@ -388,7 +388,7 @@ def test_who_waits_for_a_parked_task_is_told(q: TaskQueue) -> None:
     connection.call(Claim(queues=[q.name], n=1, wait=0))
     with (
         pytest.raises(TimeoutError),
-        pytest.warns(UnconsumedWarning, match="calls of one are parked") as caught,
+        pytest.warns(UnconsumedWarning, match="knows the task one, so its calls wait") as caught,
     ):
         handle.result(timeout=0)
     assert caught[0].filename == __file__
