@@ -16,6 +16,7 @@ from typing import Any, cast
 from taskq import errors
 from taskq.engine.capacity import UNBOUNDED, Capacity
 from taskq.engine.engine import Engine
+from taskq.engine.results import IN_MEMORY
 from taskq.engine.tick import Tick
 from taskq.protocol.base import Failed, R, Reply, Request, may_park
 from taskq.protocol.operating import Ping, Pong
@@ -40,7 +41,7 @@ class MemoryBroker:
     ) -> None:
         self.payload_key = os.urandom(32)
         self.now = now
-        self._engine = Engine(capacity)
+        self._engine = Engine(capacity, IN_MEMORY)
         self.lock = threading.Condition()
         self._connections: dict[int, MemoryConnection] = {}
         self._numbers = 0

@@ -26,6 +26,8 @@ def _parser() -> argparse.ArgumentParser:
     # an embedded broker inherits these from whoever starts it
     add("--max-messages", default=os.environ.get("TASKQ_MAX_MESSAGES", "0"), metavar="N")
     add("--max-bytes", default=os.environ.get("TASKQ_MAX_BYTES", "0"), metavar="SIZE")
+    add("--max-results", default=os.environ.get("TASKQ_MAX_RESULTS"), metavar="N")
+    add("--max-result-bytes", default=os.environ.get("TASKQ_MAX_RESULT_BYTES"), metavar="SIZE")
     add("--ready-fd", type=int, default=-1, help="write 'ready' or 'error: …' there")
     add("--detach", action="store_true", help="run in the background, in a session of its own")
     return parser
@@ -60,6 +62,12 @@ def main(argv: list[str] | None = None) -> int:
             insecure=arguments.insecure,
             max_messages=whole_number("TASKQ_MAX_MESSAGES", arguments.max_messages),
             max_bytes=size_in_bytes("TASKQ_MAX_BYTES", arguments.max_bytes),
+            max_results=None
+            if arguments.max_results is None
+            else whole_number("TASKQ_MAX_RESULTS", arguments.max_results),
+            max_result_bytes=None
+            if arguments.max_result_bytes is None
+            else size_in_bytes("TASKQ_MAX_RESULT_BYTES", arguments.max_result_bytes),
         )
     except ValueError as error:
         told.failed(error)

@@ -14,7 +14,7 @@ from functools import partial
 from multiprocessing.context import BaseContext
 from multiprocessing.managers import BaseManager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from taskq.broker import server
 from taskq.broker.host import Host
@@ -25,6 +25,9 @@ from taskq.transport.address import Address, is_loopback, parse_tcp
 from taskq.transport.directory import BrokerDirectory
 from taskq.transport.keys import read_key
 from taskq.transport.lock import DirectoryLock, key_of
+
+if TYPE_CHECKING:
+    from taskq.engine.results import Retention
 
 
 @dataclass(frozen=True)
@@ -39,7 +42,10 @@ class Settings:
         idle_exit: seconds without connections after which the broker leaves; default: never.
         insecure: allow TCP beyond this machine, without encryption.
         max_messages: how many messages it keeps at most, in all queues; 0: no limit.
-        max_bytes: the same for the bytes of their payloads.
+        max_bytes: the same for the bytes of their payloads. Results count, too, and make way.
+        max_results: how many results it keeps at most, the oldest expire early; 0: no limit. Default:
+            1,000,000, with durability `"none"` 200,000.
+        max_result_bytes: the same for the bytes of their values. Default: 1 GiB, or 256 MiB.
 
     Raises:
         ValueError: a value that is not one of these, or TCP beyond this machine.
@@ -53,15 +59,18 @@ class Settings:
     insecure: bool = False
     max_messages: int = 0
     max_bytes: int = 0
+    max_results: int | None = None
+    max_result_bytes: int | None = None
 
     def __post_init__(self) -> None:
         if self.durability not in ("fsync", "os", "none"):
             raise ValueError(f"durability must be fsync, os or none, not {self.durability!r}")
         if self.idle_exit is not None and not self.idle_exit >= 0:
             raise ValueError(f"idle_exit must be seconds that are not negative: {self.idle_exit!r}")
-        for name in ("max_messages", "max_bytes"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be zero or greater, not {getattr(self, name)}")
+        for name in ("max_messages", "max_bytes", "max_results", "max_result_bytes"):
+            value = getattr(self, name)
+            if value is not None and value < 0:
+                raise ValueError(f"{name} must be zero or greater, not {value}")
         if self.listen == "unix":
             return
         host, _ = parse_tcp(self.listen)
@@ -97,7 +106,9 @@ def open_host(settings: Settings) -> Host:
         journal = open_journal(directory.path, settings.durability)
         try:
             clock = Clock(not_before=journal.last_time())
-            engine = Engine(Capacity(settings.max_messages, settings.max_bytes))
+            engine = Engine(
+                Capacity(settings.max_messages, settings.max_bytes), _retention(settings)
+            )
             journal.load(engine, clock.now())
             gc.freeze()
         except BaseException:
@@ -116,6 +127,17 @@ def open_host(settings: Settings) -> Host:
         directory=str(directory.path),
         lock=lock,
     )
+
+
+def _retention(settings: Settings) -> Retention:
+    from taskq.engine.results import IN_MEMORY, ON_DISK, Retention
+
+    results, size = IN_MEMORY if settings.durability == "none" else ON_DISK
+    if settings.max_results is not None:
+        results = settings.max_results
+    if settings.max_result_bytes is not None:
+        size = settings.max_result_bytes
+    return Retention(results, size)
 
 
 class BrokerManager(BaseManager):

@@ -2,11 +2,12 @@
 
 A queue is full when one of its consumer groups has that many messages to finish: those that are
 held, scheduled, ready or leased. The broker is full when it keeps that many in memory, dead letters
-included. Results count in neither. Only an enqueue asks; what was accepted always goes on.
+included. Results make way for messages. Only an enqueue asks; what was accepted always goes on.
 """
 
 from __future__ import annotations
 
+from math import inf
 from typing import NamedTuple
 
 from taskq.errors import TaskqError
@@ -23,6 +24,10 @@ class Capacity(NamedTuple):
         if self.messages < 0 or self.bytes < 0:
             raise TaskqError("a limit must be a number of at least 1, or 0 for none")
         return self
+
+    def bytes_left(self, size: int) -> float:
+        """How many bytes more there may be where there are so many; `inf` without a bound."""
+        return self.bytes - size if self.bytes else inf
 
     def has_room(self, messages: int, size: int) -> bool:
         """Whether so many messages of so many bytes in all are within the bounds."""

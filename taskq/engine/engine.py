@@ -30,6 +30,7 @@ from taskq.engine.capacity import UNBOUNDED, Capacity
 from taskq.engine.changes import MARKS, Changes, HighWaterMarks
 from taskq.engine.handlers import Handlers, ParkedKinds
 from taskq.engine.ledger import Ledger
+from taskq.engine.results import ON_DISK, Retention
 from taskq.engine.sessions import Session
 from taskq.engine.tick import Tick
 from taskq.engine.timers import MovableTimer
@@ -63,11 +64,12 @@ class Engine:
     """All queues of one broker.
 
     Args:
-        capacity: bounds of all messages together.
+        capacity: bounds of all messages together. Its bytes bound the results, too, which make way.
+        retention: bounds of all results together.
     """
 
-    def __init__(self, capacity: Capacity = UNBOUNDED) -> None:
-        self.ledger = Ledger(capacity.checked())
+    def __init__(self, capacity: Capacity = UNBOUNDED, retention: Retention = ON_DISK) -> None:
+        self.ledger = Ledger(capacity.checked(), retention.checked())
         self._sessions: dict[int, Session] = {}
         self._now = 0.0
 
@@ -103,6 +105,9 @@ class Engine:
             waiting.answer_watches(ledger, now)
         if ledger.heartbeats_due:
             workers.answer_heartbeats(ledger)
+        if ledger.results.next_due() <= now:
+            ledger.results.expire(now)
+        ledger.results.evict(ledger.capacity.bytes_left(ledger.bytes))
 
     def disconnect(self, session: int, now: float) -> None:
         """The session's connection has closed."""
@@ -123,7 +128,11 @@ class Engine:
 
     def next_deadline(self) -> float | None:
         """Engine time at which `advance` has something to do; `None`: not before a request."""
-        return self.ledger.timers.next()
+        ledger = self.ledger
+        if ledger.results.is_over(ledger.capacity.bytes_left(ledger.bytes)):
+            return self._now
+        due = min(ledger.timers.next(), ledger.results.next_due())
+        return None if due == inf else due
 
     def take_replies(self) -> list[tuple[int, Reply]]:
         """The replies made since the last call, in order: (session, reply)."""
@@ -139,6 +148,7 @@ class Engine:
         if ledger.seq > ledger.marks.seq or ledger.fence > ledger.marks.fence:
             ledger.marks = HighWaterMarks(ledger.seq + AHEAD, ledger.fence + AHEAD, self._now)
             changes.put[MARKS][ledger.marks] = None
+        ledger.results.committed()
         return changes
 
     def extend_for_pause(self, seconds: float) -> None:

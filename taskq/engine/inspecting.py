@@ -9,7 +9,7 @@ from itertools import islice
 from taskq.engine.handlers import Handlers
 from taskq.engine.ledger import Ledger
 from taskq.engine.model import DEFAULT_GROUP, Delivery, Group
-from taskq.engine.results import Result
+from taskq.engine.result import Result
 from taskq.engine.selecting import groups_of
 from taskq.engine.sessions import Session
 from taskq.engine.states import State
@@ -23,17 +23,17 @@ from taskq.protocol.values import JobInfo, Preview
 def inspect(ledger: Ledger, session: Session, request: Inspect, tick: Tick) -> Inspected:
     """All that is known of one message."""
     message = ledger.messages.get(request.id)
-    result = ledger.results.get(request.id)
-    if result is not None and result.has_expired(tick.now):
-        result = None  # the record is kept a little longer than its value, to know the id
-    jobs = [] if message is None else [_live(entry) for entry in message.deliveries]
-    if result is not None and message is None:
-        jobs = [_ended(result)]
-    if not jobs:
+    if message is not None:
+        return Inspected(jobs=[_live(delivery) for delivery in message.deliveries])
+    entry = ledger.results.entry(request.id)
+    # the record is kept a little longer than its value, to know the id
+    expired = entry is None or entry.has_expired(tick.now)
+    result = None if expired else ledger.results.get(request.id)
+    if result is None:
         raise UnknownMessage(
             f"no message {request.id!r}: it was never enqueued, was purged, or its result has expired"
         )
-    return Inspected(jobs=jobs)
+    return Inspected(jobs=[_ended(result)])
 
 
 def _live(delivery: Delivery) -> JobInfo:

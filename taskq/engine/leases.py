@@ -7,7 +7,7 @@ from math import isfinite
 from taskq.engine.handlers import Handlers
 from taskq.engine.ledger import Ledger
 from taskq.engine.model import GROUP, Delivery
-from taskq.engine.results import Result
+from taskq.engine.result import Entry
 from taskq.engine.sessions import Session
 from taskq.engine.states import Event, State
 from taskq.engine.tick import Tick
@@ -47,13 +47,13 @@ def settle_one(ledger: Ledger, outcome: Outcome, tick: Tick) -> bool:
 
 def _settled_before(ledger: Ledger, outcome: Outcome) -> bool:
     message = ledger.messages.get(outcome.id)
-    result = ledger.results.get(outcome.id)
-    ends: list[Delivery | Result] = [*message.deliveries] if message is not None else []
+    result = ledger.results.entry(outcome.id)
+    ends: list[Delivery | Entry] = [*message.deliveries] if message is not None else []
     if result is not None:
         ends.append(result)
     return any(
         end.receipt == outcome.receipt
-        and (end.state is State.SUCCEEDED) == isinstance(outcome, Ack)
+        and (end.state == State.SUCCEEDED) == isinstance(outcome, Ack)
         for end in ends
     )
 

@@ -28,7 +28,8 @@ from taskq.engine.model import (
     Queue,
     Worker,
 )
-from taskq.engine.results import Result, Results
+from taskq.engine.result import Result
+from taskq.engine.results import ON_DISK, Results, Retention
 from taskq.engine.sessions import Parked, Session
 from taskq.engine.specs import Specs
 from taskq.engine.states import TRANSITIONS, WAITING, Event, State, after
@@ -48,7 +49,7 @@ class Ledger:
     first of them waits for room in the broker, not in its queue.
     """
 
-    def __init__(self, capacity: Capacity = UNBOUNDED) -> None:
+    def __init__(self, capacity: Capacity = UNBOUNDED, retention: Retention = ON_DISK) -> None:
         self.capacity = capacity
         self.seq = self.fence = 0
         self.marks = HighWaterMarks()
@@ -63,13 +64,12 @@ class Ledger:
         self.replies: list[tuple[int, Reply]] = []  # (session, reply), in order
         self.timers = Timers()
         self.changes = Changes()
-        self.results = Results(self.timers, self.changes)
+        self.results = Results(self.changes, retention)
         self.watchers = Watchers()
         self.groups_to_serve: dict[Group, None] = {}
         self.heartbeats_due: dict[Worker, None] = {}
         self.queues_with_parked: dict[Queue, None] = {}
-        self.parked_enqueues = 0
-        self.broker_full = False
+        self.parked_enqueues, self.broker_full = 0, False
 
     def answer(self, parked: Parked, reply: Reply) -> None:
         """Reply to a parked request, which waits no longer."""

@@ -58,7 +58,7 @@ def cancel(ledger: Ledger, session: Session, request: Cancel, tick: Tick) -> Can
     """Cancel what waits; ask what runs."""
     now = tick.now
     for id in () if request.missing_ok else request.ids:
-        if id not in ledger.messages and ledger.results.finished(id, now).state == "unknown":
+        if id not in ledger.messages and ledger.results.label(id, now) == "unknown":
             raise UnknownMessage(f"no message {id!r}")
     cancelled, asked = [], []
     for id in request.ids:

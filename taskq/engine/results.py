@@ -1,132 +1,191 @@
-"""Results: the ends of messages, kept for their TTL and then removed by the clock, not by a reader."""
+"""Results: kept for their TTL, or as long as there is room; removed by the clock, not by a reader.
+
+In memory there is a small entry for each, and the whole of those that this tick has made; the rest is
+read from the archive, which is the journal, when somebody asks. Without an archive all are held whole.
+"""
 
 from __future__ import annotations
 
+from array import array
 from collections import OrderedDict
-from heapq import heappop, heappush
-from math import isinf
-
-from msgspec import Struct
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from taskq.engine.changes import Changes
-from taskq.engine.model import Delivery, Spec
+from taskq.engine.entries import Entries
+from taskq.engine.result import RESULT, Archive, Entry, Result, remembered_until
 from taskq.engine.states import State
-from taskq.engine.timers import MovableTimer, Timers
-from taskq.protocol.values import ErrorInfo, Finished
+from taskq.errors import TaskqError
+from taskq.protocol.values import Finished
 
-RESULT = "result"  # the durable subject, see `changes`
-REMEMBERED = 60.0  # seconds that an id is known at least, so that a repeated enqueue finds it
 FORGOTTEN = 100_000  # ids of expired results that can still be told from unknown ones
+AT_ONCE = 200  # results that leave in one tick
 
 
-class Result(Struct, eq=False):
-    """The end of one message: `value` for a success, `error` for the reason of anything else."""
+class Retention(NamedTuple):
+    """How many results are kept at most, and of how many bytes; 0 means no bound."""
 
-    seq: int
-    id: str
-    spec: Spec
-    state: State
-    value: bytes | None
-    error: ErrorInfo | None
-    receipt: int
-    attempts: int
-    worker: str
-    created_at: float
-    started_at: float
-    finished_at: float
+    results: int = 0
+    bytes: int = 0
 
-    @classmethod
-    def of(
-        cls, delivery: Delivery, value: bytes | None, error: ErrorInfo | None, now: float
-    ) -> Result:
-        """The end of a message, from its first group's delivery, which has just ended."""
-        message = delivery.message
-        return cls(
-            message.seq,
-            message.id,
-            message.spec,
-            delivery.state,
-            value if message.spec.options.result_ttl > 0 else None,
-            error,
-            delivery.receipt,
-            delivery.claims,
-            delivery.consumer.worker.name if delivery.consumer else "",
-            message.created_at,
-            delivery.leased_at,
-            now,
-        )
+    def checked(self) -> Retention:
+        """Itself. Raises `TaskqError` for a negative bound."""
+        if self.results < 0 or self.bytes < 0:
+            raise TaskqError("a bound of results must be a number of at least 1, or 0 for none")
+        return self
 
-    @property
-    def expires_at(self) -> float:
-        """When its value goes."""
-        return self.finished_at + self.spec.options.result_ttl
 
-    def has_expired(self, now: float) -> bool:
-        """Whether its value has outlived its TTL; the reason of another end is told to the last."""
-        return self.state is State.SUCCEEDED and now >= self.expires_at
-
-    @property
-    def remembered_until(self) -> float:
-        """When the record itself goes; its value may have expired before."""
-        return max(self.expires_at, self.finished_at + REMEMBERED)
+ON_DISK = Retention(1_000_000, 2**30)  # a hundred bytes of memory each: safe on a small machine
+IN_MEMORY = Retention(200_000, 2**28)  # half a kilobyte each, and the values
 
 
 class Results:
-    """All results, by id, with active expiry."""
+    """All results, by id.
 
-    __slots__ = ("_alarm", "_by_id", "_changes", "_expiry", "_forgotten")
+    `bytes`: of their values and errors. `evicted`: how many had to leave before their time, since the
+    broker was started. `archive`: where those lie that were committed.
+    """
 
-    def __init__(self, timers: Timers, changes: Changes) -> None:
-        self._by_id: dict[str, Result] = {}
-        self._expiry: list[tuple[float, int, Result]] = []
+    __slots__ = (
+        "_changes",
+        "_entries",
+        "_forgotten",
+        "_whole",
+        "archive",
+        "bytes",
+        "evicted",
+        "retention",
+    )
+
+    def __init__(self, changes: Changes, retention: Retention) -> None:
+        self.retention = retention
+        self.archive: Archive | None = None
+        self.bytes = 0
+        self.evicted = 0
+        self._entries = Entries()
+        self._whole: dict[str, Result] = {}
         self._forgotten: OrderedDict[str, None] = OrderedDict()
-        self._alarm = MovableTimer(timers, self._expire)
         self._changes = changes
 
     def __len__(self) -> int:
-        return len(self._by_id)
+        return len(self._entries)
 
     def __contains__(self, id: str) -> bool:
-        return id in self._by_id
+        return id in self._entries
 
-    def get(self, id: str) -> Result | None:
-        return self._by_id.get(id)
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._entries)
 
-    def values(self) -> list[Result]:
-        return list(self._by_id.values())
+    # --- adding -----------------------------------------------------------------------------
 
     def put(self, result: Result) -> None:
         """Keep a result and have it written."""
         self._changes.put[RESULT][result] = None
-        self.restore(result)
+        id, size, finished_at = result.id, result.size, result.finished_at
+        self._whole[id] = result
+        expires_at = finished_at + result.spec.options.result_ttl
+        entry = (result.seq, result.receipt, expires_at, size, result.state)
+        self._entries.add(id, entry, remembered_until(expires_at, finished_at))
+        self.bytes += size
 
-    def restore(self, result: Result) -> None:
-        """Keep a result that is in the journal already."""
-        self._by_id[result.id] = result
-        until = result.remembered_until
-        if not isinf(until):
-            heappush(self._expiry, (until, result.seq, result))
-            if until < self._alarm.when:
-                self._alarm.set(until)
+    def restore(self, ids: list[str], entries: list[bytes], times: array[float], size: int) -> None:
+        """Keep results that are in the archive, of so many bytes together, oldest first.
 
-    def finished(self, id: str, now: float) -> Finished:
-        """What a waiter is told of an id that has no live message."""
-        result = self._by_id.get(id)
-        if result is None:
-            return Finished(id, "forgotten" if id in self._forgotten else "unknown")
-        if result.has_expired(now):
-            return Finished(id, "forgotten")
-        spec = result.spec
-        return Finished(id, result.state.label, result.value, result.error, spec.queue, spec.task)
+        `entries` were made by `segment.pack`; `times`: until when they are remembered.
+        """
+        self._entries.extend(ids, entries, times)
+        self.bytes += size
 
-    def _expire(self, now: float) -> None:
-        expiry = self._expiry
-        while expiry and expiry[0][0] <= now:
-            result = heappop(expiry)[2]
-            del self._by_id[result.id]
-            self._changes.remove(RESULT, result)
-            self._forgotten[result.id] = None
-            if len(self._forgotten) > FORGOTTEN:
-                self._forgotten.popitem(last=False)
-        if expiry:
-            self._alarm.set(expiry[0][0])
+    def committed(self) -> None:
+        """All that was put is about to be in the archive."""
+        if self.archive is not None and self._whole:
+            self._whole = {}
+
+    # --- asking -----------------------------------------------------------------------------
+
+    def entry(self, id: str) -> Entry | None:
+        """What is in memory of a result."""
+        return self._entries.get(id)
+
+    def get(self, id: str) -> Result | None:
+        """The whole result. Raises `JournalError` if it cannot be read back."""
+        entry = self._entries.get(id)
+        return None if entry is None else self._read({id: entry})[id]
+
+    def label(self, id: str, now: float) -> str:
+        """The state in which that id has ended; `"unknown"` or `"forgotten"` where none is kept."""
+        entry = self.entry(id)
+        if entry is None:
+            return "forgotten" if id in self._forgotten else "unknown"
+        return "forgotten" if entry.has_expired(now) else State(entry.state).label
+
+    def finished(self, ids: Iterable[str], now: float) -> list[Finished]:
+        """What a waiter is told of ids that have no live message, in their order."""
+        entries = {id: self.entry(id) for id in ids}
+        wanted = {
+            id: entry for id, entry in entries.items() if entry and not entry.has_expired(now)
+        }
+        whole = self._read(wanted)
+        return [
+            _finished(whole[id]) if id in whole else Finished(id, self.label(id, now))
+            for id in entries
+        ]
+
+    def _read(self, entries: dict[str, Entry]) -> dict[str, Result]:
+        found: dict[str, Result] = {}
+        absent: dict[int, str] = {}
+        for id, entry in entries.items():
+            result = self._whole.get(id)
+            if result is not None:
+                found[id] = result
+            else:
+                absent[entry.seq] = id
+        if absent:
+            assert self.archive is not None
+            archived = self.archive.read_results(list(absent))
+            found.update((id, archived[seq]) for seq, id in absent.items())
+        return found
+
+    # --- leaving ----------------------------------------------------------------------------
+
+    def next_due(self) -> float:
+        """When the next one leaves, or shortly before; `inf` for never."""
+        return self._entries.next_due()
+
+    def expire(self, now: float) -> None:
+        """Let those go whose time has come, so many at once."""
+        for id, entry in self._entries.pop_due(now, self._at_once()):
+            self._forget(id, entry)
+
+    def is_over(self, most_bytes: float) -> bool:
+        """Whether there are more than there may be; `most_bytes` is a bound from elsewhere."""
+        most, size = self.retention
+        return bool(self._entries) and (
+            (0 < most < len(self._entries)) or (0 < size < self.bytes) or self.bytes > most_bytes
+        )
+
+    def evict(self, most_bytes: float) -> None:
+        """Let the oldest go until the rest is within the bounds, so many at once."""
+        for _ in range(self._at_once()):
+            if not self.is_over(most_bytes):
+                return
+            self._forget(*self._entries.pop_oldest())
+            self.evicted += 1
+
+    def _at_once(self) -> int:
+        return AT_ONCE + len(self._changes.put[RESULT])  # or they could come faster than they go
+
+    def _forget(self, id: str, entry: Entry) -> None:
+        self.bytes -= entry.size
+        whole = self._whole.pop(id, None)
+        self._changes.remove(RESULT, entry if whole is None else whole)
+        self._forgotten[id] = None
+        if len(self._forgotten) > FORGOTTEN:
+            self._forgotten.popitem(last=False)
+
+
+def _finished(result: Result) -> Finished:
+    spec = result.spec
+    return Finished(
+        result.id, result.state.label, result.value, result.error, spec.queue, spec.task
+    )

@@ -25,6 +25,10 @@ def stats(ledger: Ledger, session: Session, request: GetStats, tick: Tick) -> St
         bytes=ledger.bytes,
         max_messages=ledger.capacity.messages,
         max_bytes=ledger.capacity.bytes,
+        result_bytes=ledger.results.bytes,
+        max_results=ledger.results.retention.results,
+        max_result_bytes=ledger.results.retention.bytes,
+        evicted_results=ledger.results.evicted,
     )
     workers = [
         WorkerStats(

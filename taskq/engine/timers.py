@@ -45,9 +45,9 @@ class Timers:
             heapify(self._heap)
             self._stale = 0
 
-    def next(self) -> float | None:
-        """The earliest deadline."""
-        return self._heap[0][0] if self._heap else None
+    def next(self) -> float:
+        """The earliest deadline; `inf` where there is none."""
+        return self._heap[0][0] if self._heap else inf
 
 
 class MovableTimer:

@@ -14,6 +14,7 @@ from taskq.protocol.base import Done
 from taskq.protocol.producing import Unwatch, Wait, Waited
 from taskq.protocol.values import Finished
 
+REPLY_IDS = 500  # finished ids that one reply tells of
 UNCONSUMED_LOOK = 1000  # ids that are looked at to tell that nobody consumes their queue
 
 
@@ -49,13 +50,16 @@ def is_open(ledger: Ledger, id: str) -> bool:
     return state in WAITING or state is State.LEASED
 
 
-def outcome(ledger: Ledger, id: str, now: float) -> Finished:
-    """The end of a message as its waiters are told."""
-    message = ledger.messages.get(id)
-    if message is not None and message.deliveries[0].state is State.DEAD:
-        error, spec = message.deliveries[0].last_error, message.spec
-        return Finished(id, State.DEAD.label, None, error, spec.queue, spec.task)
-    return ledger.results.finished(id, now)
+def outcomes(ledger: Ledger, ids: list[str], now: float) -> list[Finished]:
+    """The ends of messages as their waiters are told."""
+    dead = {}
+    for id in ids:
+        message = ledger.messages.get(id)
+        if message is not None and message.deliveries[0].state is State.DEAD:
+            error, spec = message.deliveries[0].last_error, message.spec
+            dead[id] = Finished(id, State.DEAD.label, None, error, spec.queue, spec.task)
+    ended = iter(ledger.results.finished([id for id in ids if id not in dead], now))
+    return [dead[id] if id in dead else next(ended) for id in ids]
 
 
 def answer_watches(ledger: Ledger, now: float) -> None:
@@ -73,23 +77,34 @@ def answer_watches(ledger: Ledger, now: float) -> None:
 
 
 def _report(ledger: Ledger, watch: Watch, now: float) -> Waited:
-    """What one parked wait is told."""
-    finished, looked_at = [], []
+    """What one parked wait is told: of so many ids, and bytes; the next one asks for the rest."""
+    ended: list[str] = []
+    reopened: list[str] = []
     size = 0
     for id in watch.done:
-        if size >= REPLY_BYTES:
+        if size >= REPLY_BYTES or len(ended) + len(reopened) >= REPLY_IDS:
             break
-        looked_at.append(id)
         if is_open(ledger, id):  # a dead letter that was replayed before anybody was told
-            ledger.watchers.add(watch, id)
-            continue
-        entry = outcome(ledger, id, now)
-        size += len(entry.value or b"") + (entry.error.size if entry.error else 0) + 100
-        finished.append(entry)
-    for id in looked_at:
+            reopened.append(id)
+        else:
+            ended.append(id)
+            size += _size(ledger, id) + 100
+    for id in ended:
         del watch.done[id]
-    unconsumed = [] if finished else _unconsumed(ledger, watch)
+    for id in reopened:
+        del watch.done[id]
+        ledger.watchers.add(watch, id)
+    unconsumed = [] if ended else _unconsumed(ledger, watch)
+    finished = outcomes(ledger, ended, now)
     return Waited(finished=finished, pending=watch.pending, unconsumed=unconsumed)
+
+
+def _size(ledger: Ledger, id: str) -> int:
+    message = ledger.messages.get(id)
+    if message is not None and message.deliveries[0].state is State.DEAD:
+        return message.deliveries[0].last_error.size
+    entry = ledger.results.entry(id)
+    return 0 if entry is None else entry.size
 
 
 def _unconsumed(ledger: Ledger, watch: Watch) -> list[str]:

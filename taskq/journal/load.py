@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import Any
-from zlib import crc32
 
 from taskq.engine.capacity import Capacity
 from taskq.engine.changes import HighWaterMarks
 from taskq.engine.engine import Engine
 from taskq.engine.ledger import Ledger
 from taskq.engine.model import Delivery, Message
-from taskq.engine.results import Result
 from taskq.engine.states import WAITING, State
 from taskq.engine.workers import consumer_named, worker_named
-from taskq.errors import JournalError
 from taskq.journal import rows
+from taskq.journal.archive import load_results
+from taskq.journal.checksums import check, damaged
 
 _TOTALS = (State.SUCCEEDED, State.CANCELLED, State.EXPIRED)
 
@@ -27,7 +25,7 @@ def load(db: sqlite3.Connection, engine: Engine, now: float) -> None:
     ledger.marks = marks
     ledger.seq, ledger.fence = marks.seq, marks.fence
     _load_groups(db, ledger)
-    _load_results(db, ledger)
+    load_results(db, ledger.results)
     _load_messages(db, ledger, now)
     _check_whole(db, ledger)
     _sort_dead_letters(ledger)
@@ -55,14 +53,14 @@ def load_marks(db: sqlite3.Connection) -> HighWaterMarks:
     if row is None:
         return HighWaterMarks()
     record, crc = row
-    _check("marks", 1, crc, 0, record)
+    check("marks", 1, crc, 0, record)
     return rows.decode_marks(record)
 
 
 def _load_groups(db: sqlite3.Connection, ledger: Ledger) -> None:
     query = "SELECT queue, name, record, crc FROM consumer_group"
     for queue_name, name, record, crc in db.execute(query):
-        _check("consumer_group", queue_name, crc, rows.group_key(queue_name, name), record)
+        check("consumer_group", queue_name, crc, rows.group_key(queue_name, name), record)
         stored = rows.decode_group(record)
         group = ledger.group(queue_name, name)
         group.from_seq = stored.from_seq
@@ -75,27 +73,6 @@ def _load_groups(db: sqlite3.Connection, ledger: Ledger) -> None:
             group.counts[state] = stored.counts[state]
 
 
-def _load_results(db: sqlite3.Connection, ledger: Ledger) -> None:
-    for seq, record, crc in db.execute("SELECT seq, record, crc FROM result ORDER BY seq"):
-        _check("result", seq, crc, seq, record)
-        stored = rows.decode_result(record)
-        result = Result(
-            seq,
-            stored.id,
-            ledger.specs.of(stored.spec.queue, stored.spec.task, stored.spec.options),
-            State(stored.state),
-            stored.value,
-            stored.error,
-            stored.receipt,
-            stored.attempts,
-            stored.worker,
-            stored.created_at,
-            stored.started_at,
-            stored.finished_at,
-        )
-        ledger.results.restore(result)
-
-
 def _load_messages(db: sqlite3.Connection, ledger: Ledger, now: float) -> None:
     query = (
         "SELECT m.seq, m.record, m.payload, m.crc, s.seq, s.record, s.crc "
@@ -103,7 +80,7 @@ def _load_messages(db: sqlite3.Connection, ledger: Ledger, now: float) -> None:
     )
     late: list[Delivery] = []
     for seq, record, payload, crc, touched, state, state_crc in db.execute(query):
-        _check("message", seq, crc, seq, record, payload)
+        check("message", seq, crc, seq, record, payload)
         stored = rows.decode_message(record)
         spec = ledger.specs.of(stored.spec.queue, stored.spec.task, stored.spec.options)
         message = Message(
@@ -114,7 +91,7 @@ def _load_messages(db: sqlite3.Connection, ledger: Ledger, now: float) -> None:
         ledger.bytes += len(payload)
         known: set[str] = set()
         if touched is not None:
-            _check("state", seq, state_crc, seq, state)
+            check("state", seq, state_crc, seq, state)
             for entry in rows.decode_deliveries(state):
                 known.add(entry.group)
                 delivery = _restore(ledger, message, entry, now)
@@ -128,7 +105,7 @@ def _load_messages(db: sqlite3.Connection, ledger: Ledger, now: float) -> None:
             if group.name not in known and group.from_seq < seq:
                 ledger.deliver(message, group)
         if not message.deliveries:
-            raise _damaged("message", seq, "belongs to no consumer group")
+            raise damaged("message", seq, "belongs to no consumer group")
         ledger.arm_expiry(message)
     for delivery in sorted(late, key=lambda each: each.due_at):
         # behind the others: a line grows at its end, and what comes between costs more
@@ -176,11 +153,11 @@ def _check_whole(db: sqlite3.Connection, ledger: Ledger) -> None:
     for table in ("message", "result"):
         (last,) = db.execute(f"SELECT max(seq) FROM {table}").fetchone()
         if last is not None and last > ledger.seq:
-            raise _damaged(table, last, f"is younger than the last mark, {ledger.seq}")
+            raise damaged(table, last, f"is younger than the last mark, {ledger.seq}")
     query = "SELECT seq FROM state WHERE seq NOT IN (SELECT seq FROM message) LIMIT 1"
     orphan = db.execute(query).fetchone()
     if orphan is not None:
-        raise _damaged("state", orphan[0], "has no message")
+        raise damaged("state", orphan[0], "has no message")
 
 
 def _sort_dead_letters(ledger: Ledger) -> None:
@@ -189,20 +166,3 @@ def _sort_dead_letters(ledger: Ledger) -> None:
         for group in queue.groups.values():
             dead = sorted(group.dead.values(), key=lambda letter: letter.last_error.at)
             group.dead = {delivery.message.id: delivery for delivery in dead}
-
-
-def _check(table: str, row: int | str, stored: Any, start: int, *columns: Any) -> None:
-    computed = start
-    for column in columns:
-        if not isinstance(column, bytes):
-            raise _damaged(table, row, "has a column of another type")
-        computed = crc32(column, computed)
-    if stored != computed:
-        raise _damaged(table, row, "does not fit its checksum")
-
-
-def _damaged(table: str, row: int | str, how: str) -> JournalError:
-    return JournalError(
-        f"the journal is damaged: row {row!r} of table {table} {how}; "
-        "nothing was changed. Restore a backup of the directory"
-    )

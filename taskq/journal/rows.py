@@ -13,7 +13,7 @@ import msgspec
 
 from taskq.engine.changes import HighWaterMarks
 from taskq.engine.model import Delivery, Group, Message, Spec
-from taskq.engine.results import Result
+from taskq.engine.result import Result
 from taskq.protocol.values import ErrorInfo, Options
 
 encode = msgspec.msgpack.Encoder().encode
@@ -86,6 +86,7 @@ class GroupRecord(msgspec.Struct, array_like=True):
 
 decode_message = msgspec.msgpack.Decoder(MessageRecord).decode
 decode_deliveries = msgspec.msgpack.Decoder(list[DeliveryRecord]).decode
+decode_spec = msgspec.msgpack.Decoder(SpecRecord).decode
 decode_result = msgspec.msgpack.Decoder(ResultRecord).decode
 decode_group = msgspec.msgpack.Decoder(GroupRecord).decode
 decode_marks = msgspec.msgpack.Decoder(HighWaterMarks).decode

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, suppress
 from pathlib import Path
 from typing import Any, cast
@@ -20,9 +20,10 @@ import msgspec
 from taskq.engine.changes import MARKS, Changes
 from taskq.engine.engine import Engine
 from taskq.engine.model import GROUP, MESSAGE, STATE, Message
-from taskq.engine.results import RESULT
+from taskq.engine.result import RESULT, Result
 from taskq.errors import DiskFull, JournalError
 from taskq.journal import rows, schema
+from taskq.journal.archive import read_results
 from taskq.journal.load import last_time, load
 from taskq.journal.log import check_log
 from taskq.journal.preallocate import write_ahead
@@ -116,6 +117,7 @@ class SqliteJournal:
             load(self._db, engine, now)
         except _UNREADABLE as error:
             raise _sentence(error, self.path, "read") from error
+        engine.ledger.results.archive = self
         if self._left_over:
             # `check_log` relies on it: no log holds the torn ends of two brokers
             self._left_over = False
@@ -128,6 +130,13 @@ class SqliteJournal:
         """The latest engine time that the journal tells of, 0 for a new one."""
         try:
             return last_time(self._db)
+        except _UNREADABLE as error:
+            raise _sentence(error, self.path, "read") from error
+
+    def read_results(self, seqs: Sequence[int]) -> dict[int, Result]:
+        """Results that were committed. Raises `JournalError`."""
+        try:
+            return read_results(self._db, seqs)
         except _UNREADABLE as error:
             raise _sentence(error, self.path, "read") from error
 
@@ -185,7 +194,10 @@ class SqliteJournal:
         for sql, values in (
             ("DELETE FROM state WHERE seq BETWEEN ? AND ?", gone),
             ("DELETE FROM message WHERE seq BETWEEN ? AND ?", gone),
-            ("DELETE FROM result WHERE seq=?", [(result.seq,) for result in removed[RESULT]]),
+            (
+                "DELETE FROM result WHERE seq BETWEEN ? AND ?",
+                list(_runs(result.seq for result in removed[RESULT])),
+            ),
             (
                 "DELETE FROM consumer_group WHERE queue=? AND name=?",
                 [(group.queue.name, group.name) for group in removed[GROUP]],

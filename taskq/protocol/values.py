@@ -179,6 +179,8 @@ class BrokerStats(Struct):
     """The broker as a whole. `acknowledged`: messages ever accepted by this journal.
 
     `bytes`: payloads of its messages. `max_messages`, `max_bytes`: its limits, 0 for none.
+    `result_bytes`: values and errors of its results; `max_results`, `max_result_bytes`: their limits.
+    `evicted_results`: how many expired early because of a limit, since the broker was started.
     """
 
     messages: int
@@ -189,6 +191,10 @@ class BrokerStats(Struct):
     bytes: int = 0
     max_messages: int = 0
     max_bytes: int = 0
+    result_bytes: int = 0
+    max_results: int = 0
+    max_result_bytes: int = 0
+    evicted_results: int = 0
 
 
 class JobInfo(Struct):

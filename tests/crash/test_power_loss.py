@@ -21,6 +21,7 @@ import msgspec
 import pytest
 
 from taskq.engine.engine import Engine
+from taskq.engine.states import State
 from taskq.protocol.consuming import Claim, Register, Settle
 from taskq.protocol.values import Ack, Delivered, ErrorInfo, Fail, Outcome
 from tests.crash.disk import TRACING, Disk, Event, part, put, read_trace
@@ -212,8 +213,8 @@ def requests_in(directory: Path, durability: str, asked: dict[int, dict[str, str
 
 def state_of(engine: Engine, id: str) -> str:
     """The state of a message; empty where it is not known."""
-    result = engine.ledger.results.get(id)
-    if result is not None:
-        return result.state.label
+    entry = engine.ledger.results.entry(id)
+    if entry is not None:
+        return State(entry.state).label
     message = engine.ledger.messages.get(id)
     return message.deliveries[0].state.label if message else ""

@@ -8,7 +8,7 @@ import msgspec
 
 from taskq.engine.engine import Engine
 from taskq.engine.model import Delivery, Group, Message
-from taskq.engine.results import Result
+from taskq.engine.result import Result
 from taskq.engine.states import State
 
 
@@ -27,7 +27,7 @@ def snapshot(engine: Engine) -> dict[str, Any]:
             for group in queue.groups.values()
         },
         "messages": {id: _message(message) for id, message in ledger.messages.items()},
-        "results": {result.id: _result(result) for result in ledger.results.values()},
+        "results": {id: _result(ledger.results.get(id)) for id in ledger.results},
         "leases": {receipt: lease.message.id for receipt, lease in ledger.leases.items()},
     }
 
@@ -83,7 +83,8 @@ def _delivery(entry: Delivery) -> tuple[Any, ...]:
     )
 
 
-def _result(result: Result) -> tuple[Any, ...]:
+def _result(result: Result | None) -> tuple[Any, ...]:
+    assert result is not None
     spec = result.spec
     return (
         result.seq,

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from taskq.engine.engine import Engine
-from taskq.engine.results import REMEMBERED
+from taskq.engine.result import REMEMBERED
 from taskq.engine.states import State
 from taskq.protocol.producing import Enqueue, Enqueued
 from taskq.protocol.values import Abandon, Ack, Delivered, Options, Outcome, Release

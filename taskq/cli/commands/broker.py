@@ -34,6 +34,10 @@ DIRECTORY = click.Path(file_okay=False, path_type=Path)
               envvar="TASKQ_MAX_MESSAGES", help="Keep at most so many, in all queues.")  # fmt: skip
 @click.option("--max-bytes", type=SIZE, metavar="SIZE", default="0", envvar="TASKQ_MAX_BYTES",
               help="Keep at most so many bytes of payloads, e.g. 2GiB.")  # fmt: skip
+@click.option("--max-results", type=LIMIT, metavar="N", envvar="TASKQ_MAX_RESULTS",
+              help="Keep at most so many results; the oldest expire early.  [default: 1M]")  # fmt: skip
+@click.option("--max-result-bytes", type=SIZE, metavar="SIZE", envvar="TASKQ_MAX_RESULT_BYTES",
+              help="Keep at most so many bytes of results.  [default: 1GiB]")  # fmt: skip
 @click.option("--insecure", is_flag=True, help="Allow TCP beyond this machine, unencrypted.")
 @broker_option
 @json_option
@@ -48,6 +52,8 @@ def command(
     insecure: bool,
     max_messages: int,
     max_bytes: int,
+    max_results: int | None,
+    max_result_bytes: int | None,
 ) -> None:
     """Run a broker in the foreground until TERM or INT.
 
@@ -73,6 +79,8 @@ def command(
             insecure=insecure,
             max_messages=max_messages,
             max_bytes=max_bytes,
+            max_results=max_results,
+            max_result_bytes=max_result_bytes,
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from None

@@ -106,6 +106,11 @@ def limits(stats: Stats) -> Iterator[str]:
             f"the broker holds {plural(broker.messages, 'message')} of {size(broker.bytes)}; "
             f"its limit is {bounds(broker.max_messages, broker.max_bytes)}"
         )
+    if broker.evicted_results:
+        yield (
+            f"{plural(broker.evicted_results, 'result')} expired early since the broker was started: "
+            f"it keeps at most {bounds(broker.max_results, broker.max_result_bytes, 'result')}"
+        )
     for queue in stats.queues:
         if not (queue.max_messages or queue.max_bytes):
             continue
@@ -123,9 +128,9 @@ def limits(stats: Stats) -> Iterator[str]:
         )
 
 
-def bounds(messages: int, octets: int) -> str:
+def bounds(number: int, octets: int, what: str = "message") -> str:
     """Two limits for people; 0 is none."""
-    found = [plural(messages, "message")] if messages else []
+    found = [plural(number, what)] if number else []
     return " and ".join(found + ([size(octets)] if octets else []))
 
 

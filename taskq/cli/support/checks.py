@@ -10,13 +10,13 @@ from taskq.cli.support.checks_on_disk import absent, disk, has_left, permissions
 from taskq.cli.support.conversation import conversation
 from taskq.cli.support.failure import USAGE, CliError
 from taskq.cli.support.finding import Finding
-from taskq.cli.support.output import duration, plural
+from taskq.cli.support.output import duration, plural, size
 from taskq.cli.support.target import Target
 from taskq.errors import TaskqError
 from taskq.importing import how_to_know
 from taskq.names import queue_argument
 from taskq.protocol.operating import GetStats, Ping, Pong, Stats
-from taskq.protocol.values import QueueStats
+from taskq.protocol.values import BrokerStats, QueueStats
 from taskq.version import __version__
 
 CLOCKS_APART = 30.0  # seconds
@@ -53,6 +53,7 @@ def examine(target: Target, option: str = "") -> list[Finding]:
         *clock(stats.broker.now - time.time()),
         *queues(stats.queues, option),
         *workers(stats, pong),
+        *results(stats.broker),
     ]
 
 
@@ -124,6 +125,18 @@ def _queue_faults(stats: QueueStats, place: str, options: str, waiting: int) -> 
             place,
             plural(stats.dead, "dead letter"),
             f"see taskq dlq ls --queue {queue}{options}; then taskq dlq replay, or taskq dlq purge",
+        )
+
+
+def results(broker: BrokerStats) -> Iterator[Finding]:
+    """No result had to go before its time."""
+    if broker.evicted_results:
+        yield Finding(
+            "results",
+            f"{plural(broker.evicted_results, 'result')} expired early since the broker was started: "
+            f"{broker.results:,} of {size(broker.result_bytes)} are kept, which is all it may keep",
+            "give tasks a shorter result_ttl, or restart the broker with higher --max-results, "
+            "--max-result-bytes or --max-bytes (TASKQ_MAX_RESULTS, …)",
         )
 
 

@@ -85,6 +85,13 @@ def test_versions_must_agree() -> None:
     assert wrong(checks.alive(pong())) == []
 
 
+def test_results_that_expired_early() -> None:
+    assert list(checks.results(BrokerStats(0, 5, 0, 0, 0.0))) == []
+    (found,) = checks.results(BrokerStats(0, 5, 0, 0, 0.0, evicted_results=3))
+    assert found.text.startswith("3 results expired early")
+    assert "--max-results" in found.fix
+
+
 @pytest.mark.parametrize(
     ("ahead", "text"), [(3700.0, "1 h 1 min ahead of .* too early"), (-90.0, "behind .* too late")]
 )

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from math import inf
+from pathlib import Path
 
 import pytest
 
-from taskq.engine.results import REMEMBERED
+from taskq.engine.capacity import UNBOUNDED, Capacity
+from taskq.engine.engine import Engine
+from taskq.engine.result import REMEMBERED
+from taskq.engine.results import AT_ONCE, Retention
 from taskq.errors import UnknownMessage
+from taskq.journal.sqlite import FILE, SqliteJournal
 from taskq.protocol.operating import GetStats
-from taskq.protocol.producing import Cancel
+from taskq.protocol.producing import Cancel, Wait
 from taskq.protocol.values import Ack, JobInfo
 from tests.kit.engine import MOMENT, EngineBench, ids
 
@@ -165,3 +170,93 @@ def test_a_late_message_with_a_forgotten_id_is_a_new_one(bench: EngineBench) -> 
     bench.enqueue("a")
     assert ids(bench.claim()) == ["a"]
     assert bench.state("a") == "leased"
+
+
+# --- bounds -------------------------------------------------------------------------------------
+
+
+def bounded(capacity: Capacity = UNBOUNDED, **bounds: int) -> EngineBench:
+    bench = EngineBench()
+    bench.engine = Engine(capacity, Retention(**bounds))
+    bench.register()
+    return bench
+
+
+def test_beyond_the_bound_the_oldest_expire_early() -> None:
+    bench = bounded(results=3)
+    for id in "abcde":
+        finish(bench, id)
+    assert [bench.end(id).state for id in "abcde"] == ["forgotten"] * 2 + ["succeeded"] * 3
+    broker = bench.call(GetStats()).broker
+    assert (broker.results, broker.evicted_results, broker.max_results) == (3, 2, 3)
+
+
+def test_bytes_are_bounded_too() -> None:
+    bench = bounded(bytes=2 * len(b"value"))
+    for id in "abc":
+        finish(bench, id)
+    assert [bench.end(id).state for id in "abc"] == ["forgotten", "succeeded", "succeeded"]
+    broker = bench.call(GetStats()).broker
+    assert (broker.result_bytes, broker.max_result_bytes) == (10, 10)
+
+
+def test_results_make_way_for_messages_where_the_bytes_of_the_broker_are_bounded() -> None:
+    bench = bounded(Capacity(bytes=27))
+    for id in "abcd":
+        finish(bench, id)
+    assert results(bench) == 4
+    bench.enqueue("e", payload=b"0123456789")
+    assert results(bench) == 3
+    bench.enqueue("f", payload=b"0123456789")
+    assert results(bench) == 1
+
+
+def test_a_waiter_is_told_of_a_result_that_has_no_room() -> None:
+    bench = bounded(bytes=1)
+    bench.enqueue("a")
+    waiting = bench.park(Wait(watch=1, add=["a"], wait=60))
+    bench.ack(bench.claim_one())
+    (finished,) = bench.answer(waiting).finished
+    assert (finished.value, results(bench)) == (b"value", 0)
+
+
+def test_what_has_to_go_goes_in_slices() -> None:
+    bench = bounded(results=0)
+    many = [str(number) for number in range(5 * AT_ONCE)]
+    bench.enqueue(*many)
+    bench.settle(*(Ack(each.receipt, each.id, None) for each in bench.claim(len(many))))
+    bench.engine.ledger.results.retention = Retention(results=1)
+    left = []
+    while bench.engine.next_deadline() == bench.now:
+        bench.tick()
+        left.append(len(bench.engine.ledger.results))
+    assert left[0] < len(many)
+    assert left[-1] == 1
+    assert len(left) == 5
+
+
+def test_expiry_goes_in_slices(bench: EngineBench) -> None:
+    many = [str(number) for number in range(5 * AT_ONCE)]
+    bench.enqueue(*many, result_ttl=100)
+    bench.settle(*(Ack(each.receipt, each.id, None) for each in bench.claim(len(many))))
+    bench.after(100)
+    ticks = 1
+    while (due := bench.engine.next_deadline()) is not None and due <= bench.now:
+        bench.tick()
+        ticks += 1
+    assert (results(bench), ticks) == (0, 5)
+
+
+def test_the_journal_gives_back_what_is_asked_for(tmp_path: Path) -> None:
+    bench = EngineBench(journal=SqliteJournal(tmp_path / FILE, "os"))
+    bench.engine = bench.reload()
+    bench.register()
+    finish(bench, "a", result_ttl=100)
+    finish(bench, "b", result_ttl=200)
+    assert [bench.end(id).value for id in "ab"] == [b"value"] * 2
+    assert bench.job("a").worker == "w"
+    rid = bench.apply(Wait(watch=1, add=["a", "b"], wait=0))
+    bench.after(100)  # its row is removed in the tick of the answer
+    assert [each.state for each in bench.answer(rid).finished] == ["forgotten", "succeeded"]
+    assert bench.journal is not None
+    bench.journal.close()

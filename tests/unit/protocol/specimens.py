@@ -227,6 +227,10 @@ REPLIES: tuple[Reply, ...] = (
             bytes=5,
             max_messages=6,
             max_bytes=7,
+            result_bytes=8,
+            max_results=9,
+            max_result_bytes=10,
+            evicted_results=11,
         ),
         queues=[
             QueueStats(

@@ -1,0 +1,86 @@
+"""A result: the end of one message. Whole while it is new, in a few bytes from then on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from msgspec import Struct
+
+from taskq.engine.model import Delivery, Spec
+from taskq.engine.states import State
+from taskq.protocol.values import ErrorInfo
+
+RESULT = "result"  # the durable subject, see `changes`
+REMEMBERED = 60.0  # seconds that an id is known at least, so that a repeated enqueue finds it
+
+
+class Result(Struct, eq=False):
+    """The end of one message: `value` for a success, `error` for the reason of anything else."""
+
+    seq: int
+    id: str
+    spec: Spec
+    state: State
+    value: bytes | None
+    error: ErrorInfo | None
+    receipt: int
+    attempts: int
+    worker: str
+    created_at: float
+    started_at: float
+    finished_at: float
+
+    @classmethod
+    def of(
+        cls, delivery: Delivery, value: bytes | None, error: ErrorInfo | None, now: float
+    ) -> Result:
+        """The end of a message, from its first group's delivery, which has just ended."""
+        message = delivery.message
+        return cls(
+            message.seq,
+            message.id,
+            message.spec,
+            delivery.state,
+            value if message.spec.options.result_ttl > 0 else None,
+            error,
+            delivery.receipt,
+            delivery.claims,
+            delivery.consumer.worker.name if delivery.consumer else "",
+            message.created_at,
+            delivery.leased_at,
+            now,
+        )
+
+    @property
+    def size(self) -> int:
+        """Bytes of its value, or of its error."""
+        size = 0 if self.value is None else len(self.value)
+        return size if self.error is None else size + self.error.size
+
+
+class Entry(NamedTuple):
+    """What is kept in memory of a result."""
+
+    seq: int
+    receipt: int
+    expires_at: float
+    size: int
+    state: int
+
+    def has_expired(self, now: float) -> bool:
+        """Whether its value has outlived its TTL; the reason of another end is told to the last."""
+        return self.state == State.SUCCEEDED and now >= self.expires_at
+
+
+def remembered_until(expires_at: float, finished_at: float) -> float:
+    """When a result itself goes; its value may have expired before."""
+    return max(expires_at, finished_at + REMEMBERED)
+
+
+class Archive(Protocol):
+    """Where committed results lie."""
+
+    def read_results(self, seqs: Sequence[int]) -> dict[int, Result]:
+        """Those results, by number."""
+        ...
