@@ -62,14 +62,28 @@ def test_nobody_imports_what_is_not_below_him() -> None:
 
 
 def test_a_wrong_import_would_be_noticed() -> None:
-    """The contracts name modules that exist, so none of them is empty by mistake."""
+    """The contracts name modules that exist, and the layers leave none of the package out."""
     import tomllib
 
     config = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
-    for contract in config["contracts"]:
-        for module in [*contract["source_modules"], *contract["forbidden_modules"]]:
-            path = ROOT / Path(*module.split("."))
-            assert path.is_dir() or path.with_suffix(".py").is_file(), module
+    named = {
+        module
+        for contract in config["contracts"]
+        for entry in (
+            *contract.get("layers", ()),
+            *contract.get("source_modules", ()),
+            *contract.get("forbidden_modules", ()),
+        )
+        for module in entry.split(" | ")
+    }
+    for module in named:
+        path = ROOT / Path(*module.split("."))
+        assert path.is_dir() or path.with_suffix(".py").is_file(), module
+    for path in (ROOT / "taskq").glob("[!_]*"):
+        module = f"taskq.{path.stem}"
+        assert path.name == "py.typed" or any(
+            name == module or name.startswith(f"{module}.") for name in named
+        ), f"{module} is in no layer: add it to pyproject.toml"
 
 
 # Modules and packages that still import each other. Entries may only be removed.
