@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from threading import RLock
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakSet
 
@@ -56,7 +57,29 @@ class Application(App, Protocol):
     def locate(self) -> str | None: ...
 
 
-apps: WeakSet[Application] = WeakSet()  # all of this process
+class Apps:
+    """The application objects of this process, for as long as they live. Thread-safe.
+
+    Attributes:
+        lock: held by whoever looks for one and makes it where there is none.
+    """
+
+    def __init__(self) -> None:
+        # a signal handler may come in while its own thread has it, so it can be taken twice
+        self.lock = RLock()
+        self._apps: WeakSet[Application] = WeakSet()
+
+    def add(self, app: Application) -> None:
+        """Remember one."""
+        with self.lock:
+            self._apps.add(app)
+
+    def __iter__(self) -> Iterator[Application]:
+        with self.lock:  # the set must not grow while it is read
+            return iter(list(self._apps))
+
+
+apps = Apps()
 
 
 def queues_of(app: App) -> list[str]:
@@ -73,7 +96,7 @@ def worker_command(queue: str, url: str) -> str:
     """
     from shlex import quote
 
-    for app in list(apps):
+    for app in apps:
         spec = app.locate() if app.url == url and queue in queues_of(app) else None
         if spec is not None:
             return f"taskq worker {spec}"

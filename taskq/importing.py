@@ -6,13 +6,14 @@ tasks are not enqueued, and whatever would block on a result ends the import at 
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import get_ident
 
 IMPORTS = "TASKQ_IMPORT"  # further modules with tasks of the app, separated by commas
 
-importing: int | None = None  # the thread that imports an app
+_importing: dict[int, int] = {}  # threads that import an app, and how many such imports deep
 
 
 def how_to_know(task: str) -> str:
@@ -29,7 +30,7 @@ class ImportEnds(BaseException):
 
 def is_importing() -> bool:
     """Whether this thread imports an app, so that calls are not to be enqueued."""
-    return importing is not None and importing == get_ident()
+    return bool(_importing) and get_ident() in _importing
 
 
 def refuse_to_block() -> None:
@@ -45,9 +46,23 @@ def refuse_to_block() -> None:
 @contextmanager
 def app_import() -> Iterator[None]:
     """Mark the block as the import of an app by this thread."""
-    global importing
-    before, importing = importing, get_ident()
+    thread = get_ident()
+    _importing[thread] = _importing.get(thread, 0) + 1
     try:
         yield
     finally:
-        importing = before
+        _importing[thread] -= 1
+        if not _importing[thread]:
+            del _importing[thread]
+
+
+def _forked() -> None:
+    # the other threads stayed in the parent, and new ones may get their numbers
+    here = get_ident()
+    depth = _importing.get(here)
+    _importing.clear()
+    if depth:
+        _importing[here] = depth
+
+
+os.register_at_fork(after_in_child=_forked)

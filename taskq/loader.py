@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 from collections.abc import Iterable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -80,9 +81,10 @@ def load_module(name: str) -> ModuleType:
     Raises:
         AppImportError: there is none of that name, or it raised.
     """
-    if name in sys.modules:
-        return sys.modules[name]
-    with app_import():
+    # one thread at a time, or a second one would be given a module that is half executed
+    with _lock, app_import():
+        if name in sys.modules:
+            return sys.modules[name]
         try:
             return _execute(name)
         except AppImportError:
@@ -97,6 +99,17 @@ def load_module(name: str) -> ModuleType:
             raise _raised(name, error) from error
         except (Exception, SystemExit) as error:
             raise _raised(name, error) from error
+
+
+_lock = threading.RLock()
+
+
+def _forked() -> None:
+    global _lock
+    _lock = threading.RLock()  # a thread that stayed in the parent may hold the old one
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def _execute(name: str) -> ModuleType:

@@ -7,7 +7,6 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -47,15 +46,19 @@ class SocketBroker:
         self._patience = reconnect_budget()
         self._first_patience = FIRST_PATIENCE
         self._seen = False
+        self._payload_key: bytes | None = None
         self._local = threading.local()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.url}>"
 
-    @cached_property
+    @property
     def payload_key(self) -> bytes:
-        """The key that signs calls and results."""
-        return payload_key(self._authkey())
+        """The key that signs calls and results; read once."""
+        # without a lock, which a fork in another thread could leave taken for ever
+        if self._payload_key is None:
+            self._payload_key = payload_key(self._authkey())
+        return self._payload_key
 
     def call(self, request: Request[R], *, timeout: float | None = None) -> R:
         """`Connection.call` on this thread's own connection."""

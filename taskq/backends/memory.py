@@ -10,7 +10,8 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 from taskq import errors
@@ -45,6 +46,7 @@ class MemoryBroker:
         self.lock = threading.Condition()
         self._connections: dict[int, MemoryConnection] = {}
         self._numbers = 0
+        self._working = False  # whether a thread, the one with the lock, is inside the engine
         self._local = threading.local()
         self._started = now()
         os.register_at_fork(after_in_child=self._forked)
@@ -79,14 +81,33 @@ class MemoryBroker:
 
     def tick(self) -> None:
         """Let the engine do what is due, as a broker does when its clock reaches a deadline."""
-        with self.lock:
+        with self._engine_work():
             self._settle_tick()
 
     # --- for the connections ----------------------------------------------------------------
 
+    @contextmanager
+    def _engine_work(self) -> Iterator[None]:
+        """Have the engine for the block.
+
+        Raises:
+            BrokerUnavailable: this thread is in the middle of such a block already.
+        """
+        with self.lock:
+            if self._working:
+                raise errors.BrokerUnavailable(
+                    "a signal handler called the memory: broker in the middle of another call of its "
+                    "thread; let the handler set a flag, or use the embedded broker"
+                )
+            self._working = True
+            try:
+                yield
+            finally:
+                self._working = False
+
     def apply(self, number: int, request: Request[Any]) -> None:
         """Hand one request to the engine and deliver whatever it answers, to anybody."""
-        with self.lock:
+        with self._engine_work():
             if isinstance(request, Ping):
                 pong = Pong(
                     version=__version__,
@@ -110,7 +131,8 @@ class MemoryBroker:
                     raise errors.BrokerTimeout("the in-memory broker did not answer in time")
                 due = self.seconds_left()
                 self.lock.wait(left if due is None else min(left, due))
-                self._settle_tick()
+                with self._engine_work():
+                    self._settle_tick()
             connection.hush()
             return reply
 
@@ -121,7 +143,7 @@ class MemoryBroker:
 
     def disconnect(self, number: int) -> None:
         """The connection has closed."""
-        with self.lock:
+        with self._engine_work():
             self._connections.pop(number, None)
             self._engine.disconnect(number, self.now())
             self._settle_tick()

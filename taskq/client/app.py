@@ -227,7 +227,9 @@ class TaskQueue(QueueControl):
             if self._broker is None:
                 from taskq.backends import connect
 
-                self._broker = connect(self._url, self.name)
+                broker = connect(self._url, self.name)
+                # looked at again: a signal handler of this very thread may have connected meanwhile
+                self._broker = self._broker or broker
             return self._broker
 
     def _make_codec(self) -> Codec:
@@ -274,19 +276,21 @@ def _restore(
 
     Every `memory:` is another broker, so there it must be the very same object.
     """
-    for queue in _all():
-        same = queue.name == name and url is not None and queue.url == url
-        if same and (url != "memory:" or queue._number == number):
-            return queue
-    return TaskQueue(name, broker=url, include=include, **cast("QueueDefaults", defaults))
+    with apps.lock:  # or two threads that unpickle it at once make one each
+        for queue in _all():
+            same = queue.name == name and url is not None and queue.url == url
+            if same and (url != "memory:" or queue._number == number):
+                return queue
+        return TaskQueue(name, broker=url, include=include, **cast("QueueDefaults", defaults))
 
 
 def _all() -> list[TaskQueue]:
-    return [app for app in list(apps) if isinstance(app, TaskQueue)]
+    return [app for app in apps if isinstance(app, TaskQueue)]
 
 
 def _forked() -> None:
     # a lock may be held for ever by a thread that stayed in the parent
+    apps.lock = threading.RLock()
     for queue in _all():
         queue._lock = threading.RLock()
 

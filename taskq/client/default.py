@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 R = TypeVar("R")
 
-_made: dict[str, TaskQueue] = {}  # of one entry; a dict, since its `setdefault` is atomic
+made: dict[str, TaskQueue] = {}  # of one entry; a dict, since its `setdefault` is atomic
 
 
 def the_default_queue() -> TaskQueue:
     """`TaskQueue()`, made on first use."""
-    return _made.get("default") or _made.setdefault("default", _make())
+    return made.get("default") or made.setdefault("default", _make())
 
 
 def _make() -> TaskQueue:

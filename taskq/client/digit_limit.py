@@ -11,13 +11,18 @@ import sys
 
 DIGITS_PER_BIT = 0.30103  # log10(2)
 
-set_by_us = sys.int_info.default_max_str_digits  # the interpreter's default, or what was set here
+# the interpreter's default, and what was set here
+set_by_us: set[int] = {sys.int_info.default_max_str_digits}
 
 
 def raise_digit_limit(value: int) -> None:
     """Raise the limit of this process so that `str(value)` works, unless it is the user's own."""
-    global set_by_us
     needed = int(value.bit_length() * DIGITS_PER_BIT) + 1
-    if sys.get_int_max_str_digits() == set_by_us < needed:
-        sys.set_int_max_str_digits(needed)
-        set_by_us = needed
+    limit = sys.get_int_max_str_digits()
+    if limit not in set_by_us or limit >= needed:
+        return
+    set_by_us.add(needed)
+    # without a lock: of several threads, and of a signal handler that comes in, the last one to
+    # look sets what the largest result needs
+    while (limit := sys.get_int_max_str_digits()) in set_by_us and limit < max(set_by_us):
+        sys.set_int_max_str_digits(max(set_by_us))

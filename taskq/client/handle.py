@@ -71,7 +71,7 @@ class ResultHandle(Generic[R_co]):
             BrokerUnavailable: the broker was gone for longer than the reconnect budget.
             BaseException: whatever the task raised; `TaskFailed` where that cannot be rebuilt.
         """
-        if self._value is _PENDING and self._error is None:
+        if self._is_open():
             self._wait(timeout)
         return self._outcome()
 
@@ -84,7 +84,7 @@ class ResultHandle(Generic[R_co]):
         Raises:
             TimeoutError: not finished within `timeout`.
         """
-        if self._value is _PENDING and self._error is None:
+        if self._is_open():
             self._wait(timeout)
         return self._error
 
@@ -92,7 +92,7 @@ class ResultHandle(Generic[R_co]):
         return self._awaited().__await__()
 
     async def _awaited(self) -> R_co:
-        if self._value is not _PENDING or self._error is not None:
+        if not self._is_open():
             return self._outcome()
         importing.refuse_to_block()
         import asyncio
@@ -182,18 +182,25 @@ class ResultHandle(Generic[R_co]):
             self._error = _of_another(call, finished)
         elif state == "succeeded":
             try:
-                value = self._value = codec.decode_result(call, finished.value, serializer)
+                value = codec.decode_result(call, finished.value, serializer)
             except errors.SerializationError as error:
                 self._error = error
-            else:
-                if type(value) is int and value.bit_length() > BITS_OF_TEXT:
-                    from taskq.client.digit_limit import raise_digit_limit
+                return
+            if type(value) is int and value.bit_length() > BITS_OF_TEXT:
+                from taskq.client.digit_limit import raise_digit_limit
 
-                    raise_digit_limit(value)
+                raise_digit_limit(value)
+            self._value = value  # last: another thread may print it at once
+            self._error = None
         elif state == "dead" and finished.error is not None:
             self._error = codec.decode_error(call, finished.error, serializer)
         else:
             self._error = _ended(self.id, state)
+
+    def _is_open(self) -> bool:
+        """Whether to ask the broker; again after an unknown id, which may be enqueued later."""
+        error = self._error
+        return self._value is _PENDING and (error is None or type(error) is errors.UnknownMessage)
 
     def _wait(self, timeout: float | None) -> None:
         importing.refuse_to_block()
@@ -207,15 +214,13 @@ class ResultHandle(Generic[R_co]):
         self.settle(finished[0])
 
     def _outcome(self) -> R_co:
-        if self._error is None:
+        error = self._error
+        if error is None:
             return cast("R_co", self._value)
-        if isinstance(self._error, errors.UnknownMessage):
-            error, self._error = self._error, None  # an id of one's own may be enqueued later
-            raise error
         try:
-            raise self._error
+            raise error
         finally:
-            del self  # the traceback holds this frame: do not hold the exception in return
+            del self, error  # the traceback holds this frame: do not hold the exception in return
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ResultHandle) and other.id == self.id

@@ -42,7 +42,7 @@ class Waiter:
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may come in while its thread has it
         self._orders: list[_Order] = []
         self._wake_w: int | None = None  # write end of the pipe; None: no thread runs
         self._woken = False
@@ -224,7 +224,7 @@ def _readable(wake_r: int, descriptor: int | None, seconds: float | None) -> boo
 
 
 _waiters: dict[object, Waiter] = {}
-_making = threading.Lock()
+_making = threading.RLock()
 
 
 def waiter_of(broker: Broker) -> Waiter:
@@ -240,7 +240,7 @@ def waiter_of(broker: Broker) -> Waiter:
 def _forked() -> None:
     # the thread stayed in the parent, and a lock may be held for ever
     global _making
-    _making = threading.Lock()
+    _making = threading.RLock()
     _waiters.clear()
 
 

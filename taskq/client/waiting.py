@@ -90,7 +90,7 @@ class Watch:
         return finished
 
 
-warned: set[str] = set()
+warned: dict[str, object] = {}  # each sentence, and the mark of who gave it
 
 
 def warn_of_standstill(broker: Broker, unconsumed: Sequence[str], ids: Iterable[str]) -> None:
@@ -138,8 +138,8 @@ def _reasons(broker: Broker, ids: Iterable[str]) -> Iterator[str]:
 
 
 def _warn_once(sentence: str) -> None:
-    if sentence not in warned:
-        warned.add(sentence)
+    mark = object()
+    if warned.setdefault(sentence, mark) is mark:
         import warnings
 
         warnings.warn(sentence, UnconsumedWarning, stacklevel=_user_level())

@@ -34,6 +34,7 @@ class SlowTaskGuard:
         self._link = link
         self._calls: SimpleQueue[bool] = SimpleQueue()
         self._idle_looks = 0
+        self._handed_back = 0.0  # when the batch began whose rest was handed back
         self._thread = threading.Thread(target=self._run, name="taskq-relay", daemon=True)
         self.asleep = True
 
@@ -65,6 +66,7 @@ class SlowTaskGuard:
         due = began + PATIENCE - now
         if due > 0 and not desk.stopping:
             return due
+        self._handed_back = began
         self._hand_back()
         return None
 
@@ -104,4 +106,5 @@ class SlowTaskGuard:
     def _overlooked(self) -> bool:
         """Whether a batch began just before `asleep` was set, so that nobody called."""
         began = self._desk.began
-        return bool(began and self._desk.inbox and began + PATIENCE > time.monotonic())
+        # however long ago: this thread may have been kept waiting between the look and now
+        return bool(began and self._desk.inbox and began != self._handed_back)

@@ -32,7 +32,10 @@ class Waker:
 
     def close(self) -> None:
         """Close the pipe; for a forked child, which must not touch its parent's."""
-        for fd in (self._read, self._write):
+        # first out of reach: another file may get the same numbers, and `wake` would write into it
+        descriptors = self._read, self._write
+        self._read = self._write = -1
+        for fd in descriptors:
             with suppress(OSError):
                 os.close(fd)
 

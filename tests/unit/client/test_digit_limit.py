@@ -14,7 +14,7 @@ from taskq.client import digit_limit
 def _limit(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     before = sys.get_int_max_str_digits()
     default = sys.int_info.default_max_str_digits
-    monkeypatch.setattr(digit_limit, "set_by_us", default)
+    monkeypatch.setattr(digit_limit, "set_by_us", {default})
     sys.set_int_max_str_digits(default)
     yield
     sys.set_int_max_str_digits(before)

@@ -372,7 +372,7 @@ def test_the_first_slice_is_short_and_tells_of_missing_workers() -> None:
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A first slice of no length, and no memory of what was warned of."""
     monkeypatch.setattr(waiting, "FIRST_SLICE", 0.0)
-    monkeypatch.setattr(waiting, "warned", set())
+    monkeypatch.setattr(waiting, "warned", {})
 
 
 def register(q: TaskQueue, tasks: list[str]) -> Connection:

@@ -110,3 +110,37 @@ def test_its_end_waits_until_the_broker_has_what_was_handed_back() -> None:
     may_answer.set()
     ending.join(10)
     assert not ending.is_alive()
+
+
+class LateDesk(InFlight):
+    """A batch begins when the guard has looked `looks` times, and at once it is an old one."""
+
+    __slots__ = ("looks",)
+
+    @property
+    def began(self) -> float:  # type: ignore[override]
+        self.looks -= 1
+        return 0.0 if self.looks >= 0 else 1.0
+
+    @began.setter
+    def began(self, when: float) -> None: ...
+
+
+def test_a_batch_that_begins_while_it_falls_asleep_is_not_overlooked(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("taskq.worker.runtime.slow_task_guard.PATIENCE", 0.001)
+    handed_back = threading.Event()
+
+    def answer(request: Any) -> Settled:
+        handed_back.set()
+        return Settled(rejected=[])
+
+    desk = LateDesk()
+    desk.looks = 5  # then it would sleep for good
+    desk.take([delivered(1)])
+    link = RetryingConnection(FakeBroker(FakeConnection(answer)), None, lambda s: False, budget=0.0)
+    guard = SlowTaskGuard(desk, link)
+    guard.start()
+    assert handed_back.wait(10)
+    guard.end()

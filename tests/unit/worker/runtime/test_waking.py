@@ -81,3 +81,17 @@ def test_a_full_pipe_blocks_nobody(waker: Waker) -> None:
         waker.wake()
     waker.clear()
     assert not Poller(waker, lambda: False).until(waker.fileno(), 0.001)
+
+
+def test_who_wakes_a_closed_waker_writes_into_no_other_file() -> None:
+    waker = Waker()
+    waker.close()
+    readable, writable = os.pipe()  # gets the numbers that are free again
+    try:
+        waker.wake()
+        os.set_blocking(readable, False)
+        with pytest.raises(BlockingIOError):
+            os.read(readable, 1)
+    finally:
+        os.close(readable)
+        os.close(writable)
