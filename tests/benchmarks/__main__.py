@@ -60,7 +60,7 @@ def _names(text: str) -> list[str]:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="python -m tests.benchmarks",
-        description="Measure taskq beside its peers. It starts and stops everything itself.",
+        description="Measure taskq and its peers. Servers and workers are started automatically.",
     )
     add = parser.add_argument
     add("--quick", action="store_true", help="under 3 minutes: small counts, one repeat")

@@ -76,7 +76,7 @@ def _document(height: int, parts: list[str]) -> str:
     body = "\n".join(parts)
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
-        f'viewBox="0 0 {WIDTH} {height}" role="img" aria-label="taskq beside its peers">\n'
+        f'viewBox="0 0 {WIDTH} {height}" role="img" aria-label="taskq and its peers">\n'
         "<style>text { font: 12px sans-serif; fill: #222 } "
         ".head { font-weight: bold; font-size: 14px }</style>\n"
         f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>\n{body}\n</svg>\n'

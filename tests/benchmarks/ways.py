@@ -60,20 +60,20 @@ def note(records: Records) -> str:
     worker = _of(drain, "worker")
     shared = (broker + worker) / PROCESSORS
     return (
-        "The stages are measured in one process with the real parts; *measured* is the whole, "
-        "through sockets, with a broker and two children. Alone, the median; by 100, the mean.\n\n"
-        f"A lone call is bound by the disk and by waking processes. Of the {trip[MEASURED]:,.0f} µs"
-        f" of a round trip, two commits take {trip[commit]:,.0f} and four wake-ups "
-        f"{trip[WAKES]:,.0f}; all code of client, broker and worker together "
-        f"{_code(trip, commit):,.0f}. Of the {lone[MEASURED]:,.0f} µs of an enqueue, its one commit"
-        f" takes {lone[commit]:,.0f}. What the sum lacks to the measured whole is spent in the "
-        "kernel: processors that wake from idle, and a disk that is given no rest by others; what "
-        "it has too much is work that overlaps.\n\n"
-        f"A drain is bound by processors: {broker:.1f} µs of the broker and {worker:.1f} of a "
-        "worker a message, and one commit for a hundred. The broker is one process, so no number "
-        f"of workers gets past {1e6 / broker:,.0f} tasks a second; on {PROCESSORS} processors, "
-        f"which two children share with it, not past {1e6 / shared:,.0f}. Measured: "
-        f"{1e6 / drain[MEASURED]:,.0f}."
+        "The stages are measured separately, in one process with the real components. *measured* "
+        "is the total, through sockets, with a broker and two children. Figures of single messages "
+        "are medians, those of batches of 100 are means.\n\n"
+        f"A single call is bound by the disk and by process wake-ups. Of the {trip[MEASURED]:,.0f}"
+        f" µs of a round trip, two commits take {trip[commit]:,.0f}, four wake-ups "
+        f"{trip[WAKES]:,.0f}, and the code of client, broker and worker {_code(trip, commit):,.0f}."
+        f" Of the {lone[MEASURED]:,.0f} µs of an enqueue, the commit takes {lone[commit]:,.0f}. If "
+        "the sum is lower than the measured total, the difference is spent in the kernel, for "
+        "example on processors that wake from idle states. If it is higher, stages overlap.\n\n"
+        f"A drain is bound by the processors. A message takes {broker:.1f} µs in the broker and "
+        f"{worker:.1f} µs in a worker, and a hundred messages share one commit. The broker is one "
+        f"process, so it limits any number of workers to {1e6 / broker:,.0f} tasks a second. On "
+        f"{PROCESSORS} processors, shared with two children, the limit is {1e6 / shared:,.0f}. "
+        f"Measured: {1e6 / drain[MEASURED]:,.0f}."
     )
 
 

@@ -59,7 +59,7 @@ def test_the_table_has_the_sum_beside_the_measured_whole() -> None:
     assert rows[ways.SUM] == ["47.0"] * 4
     assert rows[ways.MEASURED] == ["100"] * 4
     titles = [title for title, _ in report.sections(records)]
-    assert "Where the microseconds of a message go" in titles
+    assert "Time budget of a message" in titles
 
 
 def test_the_note_says_what_bounds_a_drain() -> None:
