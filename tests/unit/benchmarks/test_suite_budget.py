@@ -65,8 +65,8 @@ def test_the_table_has_the_sum_beside_the_measured_whole() -> None:
 def test_the_note_says_what_bounds_a_drain() -> None:
     told = ways.note(budget(**{stages.COMMIT: 40.0, stages.RUN: 20.0}))
     assert "two commits take 40" in told
-    assert "no number of workers gets past 25,000" in told
-    assert "not past 33,333" in told
+    assert "limits any number of workers to 25,000" in told
+    assert "the limit is 33,333" in told
 
 
 def test_without_a_budget_there_is_no_table() -> None:

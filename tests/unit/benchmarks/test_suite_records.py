@@ -83,11 +83,11 @@ def test_without_a_file_nothing_is_marked(monkeypatch: pytest.MonkeyPatch) -> No
 
 def test_goals_compare_with_the_better_column_of_a_peer() -> None:
     found = {outcome.text: outcome for outcome in goals.outcomes(RUN)}
-    against_huey = found["drain, fsync, against huey (Redis)"]
-    assert against_huey.value == 5.0
-    assert not against_huey.reached
-    assert against_huey.verdict().startswith("**missed**: 0.833")
-    assert found["drain, fsync, against `ProcessPoolExecutor.submit`"].verdict() == "reached"
+    relative_to_huey = found["drain, fsync, relative to huey (Redis)"]
+    assert relative_to_huey.value == 5.0
+    assert not relative_to_huey.reached
+    assert relative_to_huey.verdict().startswith("**missed**: 0.833")
+    assert found["drain, fsync, relative to `ProcessPoolExecutor.submit`"].verdict() == "reached"
 
 
 def test_goals_of_what_was_not_measured_are_left_out() -> None:
