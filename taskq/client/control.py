@@ -49,7 +49,7 @@ class QueueControl:
         """Bound what one queue may have to finish; the broker keeps that across restarts.
 
         Args:
-            max_messages: held, scheduled, ready and leased ones in each group; 0 removes the limit.
+            max_messages: unfinished ones in each group (not dead letters); 0 removes the limit.
             max_bytes: of their payloads, e.g. `"1GiB"`; 0 removes the limit.
             queue: name of the queue; default: the name of this object.
 

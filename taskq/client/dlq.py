@@ -38,8 +38,9 @@ class DeadEntry:
         group: consumer group that gave it up.
         task: task name.
         reason: why it was given up.
-        attempts: how often it was run.
+        attempts: how often the task itself ended, by an exception.
         deliveries: how often it was handed to a worker.
+        deaths: how many workers were lost with it.
         enqueued_at, first_failed_at, last_failed_at: times.
         errors: the latest failed attempts, oldest first: kind, text, traceback, worker, time.
     """
@@ -54,6 +55,7 @@ class DeadEntry:
         self.reason = letter.reason
         self.attempts = letter.attempts
         self.deliveries = letter.deliveries
+        self.deaths = letter.deaths
         self.enqueued_at = letter.enqueued_at
         self.first_failed_at = letter.first_failed_at
         self.last_failed_at = letter.last_failed_at

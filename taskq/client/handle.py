@@ -120,7 +120,8 @@ class ResultHandle(Generic[R_co]):
     # --- about the call ---------------------------------------------------------------------
 
     def status(self) -> str:
-        """`held`, `scheduled`, `ready`, `leased`, `succeeded`, `dead`, `cancelled` or `expired`.
+        """`held`, `parked`, `scheduled`, `ready`, `leased`, `succeeded`, `dead`, `cancelled` or
+        `expired`.
 
         Raises:
             UnknownMessage: the broker has no such message, or its result has expired.

@@ -123,7 +123,7 @@ def _reasons(broker: Broker, ids: Iterable[str]) -> Iterator[str]:
         group = groups.get((job.queue, job.group))
         if group is None or job.state == "leased":
             continue
-        if job.state == "held" and job.task in group.unknown:
+        if job.state == "parked" and job.task in group.unknown:
             yield (
                 f"no worker of the queue {job.queue!r} knows the task {job.task}, so its calls "
                 f"wait; {how_to_know(job.task)}"

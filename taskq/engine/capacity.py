@@ -1,8 +1,8 @@
 """Capacity: how many messages and bytes a queue, or the broker, may hold.
 
 A queue is full when one of its consumer groups has that many messages to finish: those that are
-held, scheduled, ready or leased. The broker is full when it keeps that many in memory, dead letters
-included. Results make way for messages. Only an enqueue asks; what was accepted always goes on.
+held, parked, scheduled, ready or leased. The broker is full when it keeps that many in memory, dead
+letters included. Results make way for messages. Only an enqueue asks; what was accepted always goes on.
 """
 
 from __future__ import annotations

@@ -36,21 +36,17 @@ class Changes:
 
     def remove(self, subject: str, gone: Any) -> None:
         """Nothing is left of an object. What was new in this tick leaves no trace."""
-        if subject in self.put:
-            self.put[subject].pop(gone, None)
+        self.put[subject].pop(gone, None)
         self.removed[subject][gone] = None
 
     def take(self) -> Changes | None:
         """What has changed since the last call, or `None`."""
-        if not self:
+        if not self.put and not self.removed:
             return None
         taken = Changes()
         taken.put, self.put = self.put, taken.put
         taken.removed, self.removed = self.removed, taken.removed
         return taken
-
-    def __bool__(self) -> bool:
-        return any(self.put.values()) or any(self.removed.values())
 
 
 MARKS = "marks"

@@ -56,14 +56,14 @@ def take(
         for delivery in group.next_for(consumer):
             message = delivery.message
             expires_at = message.expires_at
-            if expires_at is not None and expires_at <= now and not delivery.started:
+            if expires_at is not None and expires_at <= now and not delivery.has_run:
                 ledger.finish(delivery, Event.EXPIRE, now)
                 continue
             if not (message.spec.options.carries_code or consumer.knows(message.spec.task)):
                 ledger.move(delivery, Event.PARK)
                 ledger.place(delivery)
                 continue
-            suspect = delivery.claims > delivery.failures
+            suspect = delivery.deaths > 0
             if suspect and taken:
                 group.put(delivery)
                 return taken
@@ -88,10 +88,11 @@ def _delivered(delivery: Delivery) -> Delivered:
         spec.queue,
         spec.task,
         message.payload,
-        delivery.claims,
+        delivery.attempt,
         options.timeout,
         options.lease,
         options.ack_early,
+        delivery.failures,
     )
 
 

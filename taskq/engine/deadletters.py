@@ -72,12 +72,13 @@ def _letter(entry: Delivery) -> DeadLetter:
         task=message.spec.task,
         payload=message.payload,
         reason=f"{last.kind}: {last.text}" if last.text else last.kind,
-        attempts=entry.claims,
-        deliveries=entry.claims,
+        attempts=entry.attempts,
+        deliveries=entry.deliveries,
         enqueued_at=message.created_at,
         first_failed_at=errors[0].at,
         last_failed_at=last.at,
         errors=errors,
+        deaths=entry.deaths,
     )
 
 
@@ -102,7 +103,7 @@ def replay(ledger: Ledger, session: Session, request: Replay, tick: Tick) -> Don
     chosen = _chosen(ledger, request.ids, request.queue, request.group)
     for position, delivery in enumerate(chosen):
         ledger.unbury(delivery)
-        delivery.claims = delivery.failures = 0
+        delivery.failures = delivery.deaths = 0
         delivery.due_at = tick.now  # at the end of the line
         if request.rate is None or position == 0:
             ledger.move(delivery, Event.REPLAY)

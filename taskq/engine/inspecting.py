@@ -24,7 +24,8 @@ def inspect(ledger: Ledger, session: Session, request: Inspect, tick: Tick) -> I
     """All that is known of one message."""
     message = ledger.messages.get(request.id)
     if message is not None:
-        return Inspected(jobs=[_live(delivery) for delivery in message.deliveries])
+        shown = [each for each in message.deliveries if each.state is not State.PURGED]
+        return Inspected(jobs=[_live(delivery) for delivery in shown])
     entry = ledger.results.entry(request.id)
     # the record is kept a little longer than its value, to know the id
     expired = entry is None or entry.has_expired(tick.now)
@@ -47,8 +48,9 @@ def _live(delivery: Delivery) -> JobInfo:
         task=spec.task,
         group=delivery.group.name,
         priority=spec.options.priority,
-        attempts=delivery.claims,
-        deliveries=delivery.claims,
+        attempts=delivery.attempts,
+        deliveries=delivery.deliveries,
+        deaths=delivery.deaths,
         enqueued_at=message.created_at,
         due_at=delivery.due_at,
         started_at=delivery.leased_at or None,
@@ -70,7 +72,8 @@ def _ended(result: Result) -> JobInfo:
         group=DEFAULT_GROUP,
         priority=spec.options.priority,
         attempts=result.attempts,
-        deliveries=result.attempts,
+        deliveries=result.deliveries,
+        deaths=result.deaths,
         enqueued_at=result.created_at,
         due_at=result.created_at,
         started_at=result.started_at or None,
@@ -119,7 +122,7 @@ def _preview(delivery: Delivery) -> Preview:
         task=message.spec.task,
         state=delivery.state.label,
         priority=message.spec.options.priority,
-        attempts=delivery.claims,
+        attempts=delivery.attempts,
         due_at=delivery.due_at,
         size=len(message.payload),
     )

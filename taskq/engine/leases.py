@@ -16,6 +16,8 @@ from taskq.protocol.base import Done
 from taskq.protocol.consuming import Extend, Report, Settle, Settled
 from taskq.protocol.values import Abandon, Ack, ErrorInfo, Fail, Outcome, Release, Stop
 
+MAX_ERRORS = 20  # attempts whose errors are kept; the latest ones
+
 
 def settle(ledger: Ledger, session: Session, request: Settle, tick: Tick) -> Settled:
     """Carry out the outcomes of finished deliveries."""
@@ -68,14 +70,14 @@ def fail(
 ) -> None:
     """An attempt has failed: another one later, or the dead letters."""
     options = delivery.message.spec.options
+    error.attempt = delivery.attempt
     delivery.failures += 1
     delivery.group.failed += 1
     ledger.changes.put[GROUP][delivery.group] = None
     if delivery.consumer is not None:
         delivery.consumer.worker.finished += 1
-    error.attempt = delivery.claims
     error.at = tick.now
-    delivery.add_error(error)
+    _remember(delivery, error)
     if delivery.cancelling:
         ledger.finish(delivery, Event.CANCEL, tick.now, error=error)
     elif final or delivery.failures > options.retries:
@@ -91,7 +93,6 @@ def release(ledger: Ledger, delivery: Delivery, now: float, event: Event) -> Non
     if delivery.cancelling:
         ledger.finish(delivery, Event.CANCEL, now)
         return
-    delivery.claims -= 1
     ledger.move(delivery, event)
     ledger.place(delivery)
     expires_at = delivery.message.expires_at
@@ -104,16 +105,22 @@ def lease_lost(ledger: Ledger, delivery: Delivery, reason: str, now: float) -> N
     delivery.group.failed += 1
     ledger.changes.put[GROUP][delivery.group] = None
     worker = delivery.consumer.worker.name if delivery.consumer else ""
-    error = ErrorInfo("WorkerLost", reason, attempt=delivery.claims, at=now, worker=worker)
-    delivery.add_error(error)
-    lost = delivery.claims - delivery.failures
+    error = ErrorInfo("WorkerLost", reason, attempt=delivery.attempt, at=now, worker=worker)
+    _remember(delivery, error)
+    delivery.deaths += 1
     if delivery.cancelling:
         ledger.finish(delivery, Event.CANCEL, now, error=error)
-    elif lost >= delivery.message.spec.options.max_deliveries:
+    elif delivery.deaths >= delivery.message.spec.options.max_deliveries:
         ledger.bury(delivery)
     else:
         ledger.move(delivery, Event.LAPSE)
         ledger.place(delivery)
+
+
+def _remember(delivery: Delivery, error: ErrorInfo) -> None:
+    """Keep the error of one attempt; the oldest is dropped past `MAX_ERRORS`."""
+    kept = delivery.errors or []
+    delivery.errors = [*kept[-(MAX_ERRORS - 1) :], error]
 
 
 def stop_of(delivery: Delivery) -> Stop:

@@ -7,7 +7,7 @@ Theory of operation. A message lives in `messages` from its acceptance until eac
 has ended in a state other than DEAD. `move` takes a delivery along the transition table and notes
 the message in `changes`. The first group's end is the result of the message: it goes to `results`
 and wakes whoever watches the id. What is READY lies in the group's ready queue, what is SCHEDULED
-in the timers, what is HELD in the group's parked lanes, what is LEASED in `leases` by its receipt,
+in the timers, what is PARKED in the group's lanes by task, what is LEASED in `leases` by its receipt,
 what is DEAD in the group's dead letters: exactly one entry each, but for those that were cancelled
 while they waited, which are skipped when their turn comes, or swept out before.
 """
@@ -32,7 +32,7 @@ from taskq.engine.result import Result
 from taskq.engine.results import ON_DISK, Results, Retention
 from taskq.engine.sessions import Parked, Session
 from taskq.engine.specs import Specs
-from taskq.engine.states import TRANSITIONS, WAITING, Event, State, after
+from taskq.engine.states import ENDED, TRANSITIONS, UNFINISHED, WAITING, Event, State, after
 from taskq.engine.timers import Timers
 from taskq.engine.watches import Watchers
 from taskq.protocol.base import Reply
@@ -101,7 +101,7 @@ class Ledger:
         for message in self.messages.values():
             if message.spec.queue != queue.name:
                 continue
-            if any(entry.state in _UNFINISHED for entry in message.deliveries):
+            if any(entry.state in UNFINISHED for entry in message.deliveries):
                 self.deliver(message, group)
                 self.arm_expiry(message)
                 self.changes.put[STATE][message] = None
@@ -149,11 +149,11 @@ class Ledger:
         counts[old] -= 1
         counts[new] += 1
         delivery.state = new
-        if new is State.HELD or old is State.HELD:
-            group.parked.count(delivery.message.spec.task, 1 if new is State.HELD else -1)
+        if new is State.PARKED or old is State.PARKED:
+            group.parked.count(delivery.message.spec.task, 1 if new is State.PARKED else -1)
         if event is not Event.DUE:  # follows from the clock, after a restart too
             self.changes.put[STATE][delivery.message] = None
-            if new in _ENDED:
+            if new in ENDED:
                 self.changes.put[GROUP][group] = None
 
     def lease(self, delivery: Delivery, consumer: Consumer, now: float) -> None:
@@ -161,7 +161,7 @@ class Ledger:
         self.move(delivery, Event.CLAIM)
         self.fence += 1
         delivery.receipt = self.fence
-        delivery.claims += 1
+        delivery.deliveries += 1
         delivery.consumer = consumer
         delivery.leased_at = now
         delivery.extended_to = 0.0
@@ -223,32 +223,22 @@ class Ledger:
         delivery.group.dead_bytes -= len(delivery.message.payload)
 
     def drop(self, delivery: Delivery) -> None:
-        """Purge a delivery that waits or is dead: no result, no trace but a count."""
-        group = delivery.group
+        """Purge a delivery: no result, no trace but a count."""
+        old = delivery.state
         message = delivery.message
-        group.counts[delivery.state] -= 1
-        if delivery.state is State.HELD:
-            group.parked.count(message.spec.task, -1)
-        group.purged += 1
-        group.bytes -= len(message.payload)
-        if delivery.state is State.DEAD:
+        if old is State.DEAD:
             self.unbury(delivery)
-        self.changes.put[GROUP][group] = None
-        self.vanish(delivery)
-        if group.is_first:
-            self.watchers.finished(message.id)
-
-    def vanish(self, delivery: Delivery) -> None:
-        """End a delivery outside of the transition table: an operator has thrown it away."""
-        old, delivery.state = delivery.state, State.CANCELLED
+        self.move(delivery, Event.PURGE)
+        delivery.group.bytes -= len(message.payload)
         self.drop_entry(delivery, old)
-        self.changes.put[STATE][delivery.message] = None
-        self.retire(delivery.message)
+        self.retire(message)
+        if delivery.group.is_first:
+            self.watchers.finished(message.id)
 
     def retire(self, message: Message) -> None:
         """Forget a message if each of its deliveries has ended."""
         for delivery in message.deliveries:
-            if delivery.state not in _ENDED:
+            if delivery.state not in ENDED:
                 return
         del self.messages[message.id]
         self.bytes -= len(message.payload)
@@ -257,8 +247,10 @@ class Ledger:
         message.payload = b""  # a lane or a timer may still keep the rest for a while
         if message.expires_at is not None:
             self.timers.mark_stale(_is_live)
-        self.changes.put[STATE].pop(message, None)
-        self.changes.remove(MESSAGE, message)
+        changes = self.changes
+        changes.put[STATE].pop(message, None)
+        changes.put[MESSAGE].pop(message, None)
+        changes.removed[MESSAGE][message] = None
 
     def drop_entry(self, delivery: Delivery, old: State) -> None:
         """What waited has ended where it lay: its entry there is stale."""
@@ -280,7 +272,7 @@ class Ledger:
 
     def _expire(self, message: Message, now: float) -> None:
         for delivery in message.deliveries:
-            if delivery.state in WAITING and not delivery.started:
+            if delivery.state in WAITING and not delivery.has_run:
                 self.finish(delivery, Event.EXPIRE, now)
 
     def arm_expiry(self, message: Message) -> None:
@@ -294,7 +286,3 @@ def _is_live(subject: object) -> bool:
     if isinstance(subject, Message):
         return bool(subject.deliveries)
     return not isinstance(subject, Delivery) or subject.state is State.SCHEDULED
-
-
-_UNFINISHED = WAITING | {State.LEASED}
-_ENDED = frozenset({State.SUCCEEDED, State.CANCELLED, State.EXPIRED})

@@ -27,7 +27,6 @@ from taskq.protocol.values import ErrorInfo, Options, Progress, Stop, WorkerInfo
 
 MESSAGE, STATE, GROUP = "message", "state", "consumer_group"  # durable subjects, see `changes`
 DEFAULT_GROUP = "default"
-MAX_ERRORS = 20  # attempts whose errors are kept; the latest ones
 HEARTBEAT = 10.0  # seconds between heartbeats, at most; a shorter lease asks for more
 GRACE = 2.0  # seconds that a worker may be without any connection before its leases end
 
@@ -64,18 +63,18 @@ class Message(Struct, eq=False):
 class Delivery(Struct, eq=False):
     """One message in one consumer group; `state` moves by the table of `engine.states` alone.
 
-    `claims` counts how often it was handed out, less what was handed back; `failures` counts the
-    attempts that raised. The difference are workers that were lost and, while it is leased, the
-    one that has it. `cancelling`: its consumer is to stop (1) or to be killed (2). `extended_to`:
-    its lease lasts at least until then.
+    `deliveries` counts how often it was handed out; `failures` the attempts that raised and `deaths`
+    the workers that were lost with it, both from the last replay on. `cancelling`: its consumer is to
+    stop (1) or to be killed (2). `extended_to`: its lease lasts at least until then.
     """
 
     message: Message
     group: Group
     state: State
     due_at: float
-    claims: int = 0
+    deliveries: int = 0
     failures: int = 0
+    deaths: int = 0
     receipt: int = 0
     leased_at: float = 0.0
     consumer: Consumer | None = None
@@ -85,20 +84,25 @@ class Delivery(Struct, eq=False):
     extended_to: float = 0.0
 
     @property
-    def started(self) -> bool:
-        """Whether an attempt has begun, in this life or before a replay."""
-        return self.claims > 0 or self.errors is not None
+    def has_run(self) -> bool:
+        """Whether an attempt has ended, in this life or before a replay."""
+        return self.errors is not None
+
+    @property
+    def attempt(self) -> int:
+        """The number of the attempt that runs now, or is next, from 1."""
+        return self.failures + self.deaths + 1
+
+    @property
+    def attempts(self) -> int:
+        """How many attempts the task itself has ended: by returning, or by an exception."""
+        return self.failures + (self.state is State.SUCCEEDED)
 
     @property
     def last_error(self) -> ErrorInfo:
         """The latest failed attempt. A dead letter has one: nothing dies without an error."""
         assert self.errors
         return self.errors[-1]
-
-    def add_error(self, error: ErrorInfo) -> None:
-        """Remember one failed attempt; the oldest is dropped past `MAX_ERRORS`."""
-        kept = self.errors or []
-        self.errors = [*kept[-(MAX_ERRORS - 1) :], error]
 
 
 class Queue(Struct, eq=False):
@@ -118,8 +122,9 @@ class Group(Struct, eq=False):
 
     `from_seq`: the last message accepted before the group was made; those up to it belong to the
     group only if they were alive then. `claims`: the parked claims of its consumers. `counts` is
-    indexed by `State`: messages that are in that state now, or, for succeeded, cancelled and expired,
-    that have ever reached it. `bytes`: payloads of what is kept, `dead_bytes` of them dead letters.
+    indexed by `State`: messages that are in that state now, or, for those that are final, that have
+    ever reached it. `failed` counts attempts: those that raised and those that a worker's death
+    ended. `bytes`: payloads of what is kept, `dead_bytes` of them dead letters.
     """
 
     queue: Queue
@@ -132,7 +137,6 @@ class Group(Struct, eq=False):
     consumers: set[Consumer] = set()
     counts: list[int] = field(default_factory=lambda: [0] * len(State))
     failed: int = 0
-    purged: int = 0
     bytes: int = 0
     dead_bytes: int = 0
     paused: bool = False
@@ -144,8 +148,8 @@ class Group(Struct, eq=False):
 
     @property
     def unfinished(self) -> int:
-        """Messages that are held, scheduled, ready or leased."""
-        return sum(self.counts[: State.LEASED + 1])
+        """Messages that are held, parked, scheduled, ready or leased."""
+        return sum(self.counts[: State.LEASED + 1]) + self.counts[State.PARKED]
 
     @property
     def unfinished_bytes(self) -> int:
@@ -155,7 +159,7 @@ class Group(Struct, eq=False):
     @property
     def has_work(self) -> bool:
         """Whether a claim might find something."""
-        return not self.paused and bool(self.counts[State.READY] or self.counts[State.HELD])
+        return not self.paused and bool(self.counts[State.READY] or self.counts[State.PARKED])
 
     @property
     def is_drained(self) -> bool:
@@ -183,7 +187,7 @@ class Group(Struct, eq=False):
             self.parked.push(delivery, spec.task)
 
     def mark_stale(self, delivery: Delivery, state: State) -> None:
-        """A delivery has left READY or HELD for good, without having been taken out."""
+        """A delivery has left READY or PARKED for good, without having been taken out."""
         spec = delivery.message.spec
         if state is State.READY:
             self.ready.lanes[spec.options.priority].mark_stale()
@@ -239,11 +243,6 @@ class Worker(Struct, eq=False):
     def renew_in(self) -> float:
         """Seconds within which the next heartbeat is wanted."""
         return min(HEARTBEAT, self.shortest_lease / 3)
-
-    @property
-    def leased(self) -> int:
-        """How many deliveries its consumers hold."""
-        return sum(len(consumer.leases) for consumer in self.consumers.values())
 
     def lease_ends(self, delivery: Delivery) -> float:
         """When that lease is over, if nothing renews it before."""

@@ -19,9 +19,9 @@ class Parking(Generic[E]):
         self.counts: dict[str, int] = {}
 
     def push(self, delivery: E, task: str) -> None:
-        """Add a delivery whose state is HELD."""
+        """Add a delivery whose state is PARKED."""
         if task not in self.lanes:
-            self.lanes[task] = Lane(State.HELD)
+            self.lanes[task] = Lane(State.PARKED)
         self.lanes[task].push(delivery)
 
     def take(self, knows: Callable[[str], bool]) -> Iterator[E]:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from taskq.engine.ledger import Ledger
-from taskq.engine.model import GROUP, Group
+from taskq.engine.model import GROUP, STATE, Group
 from taskq.engine.parking import Parking
 from taskq.engine.ready import ReadyQueue
-from taskq.engine.states import State
+from taskq.engine.states import ENDED, State
 from taskq.errors import TaskqError
 
 
@@ -27,7 +27,11 @@ def remove_group(ledger: Ledger, group: Group) -> int:
             if delivery.group is group:
                 # one that has ended goes, too: the journal's record of it would make the group again
                 message.deliveries = tuple(d for d in message.deliveries if d is not delivery)
-                ledger.vanish(delivery)
+                if delivery.state not in ENDED:
+                    ledger.drop(delivery)
+                else:
+                    ledger.changes.put[STATE][message] = None
+                    ledger.retire(message)
                 break
     del group.queue.groups[group.name]
     ledger.groups_to_serve.pop(group, None)

@@ -30,6 +30,8 @@ class Result(Struct, eq=False):
     created_at: float
     started_at: float
     finished_at: float
+    deliveries: int = 0
+    deaths: int = 0
 
     @classmethod
     def of(
@@ -45,11 +47,13 @@ class Result(Struct, eq=False):
             value if message.spec.options.result_ttl > 0 else None,
             error,
             delivery.receipt,
-            delivery.claims,
+            delivery.attempts,
             delivery.consumer.worker.name if delivery.consumer else "",
             message.created_at,
             delivery.leased_at,
             now,
+            delivery.deliveries,
+            delivery.deaths,
         )
 
     @property

@@ -15,7 +15,7 @@ from taskq.errors import IllegalTransition
 class State(IntEnum):
     """Where a delivery stands. The numbers are stored in the journal: never reuse one."""
 
-    HELD = 0  # waits for something other than time: a worker that knows its task
+    HELD = 0  # waits for other messages; nothing does yet
     SCHEDULED = 1  # not due yet, or backing off
     READY = 2
     LEASED = 3  # with a consumer
@@ -23,6 +23,8 @@ class State(IntEnum):
     DEAD = 5  # in the dead-letter queue
     CANCELLED = 6
     EXPIRED = 7
+    PARKED = 8  # waits for a worker that knows its task
+    PURGED = 9  # thrown away by an operator: counted, and shown to nobody
 
     @property
     def label(self) -> str:
@@ -45,44 +47,58 @@ class Event(IntEnum):
     EXPIRE = 9  # not started before `expires`
     REPLAY = 10  # taken out of the dead-letter queue
     REPLAY_LATER = 11  # the same, at a bounded rate
+    PURGE = 12  # thrown away by an operator
 
 
-FINAL = frozenset({State.SUCCEEDED, State.DEAD, State.CANCELLED, State.EXPIRED})
-WAITING = frozenset({State.HELD, State.SCHEDULED, State.READY})
+WAITING = frozenset({State.HELD, State.PARKED, State.SCHEDULED, State.READY})
+UNFINISHED = WAITING | {State.LEASED}
+FINAL = frozenset(State) - UNFINISHED
+ENDED = FINAL - {State.DEAD}  # for good: a dead letter may be replayed
 
 TRANSITIONS: dict[State, dict[Event, State]] = {
     State.HELD: {
+        Event.CANCEL: State.CANCELLED,
+        Event.EXPIRE: State.EXPIRED,
+        Event.PURGE: State.PURGED,
+    },
+    State.PARKED: {
         Event.CLAIM: State.LEASED,
         Event.CANCEL: State.CANCELLED,
         Event.EXPIRE: State.EXPIRED,
+        Event.PURGE: State.PURGED,
     },
     State.SCHEDULED: {
         Event.DUE: State.READY,
         Event.CANCEL: State.CANCELLED,
         Event.EXPIRE: State.EXPIRED,
+        Event.PURGE: State.PURGED,
     },
     State.READY: {
         Event.CLAIM: State.LEASED,
-        Event.PARK: State.HELD,
+        Event.PARK: State.PARKED,
         Event.CANCEL: State.CANCELLED,
         Event.EXPIRE: State.EXPIRED,
+        Event.PURGE: State.PURGED,
     },
     State.LEASED: {
         Event.ACK: State.SUCCEEDED,
         Event.RETRY: State.SCHEDULED,
         Event.RELEASE: State.READY,
         Event.LAPSE: State.READY,
-        Event.PARK: State.HELD,
+        Event.PARK: State.PARKED,
         Event.BURY: State.DEAD,
         Event.CANCEL: State.CANCELLED,
+        Event.PURGE: State.PURGED,
     },
     State.SUCCEEDED: {},
     State.DEAD: {
         Event.REPLAY: State.READY,
         Event.REPLAY_LATER: State.SCHEDULED,
+        Event.PURGE: State.PURGED,
     },
     State.CANCELLED: {},
     State.EXPIRED: {},
+    State.PURGED: {},
 }
 
 

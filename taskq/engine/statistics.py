@@ -19,8 +19,8 @@ def stats(ledger: Ledger, session: Session, request: GetStats, tick: Tick) -> St
     broker = BrokerStats(
         messages=len(ledger.messages),
         results=len(ledger.results),
-        acknowledged=sum(sum(group.counts) + group.purged for group in groups if group.is_first),
-        parked=sum(group.counts[State.HELD] for group in groups),
+        acknowledged=sum(sum(group.counts) for group in groups if group.is_first),
+        parked=sum(group.counts[State.PARKED] for group in groups),
         now=tick.now,
         bytes=ledger.bytes,
         max_messages=ledger.capacity.messages,
@@ -36,7 +36,7 @@ def stats(ledger: Ledger, session: Session, request: GetStats, tick: Tick) -> St
             info=worker.info,
             seen_at=worker.seen_at,
             consumers=len(worker.consumers),
-            leased=worker.leased,
+            leased=sum(len(each.leases) for each in worker.consumers.values()),
             tasks=worker.finished,
         )
         for worker in ledger.workers.values()
@@ -51,6 +51,7 @@ def _group_stats(group: Group) -> QueueStats:
         group=group.name,
         paused=group.paused,
         held=counts[State.HELD],
+        parked=counts[State.PARKED],
         scheduled=counts[State.SCHEDULED],
         ready=counts[State.READY],
         leased=counts[State.LEASED],
@@ -59,7 +60,7 @@ def _group_stats(group: Group) -> QueueStats:
         failed=group.failed,
         cancelled=counts[State.CANCELLED],
         expired=counts[State.EXPIRED],
-        purged=group.purged,
+        purged=counts[State.PURGED],
         bytes=group.bytes,
         consumers=len(group.consumers),
         oldest_ready_at=group.ready.oldest(),

@@ -107,4 +107,6 @@ def _result(row: Row) -> Result:
         stored.created_at,
         stored.started_at,
         stored.finished_at,
+        stored.attempts if stored.deliveries is None else stored.deliveries,
+        stored.deaths,
     )

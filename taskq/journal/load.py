@@ -9,7 +9,7 @@ from taskq.engine.changes import HighWaterMarks
 from taskq.engine.engine import Engine
 from taskq.engine.ledger import Ledger
 from taskq.engine.model import Delivery, Message
-from taskq.engine.states import WAITING, State
+from taskq.engine.states import ENDED, WAITING, State
 from taskq.engine.workers import consumer_named, worker_named
 from taskq.journal import rows
 from taskq.journal.archive import load_results
@@ -65,12 +65,12 @@ def _load_groups(db: sqlite3.Connection, ledger: Ledger) -> None:
         group = ledger.group(queue_name, name)
         group.from_seq = stored.from_seq
         group.failed = stored.failed
-        group.purged = stored.purged
         group.paused = stored.paused
         if group.is_first:
             group.queue.capacity = Capacity(stored.max_messages, stored.max_bytes)
         for state in _TOTALS:
             group.counts[state] = stored.counts[state]
+        group.counts[State.PURGED] = stored.purged
 
 
 def _load_messages(db: sqlite3.Connection, ledger: Ledger, now: float) -> None:
@@ -117,14 +117,15 @@ def _restore(ledger: Ledger, message: Message, entry: rows.DeliveryRecord, now: 
     group = ledger.group(message.spec.queue, entry.group)
     state = State(entry.state)
     delivery = Delivery(message, group, state, entry.due_at)
-    delivery.claims = entry.claims
+    delivery.deliveries = entry.deliveries
     delivery.failures = entry.failures
+    delivery.deaths = _deaths(entry, state)
     delivery.receipt = entry.receipt
     delivery.leased_at = entry.leased_at
     delivery.cancelling = entry.cancelling
     delivery.errors = entry.errors or None
     message.deliveries = (*message.deliveries, delivery)
-    if state in _TOTALS:
+    if state in ENDED:
         return delivery  # counted in the group's record
     group.counts[state] += 1
     group.bytes += len(message.payload)
@@ -133,9 +134,15 @@ def _restore(ledger: Ledger, message: Message, entry: rows.DeliveryRecord, now: 
     elif state is State.DEAD:
         group.dead[message.id] = delivery
         group.dead_bytes += len(message.payload)
-    elif state is State.HELD:
+    elif state is State.PARKED:
         group.parked.count(message.spec.task, 1)
     return delivery
+
+
+def _deaths(entry: rows.DeliveryRecord, state: State) -> int:
+    if entry.deaths is not None:
+        return entry.deaths
+    return entry.deliveries - entry.failures - (state is State.LEASED)
 
 
 def _restore_lease(

@@ -14,6 +14,7 @@ import msgspec
 from taskq.engine.changes import HighWaterMarks
 from taskq.engine.model import Delivery, Group, Message, Spec
 from taskq.engine.result import Result
+from taskq.engine.states import State
 from taskq.protocol.values import ErrorInfo, Options
 
 encode = msgspec.msgpack.Encoder().encode
@@ -38,12 +39,15 @@ class MessageRecord(msgspec.Struct, array_like=True):
 
 
 class DeliveryRecord(msgspec.Struct, array_like=True):
-    """Where one delivery stands."""
+    """Where one delivery stands.
+
+    Version 1 had no `deaths`, and what was handed back did not count as delivered.
+    """
 
     group: str
     state: int
     due_at: float
-    claims: int
+    deliveries: int
     failures: int
     receipt: int
     leased_at: float
@@ -51,6 +55,7 @@ class DeliveryRecord(msgspec.Struct, array_like=True):
     consumer: str
     cancelling: int
     errors: list[ErrorInfo]
+    deaths: int | None = None
 
 
 class ResultRecord(msgspec.Struct, array_like=True):
@@ -67,6 +72,8 @@ class ResultRecord(msgspec.Struct, array_like=True):
     created_at: float
     started_at: float
     finished_at: float
+    deliveries: int | None = None
+    deaths: int = 0
 
 
 class GroupRecord(msgspec.Struct, array_like=True):
@@ -126,7 +133,7 @@ def _delivery(delivery: Delivery) -> tuple[object, ...]:
         delivery.group.name,
         delivery.state,
         delivery.due_at,
-        delivery.claims,
+        delivery.deliveries,
         delivery.failures,
         delivery.receipt,
         delivery.leased_at,
@@ -134,6 +141,7 @@ def _delivery(delivery: Delivery) -> tuple[object, ...]:
         consumer.name if consumer else "",
         delivery.cancelling,
         delivery.errors or (),
+        delivery.deaths,
     )
 
 
@@ -152,6 +160,8 @@ def result_row(result: Result) -> tuple[int, bytes, int]:
             result.created_at,
             result.started_at,
             result.finished_at,
+            result.deliveries,
+            result.deaths,
         )
     )
     return result.seq, record, crc32(record, result.seq)
@@ -164,7 +174,7 @@ def group_row(group: Group) -> tuple[str, str, bytes, int]:
             group.from_seq,
             group.counts,
             group.failed,
-            group.purged,
+            group.counts[State.PURGED],
             group.paused,
             *(group.queue.capacity if group.is_first else ()),
         )

@@ -7,7 +7,7 @@ index to keep up. A message without a row in `state` is fresh: nobody has claime
 
 from __future__ import annotations
 
-VERSION = 1
+VERSION = 2
 
 TABLES = """
 CREATE TABLE message (seq INTEGER PRIMARY KEY, record BLOB, payload BLOB, crc INTEGER);

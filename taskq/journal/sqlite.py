@@ -26,6 +26,7 @@ from taskq.journal import rows, schema
 from taskq.journal.archive import read_results
 from taskq.journal.load import last_time, load
 from taskq.journal.log import check_log
+from taskq.journal.migrations import migrate
 from taskq.journal.preallocate import write_ahead
 from taskq.journal.presence import Presence
 from taskq.journal.room import Room
@@ -101,15 +102,17 @@ class SqliteJournal:
                 f"{self.path} is damaged: its schema version is {version}; nothing was changed. "
                 "Restore a backup of the directory"
             )
-        found = {sql for (sql,) in db.execute("SELECT sql FROM sqlite_master WHERE sql NOT NULL")}
-        if found != {sql.strip() for sql in schema.TABLES.split(";")[:-1]}:
-            raise JournalError(f"{self.path} is damaged: its tables are not those of a journal")
         (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise JournalError(
                 f"{self.path} is damaged ({verdict}); nothing was changed. Keep a copy of the "
                 "directory, then restore a backup or recover it with the sqlite3 command .recover"
             )
+        if version:
+            migrate(db, version)
+        found = {sql for (sql,) in db.execute("SELECT sql FROM sqlite_master WHERE sql NOT NULL")}
+        if found != {sql.strip() for sql in schema.TABLES.split(";")[:-1]}:
+            raise JournalError(f"{self.path} is damaged: its tables are not those of a journal")
 
     def load(self, engine: Engine, now: float) -> None:
         """Fill a new engine with what the journal holds. Raises `JournalError`."""
@@ -189,25 +192,22 @@ class SqliteJournal:
             raise _sentence(error, self.path, "written") from error
 
     def _write(self, changes: Changes) -> None:
-        put, removed = changes.put, changes.removed
-        gone = list(_runs(message.seq for message in removed[MESSAGE]))
-        for sql, values in (
-            ("DELETE FROM state WHERE seq BETWEEN ? AND ?", gone),
-            ("DELETE FROM message WHERE seq BETWEEN ? AND ?", gone),
-            (
-                "DELETE FROM result WHERE seq BETWEEN ? AND ?",
-                list(_runs(result.seq for result in removed[RESULT])),
-            ),
-            (
-                "DELETE FROM consumer_group WHERE queue=? AND name=?",
-                [(group.queue.name, group.name) for group in removed[GROUP]],
-            ),
-        ):
-            if values:
-                self._db.executemany(sql, values)
-        for name, (sql, row) in _PUT.items():
-            if put[name]:
-                self._db.executemany(sql, map(row, put[name]))
+        removed = changes.removed
+        if removed:
+            gone = list(_runs(message.seq for message in removed[MESSAGE]))
+            self._many("DELETE FROM state WHERE seq BETWEEN ? AND ?", gone)
+            self._many("DELETE FROM message WHERE seq BETWEEN ? AND ?", gone)
+            results = list(_runs(result.seq for result in removed[RESULT]))
+            self._many("DELETE FROM result WHERE seq BETWEEN ? AND ?", results)
+            groups = [(group.queue.name, group.name) for group in removed[GROUP]]
+            self._many("DELETE FROM consumer_group WHERE queue=? AND name=?", groups)
+        for name, objects in changes.put.items():
+            sql, row = _PUT[name]
+            self._many(sql, [row(each) for each in objects])
+
+    def _many(self, sql: str, values: list[tuple[Any, ...]]) -> None:
+        if values:
+            self._db.executemany(sql, values)
 
     def close(self) -> None:
         """Fold the log into the file and close it."""

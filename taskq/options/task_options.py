@@ -75,7 +75,7 @@ class TaskKeywords(QueueDefaults, total=False):
         queue: queue name; default: the name of the `TaskQueue`.
         priority: `Priority`, 0 to 3.
         retries: extra attempts after a failed one.
-        backoff: `Backoff`, seconds, a list of seconds, or a function of the failed attempt's number.
+        backoff: `Backoff`, seconds, a list of seconds, or a function of the number of failures.
         retry_on: exception types that are worth another attempt; default: every `Exception`.
         give_up_on: exception types that are not; wins over `retry_on`.
         timeout: duration that one attempt may run.
@@ -172,12 +172,12 @@ class TaskOptions(Struct, frozen=True, kw_only=True):
             return False
         return isinstance(error, self.give_up_on) or not isinstance(error, self.retry_on)
 
-    def retry_delay(self, attempt: int) -> float | None:
-        """Seconds that `backoff=` as a function wants after failed attempt number `attempt`.
+    def retry_delay(self, failures: int) -> float | None:
+        """Seconds that `backoff=` as a function wants after so many failures, from 1.
 
         `None` leaves it to the broker, which knows every other kind of backoff. Whatever the
         function raises goes to the caller.
         """
         if self.backoff_function is None:
             return None
-        return seconds("the result of the backoff function", self.backoff_function(attempt))
+        return seconds("the result of the backoff function", self.backoff_function(failures))

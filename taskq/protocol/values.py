@@ -50,7 +50,8 @@ class ErrorInfo(Struct, array_like=True):
 
 
 class Delivered(Struct, array_like=True):
-    """One claimed message. `attempt` counts from 1; `receipt` is also the fencing token."""
+    """One claimed message. `attempt` counts from 1; `receipt` is also the fencing token; `failures`:
+    attempts that have raised."""
 
     receipt: int
     id: str
@@ -61,6 +62,7 @@ class Delivered(Struct, array_like=True):
     timeout: float | None
     lease: float
     ack_early: bool = False
+    failures: int = 0
 
 
 class Ack(Struct, array_like=True, tag=True):
@@ -82,7 +84,7 @@ class Fail(Struct, array_like=True, tag=True):
 
 
 class Release(Struct, array_like=True, tag=True):
-    """Handed back unstarted, or on shutdown: costs neither an attempt nor a delivery.
+    """Handed back unstarted, or on shutdown: costs no attempt.
 
     `unknown`: the worker has no task of that name; the message is parked for one that has.
     """
@@ -135,7 +137,9 @@ class WorkerInfo(Struct, array_like=True):
 
 
 class QueueStats(Struct):
-    """One consumer group of one queue. `unknown`: parked messages by task name. `bytes`: payloads.
+    """One consumer group of one queue. `held` wait for other messages, `parked` for a worker that knows
+    their task; `unknown`: parked ones by task name. `failed` counts attempts, not messages; `consumers`
+    the processes that claim, not workers. `bytes`: payloads.
 
     `unfinished_bytes`: those without the dead letters'. `max_messages`, `max_bytes`: the limits of
     the queue, 0 for none; `producers`: how many wait for room in it.
@@ -162,6 +166,7 @@ class QueueStats(Struct):
     max_messages: int = 0
     max_bytes: int = 0
     producers: int = 0
+    parked: int = 0
 
 
 class WorkerStats(Struct):
@@ -198,7 +203,12 @@ class BrokerStats(Struct):
 
 
 class JobInfo(Struct):
-    """Everything known of one message, in one group."""
+    """Everything known of one message, in one group.
+
+    `attempts`: those that the task itself ended, by returning or raising. `deliveries`: how often it
+    was handed to a worker. `deaths`: workers that were lost with it. Attempts and deaths count from the
+    last replay on.
+    """
 
     id: str
     state: str
@@ -216,6 +226,7 @@ class JobInfo(Struct):
     errors: list[ErrorInfo]
     progress: Progress | None
     size: int
+    deaths: int = 0
 
 
 class Progress(Struct, array_like=True):
@@ -241,6 +252,7 @@ class DeadLetter(Struct):
     first_failed_at: float
     last_failed_at: float
     errors: list[ErrorInfo]
+    deaths: int = 0
 
 
 class Preview(Struct):

@@ -136,5 +136,5 @@ def test_a_worker_that_vanishes_loses_its_messages_after_a_grace(bench: PortBenc
 def test_a_task_that_nobody_knows_is_parked_and_shown(bench: PortBench) -> None:
     bench.enqueue("a", task="new")
     assert bench.claim(bench.consumer("old", tasks=["old"])) == []
-    assert (bench.state("a"), bench.stats().unknown) == ("held", {"new": 1})
+    assert (bench.state("a"), bench.stats().unknown) == ("parked", {"new": 1})
     assert bench.names(bench.claim(bench.consumer("new", tasks=["new"]))) == ["a"]

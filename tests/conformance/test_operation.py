@@ -86,7 +86,7 @@ def test_stats_and_inspect(bench: PortBench) -> None:
     assert (stats.ready, stats.scheduled, stats.leased, stats.consumers) == (1, 1, 1, 1)
     assert stats.bytes == 3 * len(b"payload")
     (job,) = bench.broker.call(Inspect(id=bench.id("a"))).jobs
-    assert (job.state, job.priority, job.attempts) == ("leased", 1, 1)
+    assert (job.state, job.priority, job.attempts) == ("leased", 1, 0)
     assert job.worker == f"w-{bench.queue}-default"
     assert job.progress is not None
     assert job.progress.note == "half"

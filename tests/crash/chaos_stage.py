@@ -108,7 +108,7 @@ class Stage:
         """Whether nothing is left to do."""
         self.tend()
         return all(
-            group.held == group.scheduled == group.ready == group.leased == 0
+            group.held == group.parked == group.scheduled == group.ready == group.leased == 0
             for group in self.queue.stats().queues
         )
 

@@ -34,7 +34,7 @@ def check_all_finished(scene: CrashScene, results: list[int], lost_hands: int) -
     assert repeated <= lost_hands * BATCH
     (group,) = scene.queue.stats().queues
     assert (group.succeeded, group.dead, group.cancelled, group.expired) == (TASKS, 0, 0, 0)
-    assert group.ready == group.leased == group.scheduled == group.held == 0
+    assert group.ready == group.leased == group.scheduled == group.held == group.parked == 0
 
 
 def test_broker_killed_three_times(scene: CrashScene) -> None:

@@ -224,8 +224,12 @@ class EngineBench:
 
     def job(self, id: str, group: str = "default") -> JobInfo:
         """All that is known of a message in one group."""
-        (job,) = (j for j in self.call(Inspect(id=id)).jobs if j.group == group)
+        (job,) = (each for each in self.jobs(id) if each.group == group)
         return job
+
+    def jobs(self, id: str) -> list[JobInfo]:
+        """All that is known of a message, by group."""
+        return self.call(Inspect(id=id)).jobs
 
     def state(self, id: str, group: str = "default") -> str:
         """Where a message stands; `"unknown"` if nowhere."""

@@ -36,7 +36,6 @@ def _group(group: Group) -> dict[str, Any]:
     return {
         "counts": list(group.counts),
         "failed": group.failed,
-        "purged": group.purged,
         "paused": group.paused,
         "bytes": group.bytes,
         "dead_bytes": group.dead_bytes,
@@ -73,7 +72,8 @@ def _delivery(entry: Delivery) -> tuple[Any, ...]:
     return (
         entry.state,
         entry.due_at,
-        entry.claims,
+        entry.deliveries,
+        entry.deaths,
         entry.failures,
         entry.receipt,
         entry.leased_at,
@@ -98,4 +98,6 @@ def _result(result: Result | None) -> tuple[Any, ...]:
         result.created_at,
         result.started_at,
         result.finished_at,
+        result.deliveries,
+        result.deaths,
     )

@@ -141,7 +141,7 @@ class Model:
         for told in messages:
             message = self.messages[told.id]
             copy = message.copies[group]
-            if copy.state is State.READY and copy.due is not None:  # those held come first
+            if copy.state is State.READY and copy.due is not None:  # parked ones come first
                 lane = (message.queue, message.options.priority)
                 place = (copy.due, copy.position)
                 assert place > last.get(lane, (0.0, 0)), "11: not in its place"
@@ -166,7 +166,7 @@ class Model:
             late = message.expires_at is not None and now >= message.expires_at
             unstarted = copy.deliveries == copy.handed_back
             ends = {State.EXPIRED} if late and unstarted else set()
-            return ends | {State.HELD if outcome.unknown else State.READY}
+            return ends | {State.PARKED if outcome.unknown else State.READY}
         copy.failures += 1
         if outcome.final or copy.failures > message.options.retries:
             return {State.DEAD}
@@ -257,7 +257,7 @@ class Model:
             assert state in ABSORBING, f"6: {message.id} has left its final state for {state}"
         if copy.state in ABSORBING:
             assert state is copy.state, f"6: {copy.state} became {state}"
-        if state is State.HELD:
+        if state is State.PARKED:
             copy.fresh = False
         if state in ABSORBING:
             copy.over = True

@@ -117,7 +117,7 @@ class Working(Stage):
 
     def _copies_of_other_groups(self, name: str) -> dict[tuple[str, str], Any]:
         return {
-            (message.id, entry.group.name): (entry.state, entry.receipt, entry.claims)
+            (message.id, entry.group.name): (entry.state, entry.receipt, entry.deliveries)
             for message in self.ledger.messages.values()
             for entry in message.deliveries
             if entry.group.name != name and entry.state not in ABSORBING

@@ -87,6 +87,8 @@ def describe(letter: DeadLetter) -> Iterator[str]:
         ("queue", f"{letter.queue}, group {letter.group}"),
         ("reason", one_line(letter.reason, 500)),
         ("attempts", letter.attempts),
+        ("deliveries", letter.deliveries),
+        ("worker deaths", letter.deaths or ""),
         ("enqueued", when(letter.enqueued_at)),
         ("failed", f"{when(letter.first_failed_at)} to {when(letter.last_failed_at)}"),
     ):

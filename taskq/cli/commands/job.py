@@ -36,6 +36,8 @@ def describe(job: JobInfo) -> Iterator[str]:
         ("queue", f"{job.queue}, group {job.group}, priority {job.priority}"),
         ("state", job.state),
         ("attempts", job.attempts),
+        ("deliveries", job.deliveries),
+        ("worker deaths", job.deaths or ""),
         ("enqueued", when(job.enqueued_at)),
         ("due", when(job.due_at) if job.state == "scheduled" else ""),
         ("started", when(job.started_at)),

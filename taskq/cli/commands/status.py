@@ -83,8 +83,8 @@ def lines(target: Target, pong: Pong | None, stats: Stats | None, why: str) -> I
 
 def queues_table(queues: list[QueueStats], now: float) -> str:
     """One line for each group of each queue. `failed` counts attempts, the others messages."""
-    columns = ("ready", "leased", "scheduled", "held", "dead", "succeeded", "failed", "cancelled",
-               "expired", "purged", "consumers")  # fmt: skip
+    columns = ("ready", "leased", "scheduled", "held", "parked", "dead", "succeeded", "failed",
+               "cancelled", "expired", "purged", "consumers")  # fmt: skip
     rows = [
         (
             stats.queue,
@@ -114,7 +114,7 @@ def limits(stats: Stats) -> Iterator[str]:
     for queue in stats.queues:
         if not (queue.max_messages or queue.max_bytes):
             continue
-        unfinished = queue.held + queue.scheduled + queue.ready + queue.leased
+        unfinished = queue.held + queue.parked + queue.scheduled + queue.ready + queue.leased
         waiting = plural(queue.producers, "producer")
         yield (
             f"{queue.queue} has {plural(unfinished, 'message')} of {size(queue.unfinished_bytes)} "

@@ -89,7 +89,7 @@ def queues(found: list[QueueStats], option: str = "") -> Iterator[Finding]:
     for stats in found:
         place = f"queue {stats.queue}" + ("" if stats.group == "default" else f"/{stats.group}")
         group = "" if stats.group == "default" else f" -g {shlex.quote(stats.group)}"
-        waiting = stats.ready + stats.held
+        waiting = stats.ready + stats.parked
         wrong = list(_queue_faults(stats, place, group + option, waiting))
         yield from wrong
         if not wrong:

@@ -247,7 +247,7 @@ class Processor:
         try:
             final = options.gives_up(error)
             if delay is None and not final:
-                delay = options.retry_delay(message.attempt)
+                delay = options.retry_delay(message.failures + 1)
         except BaseException as fault:
             with suppress(Exception):
                 log.exception("the backoff function of %s raised", message.task)

@@ -55,7 +55,7 @@ def test_a_queue_in_order() -> None:
         ({"ready": 1, "group": "audit"}, "nobody consumes it", "-g audit"),
         ({"ready": 1, "paused": True}, "paused", "taskq queue resume q"),
         (
-            {"held": 2, "consumers": 1, "unknown": {"a.b": 2}},
+            {"parked": 2, "consumers": 1, "unknown": {"a.b": 2}},
             "knows the task a.b",
             "taskq worker APP --include a;",
         ),

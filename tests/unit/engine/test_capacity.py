@@ -97,17 +97,17 @@ def test_a_call_that_never_fits_is_too_large(bench: EngineBench, wait: float) ->
         bench.call(request("a", wait=wait))
 
 
-def test_held_scheduled_ready_and_leased_count(bench: EngineBench) -> None:
+def test_parked_scheduled_ready_and_leased_count(bench: EngineBench) -> None:
     bench.register(queues=["q"], tasks=["known"])
     limit(bench, messages=4)
-    bench.enqueue("held", task="unknown")
+    bench.enqueue("parked", task="unknown")
     assert bench.claim() == []
     bench.enqueue("leased", task="known")
     bench.claim_one()
     bench.enqueue("scheduled", delay=10, task="known")
     bench.enqueue("ready", task="known")
-    assert {bench.state(s) for s in ("held", "leased", "scheduled", "ready")} == {
-        "held", "leased", "scheduled", "ready",
+    assert {bench.state(s) for s in ("parked", "leased", "scheduled", "ready")} == {
+        "parked", "leased", "scheduled", "ready",
     }  # fmt: skip
     with pytest.raises(errors.QueueFull):
         bench.enqueue("more")

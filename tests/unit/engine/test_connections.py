@@ -71,7 +71,7 @@ def test_registering_releases_what_the_consumer_does_not_hold(bench: EngineBench
     held, lost = bench.claim()
     bench.disconnect(WORKER)
     assert bench.register(9, holding=[held.receipt]) == 1
-    assert (bench.job("b").state, bench.job("b").deliveries) == ("ready", 0)
+    assert (bench.job("b").state, bench.job("b").deaths) == ("ready", 0)
     assert bench.ack(lost) == [lost.receipt]
     assert bench.ack(held) == []
 

@@ -76,7 +76,7 @@ def test_a_dead_consumer_loses_what_it_ran_and_returns_the_rest(bench: EngineBen
     assert bench.job("running").deliveries == 1
     (error,) = bench.job("running").errors
     assert (error.kind, error.text) == ("WorkerLost", "signal 9")
-    assert (bench.job("unstarted").deliveries, bench.job("unstarted").errors) == (0, [])
+    assert (bench.job("unstarted").deaths, bench.job("unstarted").errors) == (0, [])
 
 
 def test_a_reaped_timeout_is_a_failed_attempt(bench: EngineBench) -> None:
@@ -115,7 +115,7 @@ def test_leaving_returns_everything_without_cost(bench: EngineBench) -> None:
     bench.enqueue("a", "b")
     taken = bench.claim()
     assert bench.call(Leave(worker="w"), HEART).count == 2
-    assert [bench.job(id).deliveries for id in "ab"] == [0, 0]
+    assert [bench.job(id).deaths for id in "ab"] == [0, 0]
     assert bench.ack(taken[0]) == [taken[0].receipt]
     assert bench.call(GetStats()).workers == []
     assert bench.stats().consumers == 0

@@ -83,7 +83,7 @@ def test_its_own_dead_letters_and_parked_ones_go(bench: EngineBench) -> None:
     bench.fail(message, final=True)
     bench.disconnect(TYPO)
     stats = bench.stats(group="typo")
-    assert (stats.dead, stats.held) == (1, 1)
+    assert (stats.dead, stats.parked) == (1, 1)
     assert drop(bench) == 2
     assert bench.call(ListDead()).total == 0
     assert bench.call(GetStats()).broker.parked == 0

@@ -126,7 +126,7 @@ def test_the_counters_follow_every_step(bench: EngineBench) -> None:
     stats = bench.stats()
     assert (stats.ready, stats.scheduled, stats.leased) == (3, 1, 1)
     assert (stats.succeeded, stats.dead, stats.cancelled, stats.expired) == (1, 1, 1, 1)
-    assert (stats.failed, stats.purged, stats.held) == (2, 0, 0)
+    assert (stats.failed, stats.purged, stats.parked) == (2, 0, 0)
     assert stats.bytes == 5 * 6  # all but the finished, the cancelled and the expired
     assert stats.consumers == 1
     assert stats.oldest_ready_at == bench.now - 1

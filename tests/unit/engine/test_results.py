@@ -139,7 +139,7 @@ def test_inspect_shows_what_runs(bench: EngineBench) -> None:
         task="work",
         group="default",
         priority=1,
-        attempts=2,
+        attempts=1,
         deliveries=2,
         enqueued_at=created_at,
         due_at=created_at + 5,

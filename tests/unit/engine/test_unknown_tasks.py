@@ -20,7 +20,7 @@ def test_an_unknown_task_is_parked_and_shown(bench: EngineBench) -> None:
     bench.enqueue("a", task="new")
     bench.enqueue("b", task="known")
     assert ids(bench.claim()) == ["b"]
-    assert bench.state("a") == "held"
+    assert bench.state("a") == "parked"
     assert bench.stats().unknown == {"new": 1}
     assert bench.call(GetStats()).broker.parked == 1
 
@@ -49,7 +49,7 @@ def test_a_release_as_unknown_parks_it(bench: EngineBench) -> None:
     message = bench.claim_one(session=3)
     bench.release(message, unknown=True)
     job = bench.job("a")
-    assert (job.state, job.attempts) == ("held", 0)
+    assert (job.state, job.attempts) == ("parked", 0)
 
 
 def test_what_is_released_as_unknown_goes_to_a_claim_that_waits_and_knows_it(
@@ -84,7 +84,7 @@ def test_a_parked_one_can_be_cancelled_and_purged(bench: EngineBench) -> None:
     bench.call(Cancel(ids=["a"]))
     assert bench.stats().unknown == {"new": 1}
     assert bench.call(Control(queue="q", action="purge")).count == 1
-    assert (bench.stats().unknown, bench.stats().held) == ({}, 0)
+    assert (bench.stats().unknown, bench.stats().parked) == ({}, 0)
     bench.register(3, consumer="c2", tasks=["new"])
     assert bench.claim(session=3) == []
 
@@ -103,7 +103,7 @@ def test_a_parked_one_that_was_lost_with_a_worker_is_dealt_out_alone(bench: Engi
     bench.release(first)
     bench.after(5)
     assert bench.claim() == []
-    assert (bench.state("a"), bench.state("poison")) == ("held", "held")
+    assert (bench.state("a"), bench.state("poison")) == ("parked", "parked")
     bench.register(3, consumer="c3", tasks=["new"])
     assert ids(bench.claim(session=3)) == ["a"]
     assert ids(bench.claim(session=3)) == ["poison"]

@@ -97,8 +97,15 @@ def test_retry_asks_for_another_attempt_with_its_delay() -> None:
     assert (outcome.final, outcome.delay, outcome.error.text) == (False, 7.0, "not yet")
 
 
-def test_a_backoff_function_is_asked_with_the_number_of_the_attempt() -> None:
-    assert ProcessorBench(fail, backoff=lambda attempt: attempt * 11).fails("fail").delay == 11.0
+def test_a_backoff_function_is_asked_with_the_number_of_failures() -> None:
+    bench = ProcessorBench(fail, backoff=lambda failures: failures * 11)
+    assert bench.fails("fail").delay == 11.0
+    # the third attempt after one failure and the death of a worker
+    message = bench.app.claim_as("w/1", "fail", "another")
+    message.attempt, message.failures = 3, 1
+    outcome = bench.processor.run(message)
+    assert isinstance(outcome, Fail)
+    assert outcome.delay == 22.0
 
 
 def test_a_backoff_function_that_raises_leaves_it_to_the_broker(
