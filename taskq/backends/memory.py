@@ -1,27 +1,28 @@
-"""The in-process broker, `memory:`. It is the engine itself, without a journal or a socket.
+"""The in-process broker, `memory:`: the host and the engine of any broker, with no journal or socket.
 
 Its threads drive the engine: whoever calls applies its request and delivers all replies; whoever
-waits for a parked one sleeps until the engine's next deadline and then advances the clock for all.
+waits for a parked one sleeps until the engine's next deadline and then runs it for all.
 """
 
 from __future__ import annotations
 
 import os
-import random
 import threading
 import time
+import weakref
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, cast
 
 from taskq import errors
+from taskq.broker.host import Host
+from taskq.clock import Clock
 from taskq.engine.capacity import UNBOUNDED, Capacity
 from taskq.engine.engine import Engine
 from taskq.engine.results import IN_MEMORY
-from taskq.engine.tick import Tick
+from taskq.journal.none import NoJournal
 from taskq.protocol.base import Failed, R, Reply, Request, may_park
-from taskq.protocol.operating import Ping, Pong
-from taskq.version import __version__
 
 REPLY_TIMEOUT = 30.0  # seconds beyond the time that a request may park
 
@@ -29,27 +30,27 @@ REPLY_TIMEOUT = 30.0  # seconds beyond the time that a request may park
 class MemoryBroker:
     """A broker in this process, for tests and for programs that need no durability.
 
+    It lives for as long as somebody has it, one of its connections or one of its workers.
+
     Args:
-        now: the clock of the engine, Unix time. A test passes its own, moves it, and calls `tick`.
+        clock: the engine's. A test passes one that it moves, and calls `tick`.
         capacity: how many messages and bytes it keeps at most; default: no limit.
     """
 
     url = "memory:"
     max_payload = 64 * 2**20
 
-    def __init__(
-        self, now: Callable[[], float] = time.time, capacity: Capacity = UNBOUNDED
-    ) -> None:
+    def __init__(self, clock: Clock | None = None, capacity: Capacity = UNBOUNDED) -> None:
         self.payload_key = os.urandom(32)
-        self.now = now
-        self._engine = Engine(capacity, IN_MEMORY)
         self.lock = threading.Condition()
-        self._connections: dict[int, MemoryConnection] = {}
+        self._host = Host(Engine(capacity, IN_MEMORY), NoJournal(), clock or Clock())
+        self._connections: weakref.WeakValueDictionary[int, MemoryConnection]
+        self._connections = weakref.WeakValueDictionary()
+        self._gone: deque[int] = deque()  # connections that nobody has closed
         self._numbers = 0
         self._working = False  # whether a thread, the one with the lock, is inside the engine
         self._local = threading.local()
-        self._started = now()
-        os.register_at_fork(after_in_child=self._forked)
+        _brokers.add(self)
 
     def call(self, request: Request[R], *, timeout: float | None = None) -> R:
         """See `port.Broker.call`."""
@@ -67,7 +68,9 @@ class MemoryBroker:
         """See `port.Broker.connect`; there is nobody to be patient with."""
         with self.lock:
             self._numbers += 1
-            connection = self._connections[self._numbers] = MemoryConnection(self, self._numbers)
+            connection = MemoryConnection(self, self._numbers)
+            self._connections[self._numbers] = connection
+            weakref.finalize(connection, self._gone.append, self._numbers).atexit = False
         if greeting is not None:
             connection.call(greeting())
         return connection
@@ -81,14 +84,14 @@ class MemoryBroker:
 
     def tick(self) -> None:
         """Let the engine do what is due, as a broker does when its clock reaches a deadline."""
-        with self._engine_work():
-            self._settle_tick()
+        with self._one_tick():
+            pass
 
     # --- for the connections ----------------------------------------------------------------
 
     @contextmanager
-    def _engine_work(self) -> Iterator[None]:
-        """Have the engine for the block.
+    def _one_tick(self) -> Iterator[None]:
+        """Have the engine for the block, then deliver its replies.
 
         Raises:
             BrokerUnavailable: this thread is in the middle of such a block already.
@@ -101,26 +104,16 @@ class MemoryBroker:
                 )
             self._working = True
             try:
+                self._host.begin()
                 yield
+                self._deliver()
             finally:
                 self._working = False
 
     def apply(self, number: int, request: Request[Any]) -> None:
         """Hand one request to the engine and deliver whatever it answers, to anybody."""
-        with self._engine_work():
-            if isinstance(request, Ping):
-                pong = Pong(
-                    version=__version__,
-                    pid=os.getpid(),
-                    directory="",
-                    durability="none",
-                    uptime=self.now() - self._started,
-                )
-                pong.rid = request.rid
-                self._connections[number].deliver(pong)
-            else:
-                self._engine.apply(number, request, Tick(self.now(), random.random))
-            self._settle_tick()
+        with self._one_tick():
+            self._host.apply(number, request)
 
     def wait_for(self, connection: MemoryConnection, rid: int, deadline: float) -> Reply:
         """Sleep until that reply is there. Raises `BrokerTimeout`."""
@@ -131,28 +124,28 @@ class MemoryBroker:
                     raise errors.BrokerTimeout("the in-memory broker did not answer in time")
                 due = self.seconds_left()
                 self.lock.wait(left if due is None else min(left, due))
-                with self._engine_work():
-                    self._settle_tick()
-            connection.hush()
+                with self._one_tick():
+                    pass
+            connection.clear()
             return reply
 
     def seconds_left(self) -> float | None:
         """Until the engine's next deadline; call it with the lock held."""
-        due = self._engine.next_deadline()
-        return None if due is None else max(due - self.now(), 0.0)
+        # not the host's: that nobody has driven the engine for a while is no pause of the broker
+        due = self._host.engine.next_deadline()
+        return None if due is None else max(due - self._host.clock.now(), 0.0)
 
     def disconnect(self, number: int) -> None:
         """The connection has closed."""
-        with self._engine_work():
+        with self._one_tick():
             self._connections.pop(number, None)
-            self._engine.disconnect(number, self.now())
-            self._settle_tick()
-            self.lock.notify_all()  # whoever sleeps may have an earlier deadline now
+            self._host.disconnect(number)
+            self.lock.notify_all()  # a thread that sleeps may have an earlier deadline now
 
-    def _settle_tick(self) -> None:
-        self._engine.advance(self.now())
-        self._engine.take_changes()
-        replies = self._engine.take_replies()
+    def _deliver(self) -> None:
+        while self._gone:
+            self._host.disconnect(self._gone.popleft())
+        replies = self._host.commit()
         for number, reply in replies:
             connection = self._connections.get(number)
             if connection is not None:
@@ -160,9 +153,20 @@ class MemoryBroker:
         if replies:
             self.lock.notify_all()
 
-    def _forked(self) -> None:
-        # the engine of the parent is not ours to change, and its lock may be held for ever
+    def forked(self) -> None:
+        """This is a child process: the engine is the parent's, and its lock may be held for ever."""
         self.__dict__["call"] = self.__dict__["connect"] = _refuse_after_fork
+
+
+_brokers: weakref.WeakSet[MemoryBroker] = weakref.WeakSet()
+
+
+def _forked() -> None:
+    for broker in list(_brokers):
+        broker.forked()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 def _refuse_after_fork(*_: object, **__: object) -> Any:
@@ -180,7 +184,7 @@ class MemoryConnection:
         self._broker = broker
         self._number = number
         self._rid = 0
-        self._bell: tuple[int, int] | None = None
+        self._pipe: tuple[int, int] | None = None
         self._closed = False
 
     def call(self, request: Request[R], *, timeout: float | None = None) -> R:
@@ -216,32 +220,36 @@ class MemoryConnection:
     def fileno(self) -> int:
         """A pipe that is readable while a reply is here."""
         with self._broker.lock:
-            if self._bell is None:
-                self._bell = os.pipe()
+            if self._pipe is None:
+                self._pipe = os.pipe()
                 if self.replies:
-                    os.write(self._bell[1], b"!")
-            return self._bell[0]
+                    os.write(self._pipe[1], b"!")
+            return self._pipe[0]
 
     def close(self) -> None:
         """Forget the connection."""
         if not self._closed:
             self._closed = True
             self._broker.disconnect(self._number)
-            if self._bell is not None:
-                for end in self._bell:
+            if self._pipe is not None:
+                for end in self._pipe:
                     os.close(end)
-                self._bell = None
+                self._pipe = None
+
+    def __del__(self) -> None:
+        for end in self._pipe or ():
+            os.close(end)
 
     def deliver(self, reply: Reply) -> None:
         """A reply has come; called by the broker, with its lock held."""
-        if self._bell is not None and not self.replies:
-            os.write(self._bell[1], b"!")
+        if self._pipe is not None and not self.replies:
+            os.write(self._pipe[1], b"!")
         self.replies[reply.rid] = reply
 
-    def hush(self) -> None:
+    def clear(self) -> None:
         """A reply has been taken; called by the broker, with its lock held."""
-        if self._bell is not None and not self.replies:
-            os.read(self._bell[0], 1)
+        if self._pipe is not None and not self.replies:
+            os.read(self._pipe[0], 1)
 
     def _send(self, request: Request[Any]) -> None:
         if self._closed:

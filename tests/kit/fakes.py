@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any, cast
 
 from taskq.backends.memory import MemoryBroker
@@ -30,7 +31,7 @@ class FakeApp:
     def __init__(self, *functions: Callable[..., Any], **options: Any) -> None:
         self.name = "q"
         self.now = 1000.0
-        self.broker = MemoryBroker(now=lambda: self.now)
+        self.broker = MemoryBroker(SimpleNamespace(now=lambda: self.now))  # type: ignore[arg-type]
         self.codec = Codec(self.broker.payload_key)
         self.tasks = {fn.__name__: FakeTask(fn, **options) for fn in functions}
         self._connection: Connection | None = None

@@ -6,6 +6,7 @@ import pickle
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any, TypeVar
 
 import msgspec
@@ -47,7 +48,7 @@ def clock() -> Clock:
 @pytest.fixture
 def q(clock: Clock) -> TaskQueue:
     queue = TaskQueue(f"q{next(numbers)}", broker="memory:")
-    queue.use_broker(MemoryBroker(clock))
+    queue.use_broker(MemoryBroker(SimpleNamespace(now=clock)))
 
     @queue.task(name="one")
     def one(n: int) -> int:
