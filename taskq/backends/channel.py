@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import Any, NoReturn, cast
 
 from taskq import errors
-from taskq.backends.reconnect import Reconnector
+from taskq.backends.attempts import Attempts
 from taskq.protocol.base import Failed, R, Reply, Request, may_park
 from taskq.protocol.frames import MAX_REPLY, FrameReader, decode_reply, encode
 
@@ -60,7 +60,7 @@ class Channel:
         self._arrived: dict[int, Reply] = {}
         self._due: dict[int, float] = {}  # of what `receive` will ask for
         self._closed = False
-        self._redial = Reconnector(name)
+        self._attempts = Attempts(name, patience)
         self._reopen(patience if first is None else first)
 
     def call(self, request: Request[R], *, timeout: float | None = None) -> R:
@@ -232,7 +232,7 @@ class Channel:
     def _sort(self, reply: Reply) -> None:
         if reply.rid in self._sent:
             self._arrived[reply.rid] = reply
-            self._redial.answered()
+            self._attempts.answered = True
         elif isinstance(reply, Failed) and not reply.rid:
             raise errors.by_name(reply.error)(reply.text)
         else:
@@ -244,7 +244,7 @@ class Channel:
         if isinstance(error, TimeoutError) and error.errno is None:
             self._timed_out(patience)
         self._hang_up()
-        self._redial.lost(limit)
+        self._attempts.lost(limit)
         self._reopen(limit)
 
     def _timed_out(self, patience: float) -> NoReturn:
@@ -254,7 +254,7 @@ class Channel:
 
     def _reopen(self, patience: float) -> None:
         """Open a new connection and say again what is in `_sent`."""
-        self._redial.open(self._open, self._hang_up, patience)
+        self._attempts.open(self._open, self._hang_up, patience)
 
     def _open(self, timeout: float) -> None:
         sock = self._dial(timeout)
@@ -296,4 +296,4 @@ class Channel:
         self._hang_up()
         self._sent.clear()
         self._due.clear()
-        self._redial.reset()
+        self._attempts.reset()

@@ -1,16 +1,12 @@
-"""How a lost broker is looked for: backoff, budgets, and when to give up."""
+"""When a lost broker is looked for again, and when to give up: one policy for every connection."""
 
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable
 
-from taskq.errors import AuthenticationFailed, BrokerTimeout, BrokerUnavailable
-
 FIRST_DELAY, LONGEST_DELAY = 0.02, 1.0
-STEADY = 10.0  # seconds after which a connection counts as one that worked
-_REFUSALS = 2  # a broker that dies during the handshake looks like one that refuses our key
+DEFAULT_BUDGET = "30"
 
 
 def reconnect_budget() -> float:
@@ -19,107 +15,72 @@ def reconnect_budget() -> float:
     Raises:
         ValueError: that variable is not a number of seconds.
     """
-    text = os.environ.get("TASKQ_RECONNECT", "30")
+    text = os.environ.get("TASKQ_RECONNECT", DEFAULT_BUDGET)
     try:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds < float("inf"):
-        raise ValueError(f"TASKQ_RECONNECT must be seconds that are not negative, not {text!r}")
+        raise ValueError(
+            f"TASKQ_RECONNECT must be a number of seconds, zero or more, not {text!r}; "
+            "write it without a unit, for instance TASKQ_RECONNECT=2"
+        )
     return seconds
 
 
+def _jitter() -> float:
+    # not from `random`, which takes milliseconds to import
+    return os.urandom(1)[0] / 256
+
+
 class Reconnector:
-    """The patience of one conversation with a broker.
+    """The delays between attempts to reach a broker, and the end of them.
+
+    Has no clock and does not sleep: the caller passes the time, waits in its own way, and tries again.
+    The budget counts from the first failure since the broker last answered, however many connections
+    were made meanwhile: a broker that goes away whenever it is asked is as good as none.
 
     Args:
-        name: of the broker, for errors.
+        budget: seconds after which to give up; 0: after the first failure.
+        jitter: gives numbers from 0 to 1, so that ten thousand clients of a broker that died do not
+            return at the same instant.
     """
 
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._answered = False  # whether this connection has brought any reply
-        self._opened_at = 0.0
-        self._since: float | None = None  # when the losses began that no reply has interrupted
+    def __init__(self, budget: float, jitter: Callable[[], float] = _jitter) -> None:
+        self.budget = budget
+        self._jitter = jitter
+        self._since: float | None = None
         self._delay = FIRST_DELAY
 
-    def answered(self) -> None:
-        """A reply has come: the broker works."""
-        self._answered = True
+    @property
+    def is_failing(self) -> bool:
+        """Whether an attempt has failed since the broker last answered."""
+        return self._since is not None
 
-    def reset(self) -> None:
-        """The next loss is the first one."""
-        self._since = None
+    def lasting(self, now: float) -> float:
+        """For how many seconds attempts have been failing."""
+        return 0.0 if self._since is None else now - self._since
 
-    def lost(self, patience: float) -> None:
-        """The connection was lost; waits, where that begins to look like a habit.
-
-        Raises:
-            BrokerUnavailable: it has been lost for `patience` seconds whenever it was made anew.
-        """
-        now = time.monotonic()
-        if self._since is None or self._answered or now - self._opened_at > STEADY:
-            self._since = now
-            self._delay = FIRST_DELAY
-        elif now - self._since >= patience:
-            # perhaps it is our request that kills it: do not send it for ever
-            raise BrokerUnavailable(
-                f"the broker at {self._name} goes away again and again before it answers; "
-                "its log tells why"
-            )
-        else:
-            self._pause()
-
-    def open(
-        self, attempt: Callable[[float], None], undo: Callable[[], None], patience: float
-    ) -> None:
-        """Repeat `attempt` until it succeeds; it is given the seconds that are left, at least one.
+    def failed(
+        self, now: float, *, began: float | None = None, budget: float | None = None
+    ) -> float | None:
+        """An attempt has failed: seconds until the next one, or `None` to give up.
 
         Args:
-            attempt: makes a connection.
-            undo: clears away what a failed attempt has left.
-            patience: seconds; 0 tries once.
-
-        Raises:
-            BrokerUnavailable: no broker answered in that time.
-            BrokerTimeout: one was reached and did not answer.
-            TaskqError: what makes a further attempt useless, such as a refused key.
+            now: on any clock that does not go back.
+            began: when that attempt began; default: now.
+            budget: in place of the usual one, for this time.
         """
-        deadline = time.monotonic() + patience
-        refusals = 0
-        while True:
-            try:
-                attempt(max(deadline - time.monotonic(), 1.0))
-                self._answered = False
-                self._opened_at = time.monotonic()
-                return
-            except AuthenticationFailed:
-                undo()
-                refusals += 1
-                if refusals > _REFUSALS:
-                    raise
-            except OSError as error:
-                undo()
-                if time.monotonic() + self._delay >= deadline:
-                    raise self._unavailable(error, patience) from error
-            except BaseException:
-                undo()
-                raise
-            self._pause()
-
-    def _pause(self) -> None:
-        # jitter: ten thousand clients of a broker that died do not return at the same instant
-        time.sleep(self._delay * (0.5 + os.urandom(1)[0] / 512))
+        if self._since is None:
+            self._since = now if began is None else began
+        left = self._since + (self.budget if budget is None else budget) - now
+        if left <= 0:
+            return None
+        delay = self._delay * (0.5 + self._jitter() / 2)
         self._delay = min(self._delay * 2, LONGEST_DELAY)
+        return min(delay, left)
 
-    def _unavailable(self, error: OSError, patience: float) -> BrokerUnavailable:
-        if isinstance(error, TimeoutError):
-            return BrokerTimeout(
-                f"the broker at {self._name} accepts connections and does not answer"
-            )
-        reason = error.strerror or str(error)
-        within = f" within {patience:.3g} s" if patience else ""
-        return BrokerUnavailable(
-            f"no broker answers at {self._name}{within} ({reason}); "
-            "is it running, and is the address right?"
-        )
+    def succeeded(self) -> None:
+        """The broker answered: the whole budget is there again."""
+        self._since = None
+        self._delay = FIRST_DELAY

@@ -14,7 +14,7 @@ from taskq.backends.port import Broker, Connection
 from taskq.errors import BrokerUnavailable, TaskqError
 from taskq.protocol.consuming import Heartbeat, HeartbeatReply, Leave, Reap
 from taskq.protocol.values import WorkerInfo
-from taskq.worker.runtime.retrying import Retrying
+from taskq.worker.runtime.retrying import LoggedReconnector
 
 PARK = 10.0  # seconds; the broker answers sooner where a lease is shorter
 _CALL = 5.0  # seconds that any call may keep the launcher from its other duties
@@ -43,7 +43,7 @@ class Heartbeater:
         self._worker = worker
         self._info = info
         self._attend = attend
-        self._retrying = Retrying(budget)
+        self._reconnector = LoggedReconnector(budget)
         self._retry_at = 0.0
         self._connection: Connection | None = None
         self._beat = Heartbeat(worker=worker, info=info, wait=PARK)
@@ -68,7 +68,7 @@ class Heartbeater:
             self._talk()
         except BrokerUnavailable as error:
             self.drop()
-            delay = self._retrying.failed(now, why=error)
+            delay = self._reconnector.failed_because(error, now)
             if delay is None:
                 self.lost = error
                 return None
@@ -78,7 +78,7 @@ class Heartbeater:
             self.drop()
             self.lost = error
             return None
-        self._retrying.succeeded()
+        self._reconnector.succeeded()
         return None
 
     def leave(self) -> None:

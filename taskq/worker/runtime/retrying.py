@@ -1,4 +1,4 @@
-"""A worker's line to the broker: outlives the broker, and never blocks longer than one attempt."""
+"""A worker's connection: outlives the broker, and never blocks longer than one attempt."""
 
 from __future__ import annotations
 
@@ -9,13 +9,12 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from taskq.backends.port import Broker, Connection
+from taskq.backends.reconnect import Reconnector
 from taskq.errors import BrokerUnavailable
 from taskq.protocol.base import Request
 
 T = TypeVar("T")
 
-_FIRST_DELAY = 0.05  # seconds before the second attempt; doubled up to the longest
-_LONGEST_DELAY = 1.0
 _SILENCE = 2.0  # seconds without a broker before the log tells of it; a restart takes less
 _PARTING = 5.0  # seconds for which a process that is to end still looks for the broker
 
@@ -23,38 +22,31 @@ _PARTING = 5.0  # seconds for which a process that is to end still looks for the
 log = logging.getLogger("taskq.worker.link")
 
 
-class Retrying:
-    """When to look for the broker again, and when to give up."""
+class LoggedReconnector(Reconnector):
+    """Says in the log that the broker is gone, unless it is back soon, and that it is back."""
 
     def __init__(self, budget: float) -> None:
-        self.budget = budget
-        self._since: float | None = None
-        self._delay = _FIRST_DELAY
-        self._told = False
+        super().__init__(budget)
+        self._is_logged = False
 
-    def failed(
-        self, now: float, budget: float | None = None, why: object = "the broker is gone"
+    def failed_because(
+        self, why: object, now: float, *, budget: float | None = None
     ) -> float | None:
-        """One more attempt has failed: seconds until the next one, or `None` to give up."""
-        if self._since is None:
-            self._since = now
-        left = self._since + (self.budget if budget is None else budget) - now
-        if left <= 0:
-            return None
-        if now - self._since >= _SILENCE and not self._told:
-            self._told = True
+        """`failed`, and why."""
+        delay = self.failed(now, budget=budget)
+        lasting = self.lasting(now)
+        if delay is not None and lasting >= _SILENCE and not self._is_logged:
+            self._is_logged = True
+            left = (self.budget if budget is None else budget) - lasting
             log.warning("trying again for %.0f s: %s", left, why)
-        delay = min(self._delay, left)
-        self._delay = min(self._delay * 2, _LONGEST_DELAY)
         return delay
 
     def succeeded(self) -> None:
         """The broker answered."""
-        if self._told:
+        super().succeeded()
+        if self._is_logged:
+            self._is_logged = False
             log.info("the broker is back")
-        self._since = None
-        self._delay = _FIRST_DELAY
-        self._told = False
 
 
 class RetryingConnection:
@@ -77,7 +69,7 @@ class RetryingConnection:
         self._broker = broker
         self._greeting = greeting
         self._pause = pause
-        self._retrying = Retrying(budget)
+        self._reconnector = LoggedReconnector(budget)
         self._connection: Connection | None = None
         self.ending = False
 
@@ -94,8 +86,8 @@ class RetryingConnection:
                 result = step(self._connection)
             except BrokerUnavailable as error:
                 self.close()
-                budget = min(_PARTING, self._retrying.budget) if self.ending else None
-                delay = self._retrying.failed(time.monotonic(), budget, error)
+                budget = min(_PARTING, self._reconnector.budget) if self.ending else None
+                delay = self._reconnector.failed_because(error, time.monotonic(), budget=budget)
                 if delay is None:
                     raise
                 self.ending = self._pause(delay) or self.ending
@@ -103,7 +95,8 @@ class RetryingConnection:
                 self.close()
                 raise
             else:
-                self._retrying.succeeded()
+                if self._reconnector.is_failing:
+                    self._reconnector.succeeded()
                 return result
 
     def close(self) -> None:

@@ -266,7 +266,7 @@ def test_a_broker_that_is_gone_is_a_typed_error(
 def test_a_refused_key_is_not_tried_for_ever(
     script: Script, channel: Callable[..., Channel], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("taskq.backends.reconnect.FIRST_DELAY", 0.0)
+    monkeypatch.setattr("taskq.backends.attempts.AFTER_REFUSAL", 0.0)
     for _ in range(3):
         script.refusal(AuthenticationFailed("the broker refused our key"))
     script.connection()

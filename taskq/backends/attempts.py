@@ -1,0 +1,114 @@
+"""The attempts of one connection to reach its broker: what is tried again, and what is told at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from taskq.backends.reconnect import Reconnector
+from taskq.errors import AuthenticationFailed, BrokerTimeout, BrokerUnavailable
+
+STEADY = 10.0  # seconds after which a connection counts as one that worked
+AFTER_REFUSAL = 0.02  # seconds
+_REFUSALS = 2  # a broker that is killed during the handshake looks like one that refuses our key
+
+
+class Attempts:
+    """Opens a connection as often as it takes, within a budget, and sleeps in between.
+
+    Attributes:
+        answered: whether this connection has brought any reply; its owner sets it.
+
+    Args:
+        name: of the broker, for errors.
+        budget: seconds for which a broker is looked for.
+    """
+
+    def __init__(self, name: str, budget: float) -> None:
+        self.answered = False
+        self._name = name
+        self._reconnector = Reconnector(budget)
+        self._opened_at = 0.0
+
+    def reset(self) -> None:
+        """The next loss is the first one."""
+        self._reconnector.succeeded()
+
+    def lost(self, budget: float) -> None:
+        """The connection was lost; sleeps, where that has happened before without a reply in between.
+
+        Raises:
+            BrokerUnavailable: it has been lost for `budget` seconds whenever it was made anew.
+        """
+        now = time.monotonic()
+        if self.answered or now - self._opened_at > STEADY:
+            self._reconnector.succeeded()
+        is_first = not self._reconnector.is_failing
+        delay = self._reconnector.failed(now, budget=budget)
+        if is_first:
+            return
+        if delay is None:
+            # perhaps it is our request that kills it: do not send it for ever
+            raise BrokerUnavailable(
+                f"the broker at {self._name} goes away again and again before it answers; "
+                "its log tells why"
+            )
+        time.sleep(delay)
+
+    def open(
+        self, attempt: Callable[[float], None], undo: Callable[[], None], budget: float
+    ) -> None:
+        """Repeat `attempt` until it succeeds; it is given the seconds that are left, at least one.
+
+        Args:
+            attempt: makes a connection.
+            undo: clears away what a failed attempt has left.
+            budget: seconds; 0 tries once.
+
+        Raises:
+            BrokerUnavailable: no broker answered in that time.
+            BrokerTimeout: one was reached and did not answer.
+            TaskqError: what makes a further attempt useless, such as a refused key.
+        """
+        began = time.monotonic()
+        refusals = 0
+        while True:
+            try:
+                attempt(max(began + budget - time.monotonic(), 1.0))
+            except AuthenticationFailed:
+                undo()
+                refusals += 1
+                if refusals > _REFUSALS:
+                    raise
+                time.sleep(AFTER_REFUSAL)
+            except OSError as error:
+                undo()
+                if not self._wait(began, budget):
+                    raise self._unavailable(error, budget) from error
+            except BaseException:
+                undo()
+                raise
+            else:
+                self.answered = False
+                self._opened_at = time.monotonic()
+                return
+
+    def _wait(self, began: float, budget: float) -> bool:
+        """Sleep until the next attempt; false: there is none."""
+        delay = self._reconnector.failed(time.monotonic(), began=began, budget=budget)
+        if delay is None:
+            return False
+        time.sleep(delay)
+        return True
+
+    def _unavailable(self, error: OSError, budget: float) -> BrokerUnavailable:
+        if isinstance(error, TimeoutError):
+            return BrokerTimeout(
+                f"the broker at {self._name} accepts connections and does not answer"
+            )
+        reason = error.strerror or str(error)
+        within = f" within {budget:.3g} s" if budget else ""
+        return BrokerUnavailable(
+            f"no broker answers at {self._name}{within} ({reason}); "
+            "is it running, and is the address right?"
+        )
