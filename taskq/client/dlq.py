@@ -180,11 +180,13 @@ class DeadLetterQueue:
         """
         self._app.broker.call(Replay(ids=[id], queue=self.get(id).queue))
 
-    def replay_all(self, rate: float | None = None) -> int:
-        """Put all back; returns how many.
+    def replay_all(self, rate: float | None = None, *, task: str = "", error: str = "") -> int:
+        """Put all back, or all that fit; returns how many.
 
         Args:
             rate: at most so many a second, in all queues together; default: all at once.
+            task: a part of the task name.
+            error: a part of the name or the text of the last exception.
 
         Raises:
             ValueError: a rate of zero or less.
@@ -198,7 +200,7 @@ class DeadLetterQueue:
         for queue, total in totals.items():
             if total:  # each queue gets its share of the rate, so that all of them end together
                 share = None if rate is None else rate * total / everything
-                count += call(Replay(queue=queue, rate=share)).count
+                count += call(Replay(queue=queue, rate=share, task=task, error=error)).count
         return count
 
     def purge(self, id: str) -> None:
@@ -209,10 +211,17 @@ class DeadLetterQueue:
         """
         self._app.broker.call(PurgeDead(ids=[id], queue=self.get(id).queue))
 
-    def purge_all(self) -> int:
-        """Forget all; returns how many."""
-        call = self._app.broker.call
-        return sum(call(PurgeDead(queue=queue)).count for queue in queues_of(self._app))
+    def purge_all(self, *, task: str = "", error: str = "") -> int:
+        """Forget all, or all that fit; returns how many.
+
+        Args:
+            task: a part of the task name.
+            error: a part of the name or the text of the last exception.
+        """
+        requests = [
+            PurgeDead(queue=queue, task=task, error=error) for queue in queues_of(self._app)
+        ]
+        return sum(self._app.broker.call(request).count for request in requests)
 
     def __len__(self) -> int:
         return sum(map(self._total, queues_of(self._app)))

@@ -113,9 +113,12 @@ class ResultHandle(Generic[R_co]):
         """Whether the call has ended, in whatever way. Does not wait.
 
         Raises:
-            UnknownMessage: the broker has no such message, or its result has expired.
+            UnknownMessage: the broker has no such message.
+            ResultExpired: it finished, and its result has outlived its TTL.
         """
-        return self.is_settled or self.status() in _FINAL
+        if isinstance(self._error, errors.ResultExpired):
+            raise self._error
+        return not self._is_open() or self.status() in _FINAL
 
     # --- about the call ---------------------------------------------------------------------
 
@@ -124,7 +127,8 @@ class ResultHandle(Generic[R_co]):
         `expired`.
 
         Raises:
-            UnknownMessage: the broker has no such message, or its result has expired.
+            UnknownMessage: the broker has no such message.
+            ResultExpired: it finished, and its result has outlived its TTL.
         """
         return self.info().state
 
@@ -132,7 +136,8 @@ class ResultHandle(Generic[R_co]):
         """Everything known of the call: attempts, worker, times, errors.
 
         Raises:
-            UnknownMessage: the broker has no such message, or its result has expired.
+            UnknownMessage: the broker has no such message.
+            ResultExpired: it finished, and its result has outlived its TTL.
         """
         from taskq.protocol.producing import Inspect
 
@@ -143,7 +148,8 @@ class ResultHandle(Generic[R_co]):
         """How far the running task says it is, or `None`.
 
         Raises:
-            UnknownMessage: the broker has no such message, or its result has expired.
+            UnknownMessage: the broker has no such message.
+            ResultExpired: it finished, and its result has outlived its TTL.
         """
         return self.info().progress
 

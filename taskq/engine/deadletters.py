@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from heapq import merge
 from itertools import dropwhile
 
@@ -54,7 +54,7 @@ def _died_at(entry: Delivery) -> float:
     return entry.last_error.at
 
 
-def _fits(entry: Delivery, request: ListDead) -> bool:
+def _fits(entry: Delivery, request: ListDead | Replay | PurgeDead) -> bool:
     error = entry.last_error
     return (
         request.task in entry.message.spec.task and request.error in f"{error.kind}: {error.text}"
@@ -82,17 +82,18 @@ def _letter(entry: Delivery) -> DeadLetter:
     )
 
 
-def _chosen(ledger: Ledger, ids: Iterable[str], queue: str, group: str) -> list[Delivery]:
-    groups = matching_groups(ledger, queue, group)
-    ids = list(dict.fromkeys(ids))
+def _chosen(ledger: Ledger, request: Replay | PurgeDead) -> list[Delivery]:
+    groups = matching_groups(ledger, request.queue, request.group)
+    ids = list(dict.fromkeys(request.ids))
     if not ids:
-        return [entry for each in groups for entry in each.dead.values()]
+        everything = (entry for each in groups for entry in each.dead.values())
+        return [entry for entry in everything if _fits(entry, request)]
     chosen = []
     for id in ids:
         found = [each.dead[id] for each in groups if id in each.dead]
         if not found:
             raise UnknownMessage(f"no dead letter {id!r}")
-        chosen += found
+        chosen += [entry for entry in found if _fits(entry, request)]
     return chosen
 
 
@@ -100,7 +101,7 @@ def replay(ledger: Ledger, session: Session, request: Replay, tick: Tick) -> Don
     """Put dead letters back into their queues with a fresh count of attempts."""
     if request.rate is not None and not request.rate > 0:
         raise TaskqError(f"the rate of a replay must be above 0, not {request.rate}")
-    chosen = _chosen(ledger, request.ids, request.queue, request.group)
+    chosen = _chosen(ledger, request)
     for position, delivery in enumerate(chosen):
         ledger.unbury(delivery)
         delivery.failures = delivery.deaths = 0
@@ -115,7 +116,7 @@ def replay(ledger: Ledger, session: Session, request: Replay, tick: Tick) -> Don
 
 def purge_dead(ledger: Ledger, session: Session, request: PurgeDead, tick: Tick) -> Done:
     """Forget dead letters."""
-    chosen = _chosen(ledger, request.ids, request.queue, request.group)
+    chosen = _chosen(ledger, request)
     for delivery in chosen:
         ledger.drop(delivery)
     return Done(count=len(chosen))

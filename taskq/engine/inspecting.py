@@ -14,7 +14,7 @@ from taskq.engine.selecting import groups_of
 from taskq.engine.sessions import Session
 from taskq.engine.states import State
 from taskq.engine.tick import Tick
-from taskq.errors import TaskqError, UnknownMessage
+from taskq.errors import ResultExpired, TaskqError, UnknownMessage
 from taskq.protocol.operating import Peek, Peeked
 from taskq.protocol.producing import Inspect, Inspected
 from taskq.protocol.values import JobInfo, Preview
@@ -31,10 +31,19 @@ def inspect(ledger: Ledger, session: Session, request: Inspect, tick: Tick) -> I
     expired = entry is None or entry.has_expired(tick.now)
     result = None if expired else ledger.results.get(request.id)
     if result is None:
-        raise UnknownMessage(
-            f"no message {request.id!r}: it was never enqueued, was purged, or its result has expired"
-        )
+        raise _absent(ledger, request.id, tick.now)
     return Inspected(jobs=[_ended(result)])
+
+
+def _absent(ledger: Ledger, id: str, now: float) -> TaskqError:
+    """What a waiter is told of an id that has no message, as an error."""
+    if ledger.results.label(id, now) == "forgotten":
+        return ResultExpired(
+            f"call {id} finished and its result has expired; give the task a longer result_ttl"
+        )
+    return UnknownMessage(
+        f"no message {id!r}: it was never enqueued, was purged, or is long forgotten"
+    )
 
 
 def _live(delivery: Delivery) -> JobInfo:

@@ -69,20 +69,30 @@ class DeadLetters(Reply, kw_only=True):
 
 
 class Replay(Request[Done], kw_only=True):
-    """Put dead letters back: those of `ids`, or all of a queue. `rate`: so many a second."""
+    """Put dead letters back: those of `ids`, or all of a queue. `rate`: so many a second.
+
+    `task` and `error` choose among them as in `ListDead`.
+    """
 
     ids: list[str] = []
     queue: str = ""
     group: str = ""
     rate: float | None = None
+    task: str = ""
+    error: str = ""
 
 
 class PurgeDead(Request[Done], kw_only=True):
-    """Forget dead letters: those of `ids`, or all of a queue."""
+    """Forget dead letters: those of `ids`, or all of a queue.
+
+    `task` and `error` choose among them as in `ListDead`.
+    """
 
     ids: list[str] = []
     queue: str = ""
     group: str = ""
+    task: str = ""
+    error: str = ""
 
 
 class GetStats(Request["Stats"], kw_only=True):

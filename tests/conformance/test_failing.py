@@ -51,6 +51,21 @@ def test_dead_letters_are_replayed_and_purged(bench: PortBench) -> None:
     assert bench.end("b").state == "unknown"
 
 
+def test_of_the_dead_letters_those_that_fit_are_replayed_and_purged(bench: PortBench) -> None:
+    worker = bench.consumer()
+    bench.enqueue("a", task="mail.send")
+    bench.enqueue("b", task="order")
+    for message in bench.claim(worker):
+        bench.fail(worker, message)
+    call = bench.broker.call
+    assert call(Replay(queue=bench.queue, task="mail", error="KeyError")).count == 0
+    assert call(Replay(ids=[bench.id("a")], task="order")).count == 0
+    assert call(Replay(queue=bench.queue, task="mail", error="ValueError: no")).count == 1
+    assert (bench.state("a"), bench.state("b")) == ("ready", "dead")
+    assert call(PurgeDead(queue=bench.queue, task="mail")).count == 0
+    assert call(PurgeDead(queue=bench.queue, error="no")).count == 1
+
+
 def test_a_release_costs_nothing(bench: PortBench) -> None:
     worker = bench.consumer()
     bench.enqueue("a")

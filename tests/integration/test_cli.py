@@ -142,7 +142,8 @@ def test_dead_letters_are_shown_and_replayed(terminal: Terminal) -> None:
     told = terminal.taskq("doctor", code=5)
     assert "1 dead letter" in told.stdout
     path.write_text("here")
-    assert terminal.data("dlq", "replay", id) == {"replayed": 1}
+    assert terminal.data("dlq", "replay", "--error", "KeyError") == {"replayed": 0}
+    assert terminal.data("dlq", "replay", "--task", "read", "--error", "FileNot") == {"replayed": 1}
     burst(terminal)
     assert terminal.taskq("result", id).stdout == "here\n"
     terminal.taskq("dlq", "show", id, code=1)

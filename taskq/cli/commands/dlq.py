@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import click
 
@@ -99,49 +100,49 @@ def describe(letter: DeadLetter) -> Iterator[str]:
         yield (error.traceback or f"{error.kind}: {error.text}").rstrip("\n")
 
 
-def _chosen(ids: tuple[str, ...], everything: bool, verb: str) -> None:
-    if bool(ids) == everything:
-        raise CliError(f"say which to {verb}: either IDs, or --all (with --queue NAME)", USAGE)
+def _check(ids: tuple[str, ...], everything: bool, fits: str, verb: str) -> None:
+    if bool(ids) == bool(everything or fits):
+        raise CliError(
+            f"say which to {verb}: either IDs, or --task or --error, or --all (with --queue NAME)",
+            USAGE,
+        )
 
 
 @command.command()
 @click.argument("ids", nargs=-1, metavar="[ID…]")
 @click.option("--all", "everything", is_flag=True, help="All of the queue, or of every queue.")
-@click.option("--queue", default="", metavar="NAME", help="Only of this queue.")
-@click.option("-g", "--group", default="", help="Only of this consumer group.")
+@filters
 @click.option("--rate", type=RATE, metavar="N", help="At most so many a second.")
 @data_options
 @pass_shared
 def replay(
     shared: Shared,
+    /,
     ids: tuple[str, ...],
     everything: bool,
-    queue: str,
-    group: str,
     rate: float | None,
+    **fits: Any,
 ) -> None:
     """Put dead letters back into their queues, with a fresh count of attempts."""
-    _chosen(ids, everything, "replay")
-    request = Replay(ids=list(ids), queue=queue, group=group, rate=rate)
-    count = ask(shared, request).count
+    _check(ids, everything, fits["task"] or fits["error"], "replay")
+    count = ask(shared, Replay(ids=list(ids), rate=rate, **fits)).count
     shared.show({"replayed": count}, f"{plural(count, 'dead letter')} put back")
 
 
 @command.command()
 @click.argument("ids", nargs=-1, metavar="[ID…]")
 @click.option("--all", "everything", is_flag=True, help="All of the queue, or of every queue.")
-@click.option("--queue", default="", metavar="NAME", help="Only of this queue.")
-@click.option("-g", "--group", default="", help="Only of this consumer group.")
+@filters
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @data_options
 @pass_shared
 def purge(
-    shared: Shared, ids: tuple[str, ...], everything: bool, queue: str, group: str, yes: bool
+    shared: Shared, /, ids: tuple[str, ...], everything: bool, yes: bool, **fits: Any
 ) -> None:
     """Forget dead letters for ever."""
-    _chosen(ids, everything, "purge")
-    if everything and not yes:
-        confirm(f"Forget all dead letters of {queue or 'every queue'}?")
-    request = PurgeDead(ids=list(ids), queue=queue, group=group)
-    count = ask(shared, request).count
+    _check(ids, everything, fits["task"] or fits["error"], "purge")
+    if not ids and not yes:
+        chosen = "that fit " if fits["task"] or fits["error"] else ""
+        confirm(f"Forget all dead letters {chosen}of {fits['queue'] or 'every queue'}?")
+    count = ask(shared, PurgeDead(ids=list(ids), **fits)).count
     shared.show({"purged": count}, f"{plural(count, 'dead letter')} forgotten")

@@ -45,7 +45,7 @@ def print_outcome(
         raise CliError(f"{handle.id} goes on by itself; come back to it with: {again}") from None
     if error is not None:
         if shared.as_json:
-            data = {"id": handle.id, "state": handle.status(), "error": _as_data(error)}
+            data = {"id": handle.id, "state": _state(handle), "error": _as_data(error)}
             shared.show(data, ())
         raise failure(handle.id, error)
     value = handle.result()
@@ -72,6 +72,14 @@ def _warnings_as_sentences() -> Iterator[None]:
 
         warnings.showwarning = echo
         yield
+
+
+def _state(handle: ResultHandle[Any]) -> str | None:
+    """Where the call stands; `None` where the broker does not know it, or no longer."""
+    try:
+        return handle.status()
+    except (errors.UnknownMessage, errors.ResultExpired):
+        return None
 
 
 def _as_data(error: BaseException) -> dict[str, str]:

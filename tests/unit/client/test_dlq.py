@@ -120,6 +120,17 @@ def test_the_dead_letters_of_every_queue_of_the_app_and_of_no_other() -> None:
     assert [entry.id for entry in shop.other.dlq] == [strange.id]
 
 
+def test_what_fits_is_replayed_and_purged() -> None:
+    shop = Shop()
+    shop.order(1)
+    shop.mail(2)
+    run_ready(shop.app)
+    assert shop.app.dlq.replay_all(task="ord") == 1
+    assert [entry.task for entry in shop.app.dlq] == ["mail"]
+    assert shop.app.dlq.purge_all(error="KeyError") == 0
+    assert shop.app.dlq.purge_all(error="ValueError") == 1
+
+
 def test_a_rate_is_that_of_all_queues_together() -> None:
     shop = Shop()
     for n in range(3):

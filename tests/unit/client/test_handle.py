@@ -120,8 +120,23 @@ def test_61_every_end_has_its_own_error(q: TaskQueue, clock: Clock) -> None:
         assert type(handle.exception(timeout=0)) is error
         with pytest.raises(error, match=handle.id):
             handle.result(timeout=0)
-    with pytest.raises(errors.UnknownMessage, match="nothing"):
-        unknown.status()
+    for ask in (unknown.status, unknown.done, unknown.info, unknown.progress):
+        with pytest.raises(errors.UnknownMessage, match="nothing"):
+            ask()
+
+
+@pytest.mark.parametrize("later", [10, 1000])  # its id is remembered, and forgotten
+def test_whoever_asks_for_a_result_after_its_time_is_told_the_same(
+    q: TaskQueue, clock: Clock, later: float
+) -> None:
+    id = q.tasks["one"].options(result_ttl=1)(1).id
+    run_ready(q, 1)
+    clock.now += later
+    handle = q.handle(id)
+    for ask in (handle.result, handle.status, handle.done, handle.info, handle.progress):
+        with pytest.raises(errors.ResultExpired, match="give the task a longer result_ttl"):
+            ask()
+    assert not handle.cancel()
 
 
 def test_an_unknown_id_may_become_known(q: TaskQueue) -> None:

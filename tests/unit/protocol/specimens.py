@@ -147,8 +147,8 @@ REQUESTS: tuple[Request[Any], ...] = (
         after="b",
         after_group="audit",
     ),
-    Replay(rid=18, ids=["a"], queue="q", group="audit", rate=2.0),
-    PurgeDead(rid=19, ids=["a"], queue="q", group="audit"),
+    Replay(rid=18, ids=["a"], queue="q", group="audit", rate=2.0, task="t", error="E"),
+    PurgeDead(rid=19, ids=["a"], queue="q", group="audit", task="t", error="E"),
     GetStats(rid=20),
     Ping(rid=21),
 )
