@@ -1,1 +1,1 @@
-"""The vocabulary of the broker: requests, replies, and how they look on a socket."""
+"""The protocol of the broker: requests, replies and their encoding."""

@@ -1,7 +1,8 @@
-"""Exponential backoff, as data: it is stored with the message and computed in the broker.
+"""Exponential backoff, stored with the message and computed in the broker.
 
-"Full jitter" (a uniform draw between 0 and the bound) follows Marc Brooker, "Exponential Backoff And
-Jitter", AWS Architecture Blog, 2015. Ours draws from the upper half, so a retry is never immediate.
+A variant of "full jitter" (Marc Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog,
+2015), which draws uniformly between 0 and the bound. Here the draw is between half of the bound and
+the bound, so that a retry is never immediate.
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from msgspec import Struct
 
 
 class Backoff(Struct, array_like=True, frozen=True):
-    """How long to wait before the next attempt.
+    """The wait before the next attempt.
 
     Args:
         base: seconds before the second attempt.
-        factor: each further wait is that many times longer.
-        max: seconds that no wait exceeds.
-        jitter: draw each wait from its upper half, so that failures do not return in step.
+        factor: ratio of each further wait to the one before.
+        max: maximum wait in seconds.
+        jitter: draw each wait between half of it and all of it, to spread simultaneous failures.
         steps: seconds before the second, third … attempt; the last one repeats. Replaces `base`
             and `factor`.
     """
@@ -53,7 +54,7 @@ class Backoff(Struct, array_like=True, frozen=True):
             return False
 
     def delay(self, failures: int, draw: float) -> float:
-        """Seconds to wait after that many failures (from 1), with `draw` uniform in [0, 1)."""
+        """Seconds to wait after `failures` failures (from 1), with `draw` uniform in [0, 1)."""
         if self.steps:
             bound = self.steps[min(failures, len(self.steps)) - 1]
         elif self.factor <= 1:

@@ -23,14 +23,14 @@ class Register(Request[Done], kw_only=True):
 
 
 class Claim(Parkable["Claimed"], kw_only=True):
-    """Take up to `n` messages from `queues`, tried in that order; park up to `wait` seconds."""
+    """Claim up to `n` messages from `queues`, in that order; park for up to `wait` seconds."""
 
     queues: list[str]
     n: int
 
 
 class Claimed(Reply, kw_only=True):
-    """The claimed messages; none where the wait was over. `drained`: nothing is left to wait for."""
+    """The claimed messages; none after `wait`. `drained`: no message can become ready."""
 
     messages: list[Delivered]
     drained: bool = False
@@ -43,13 +43,13 @@ class Settle(Request["Settled"], kw_only=True):
 
 
 class Settled(Reply, kw_only=True):
-    """`rejected`: receipts that were stale; for them nothing was changed."""
+    """`rejected`: stale receipts; their outcomes changed nothing."""
 
     rejected: list[int]
 
 
 class Heartbeat(Parkable["HeartbeatReply"], kw_only=True):
-    """Renew every lease of a worker; park until there is news or `wait` is over."""
+    """Renew all leases of a worker; park until a cancellation or the end of `wait`."""
 
     worker: str
     info: WorkerInfo
@@ -95,7 +95,7 @@ class Leave(Request[Done], kw_only=True):
 
 
 class Extend(Request[Done], kw_only=True):
-    """Make one lease last at least `seconds` from now. Fails with `LeaseLost`."""
+    """Extend a lease to at least `seconds` from now. Fails with `LeaseLost`."""
 
     receipt: int
     seconds: Seconds

@@ -9,7 +9,7 @@ from taskq.protocol.values import BrokerStats, DeadLetter, Preview, QueueStats, 
 class Control(Request[Done], kw_only=True):
     """`action`: `pause`, `resume` or `purge` a queue, in one group or (empty) in all.
 
-    `drop` removes one group that has no consumers, with its copies; `default` stays.
+    `drop` removes one group without consumers, and its messages. `default` cannot be removed.
     """
 
     queue: str
@@ -18,9 +18,9 @@ class Control(Request[Done], kw_only=True):
 
 
 class Limit(Request[Done], kw_only=True):
-    """Set the limits of a queue, also before its first message. 0: none. `None`: as it is.
+    """Set the limits of a queue, also before its first message. 0: no limit. `None`: unchanged.
 
-    `max_messages` and `max_bytes` bound what each consumer group has to finish.
+    `max_messages` and `max_bytes` limit the unfinished messages of each consumer group.
     """
 
     queue: str
@@ -29,7 +29,7 @@ class Limit(Request[Done], kw_only=True):
 
 
 class Peek(Request["Peeked"], kw_only=True):
-    """Look at waiting messages without taking them, in the order in which they would run."""
+    """List waiting messages without claiming them, in the order of delivery."""
 
     queue: str
     group: str = "default"
@@ -38,15 +38,15 @@ class Peek(Request["Peeked"], kw_only=True):
 
 
 class Peeked(Reply, kw_only=True):
-    """The answer to `Peek`."""
+    """The reply to `Peek`."""
 
     messages: list[Preview]
 
 
 class ListDead(Request["DeadLetters"], kw_only=True):
     """List dead letters, oldest first. Empty strings match everything; `error` and `task` match a
-    part of the name. `since`, `after` and `after_group` go on behind an entry: its time of death,
-    its id and group. If it is gone, those that died at the same instant come (again)."""
+    part of the text. `since`, `after` and `after_group` continue after an entry: its time of death, id
+    and group. If it no longer exists, entries with the same time of death can be repeated."""
 
     queue: str = ""
     group: str = ""
@@ -60,8 +60,8 @@ class ListDead(Request["DeadLetters"], kw_only=True):
 
 
 class DeadLetters(Reply, kw_only=True):
-    """The entries, and how many there are in all (`total` counts the queue and group, not the
-    filter). `more`: the limit or the size of a reply has cut the list."""
+    """`total`: number of dead letters of the queue and group, regardless of the filter. `more`: the
+    list was truncated by the limit or the size of a reply."""
 
     entries: list[DeadLetter]
     total: int
@@ -69,9 +69,9 @@ class DeadLetters(Reply, kw_only=True):
 
 
 class Replay(Request[Done], kw_only=True):
-    """Put dead letters back: those of `ids`, or all of a queue. `rate`: so many a second.
+    """Replay dead letters: those of `ids`, or all of a queue. `rate`: maximum per second.
 
-    `task` and `error` choose among them as in `ListDead`.
+    `task` and `error` filter them as in `ListDead`.
     """
 
     ids: list[str] = []
@@ -83,9 +83,9 @@ class Replay(Request[Done], kw_only=True):
 
 
 class PurgeDead(Request[Done], kw_only=True):
-    """Forget dead letters: those of `ids`, or all of a queue.
+    """Delete dead letters: those of `ids`, or all of a queue.
 
-    `task` and `error` choose among them as in `ListDead`.
+    `task` and `error` filter them as in `ListDead`.
     """
 
     ids: list[str] = []
@@ -96,11 +96,11 @@ class PurgeDead(Request[Done], kw_only=True):
 
 
 class GetStats(Request["Stats"], kw_only=True):
-    """Ask for all counters."""
+    """Request all counters."""
 
 
 class Stats(Reply, kw_only=True):
-    """The answer to `GetStats`."""
+    """The reply to `GetStats`."""
 
     broker: BrokerStats
     queues: list[QueueStats]
@@ -108,7 +108,7 @@ class Stats(Reply, kw_only=True):
 
 
 class Ping(Request["Pong"], kw_only=True):
-    """Ask whether the broker lives."""
+    """Check whether the broker responds."""
 
 
 class Pong(Reply, kw_only=True):

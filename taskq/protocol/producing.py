@@ -7,15 +7,14 @@ from taskq.protocol.values import Call, Finished, JobInfo, Options
 
 
 class Enqueue(Parkable["Enqueued"], kw_only=True):
-    """Accept messages of one task. An id that is known already is left as it is.
+    """Enqueue messages of one task. Messages with known ids are not changed.
 
-    `delay` is counted from now; `eta_at` is a Unix time; the later of the two holds. A message that
-    has not started by `expires_at`, or `expires` seconds from now, expires. For one that waits for
-    room, now is when it is accepted.
+    `delay` starts at acceptance; `eta_at` is a Unix time; the later one applies. A message that has not
+    started by `expires_at`, or within `expires` seconds after acceptance, expires.
 
-    Where the queue or the broker is full, the request is refused with `QueueFull`; with `wait` it is
-    parked up to so many seconds, behind those that came before, and its calls are accepted as there
-    is room. It is refused if none was accepted in that time.
+    If the queue or the broker is full, the request fails with `QueueFull`. With `wait` it is parked up
+    to that many seconds, behind earlier requests, and its calls are accepted when there is room. It
+    fails if none was accepted in that time.
     """
 
     queue: str
@@ -29,9 +28,9 @@ class Enqueue(Parkable["Enqueued"], kw_only=True):
 
 
 class Enqueued(Reply, kw_only=True):
-    """The messages are in the journal. `existing`: ids that were known already.
+    """The messages are in the journal. `existing`: ids that were already known.
 
-    `rest`: so many calls, the last ones, found no room within `wait`, and were not accepted.
+    `rest`: number of calls, at the end of the list, that were not accepted within `wait`.
     """
 
     existing: list[str] = []
@@ -40,7 +39,7 @@ class Enqueued(Reply, kw_only=True):
 
 class Cancel(Request["Cancelled"], kw_only=True):
     """Cancel messages. A running one is asked to stop; with `terminate` its process is killed.
-    `missing_ok`: an unknown id is no error, and the others are cancelled."""
+    `missing_ok`: ignore unknown ids."""
 
     ids: list[str]
     terminate: bool = False
@@ -48,7 +47,7 @@ class Cancel(Request["Cancelled"], kw_only=True):
 
 
 class Cancelled(Reply, kw_only=True):
-    """`cancelled` never started; `asked` were running and have been told; the rest had finished."""
+    """`cancelled`: had not started. `asked`: running, asked to stop. The others had finished."""
 
     cancelled: list[str]
     asked: list[str]
@@ -57,9 +56,9 @@ class Cancelled(Reply, kw_only=True):
 class Wait(Parkable["Waited"], kw_only=True):
     """Wait until at least one message of a watch has finished.
 
-    A watch is a set of ids that the broker keeps for this connection under the number `watch`; `add`
-    puts ids in. Every finished id is reported once and leaves the watch. Answered after `wait`
-    seconds in any case.
+    A watch is a set of ids that the broker keeps for this connection under the number `watch`. `add`
+    adds ids. Every finished id is reported once and removed. The reply comes after `wait` seconds at
+    the latest.
     """
 
     watch: int
@@ -67,7 +66,7 @@ class Wait(Parkable["Waited"], kw_only=True):
 
 
 class Waited(Reply, kw_only=True):
-    """`pending`: ids still in the watch. `unconsumed`: their queues that no worker consumes."""
+    """`pending`: number of ids still in the watch. `unconsumed`: their queues without consumers."""
 
     finished: list[Finished]
     pending: int
@@ -75,18 +74,18 @@ class Waited(Reply, kw_only=True):
 
 
 class Unwatch(Request[Done], kw_only=True):
-    """Drop a watch."""
+    """Remove a watch."""
 
     watch: int
 
 
 class Inspect(Request["Inspected"], kw_only=True):
-    """Ask for all that is known of a message; one entry a group. Fails with `UnknownMessage`."""
+    """Request the state of a message, one entry per group. Fails with `UnknownMessage`."""
 
     id: str
 
 
 class Inspected(Reply, kw_only=True):
-    """The answer to `Inspect`."""
+    """The reply to `Inspect`."""
 
     jobs: list[JobInfo]

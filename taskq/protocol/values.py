@@ -1,4 +1,4 @@
-"""The values that requests and replies carry."""
+"""Structs nested in requests and replies."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from taskq.protocol.backoff import Backoff
 
 
 class Options(Struct, array_like=True, frozen=True):
-    """What the broker must know of a message, alike for every call of a task.
+    """The options of a message, the same for every call of a task.
 
     `ack_early`: the message is finished when it is handed out. `carries_code`: the payload carries its
     function by value, so any worker can run it.
@@ -95,7 +95,7 @@ class Release(Struct, array_like=True, tag=True):
 
 
 class Abandon(Struct, array_like=True, tag=True):
-    """The task noticed that it was cancelled and stopped."""
+    """The task stopped after a cancel request."""
 
     receipt: int
     id: str
@@ -125,7 +125,7 @@ class Finished(Struct, array_like=True):
 
 
 class WorkerInfo(Struct, array_like=True):
-    """What a launcher tells about itself."""
+    """The description of a worker by its launcher."""
 
     host: str = ""
     pid: int = 0
@@ -230,7 +230,7 @@ class JobInfo(Struct):
 
 
 class Progress(Struct, array_like=True):
-    """How far a running task says it is."""
+    """The progress report of a running task."""
 
     done: float
     total: float | None = None
