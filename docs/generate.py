@@ -35,9 +35,9 @@ END = "<!-- end generated -->"
 # --- the state machine ------------------------------------------------------------------------
 
 STATE_TEXT = {
-    states.State.HELD: "waits for other messages; nothing does yet",
+    states.State.HELD: "waits for other messages; not used in this version",
     states.State.PARKED: "waits for a worker that has registered its task",
-    states.State.PURGED: "final: thrown away by an operator; counted, and shown to nobody",
+    states.State.PURGED: "final: deleted by an operator; appears in counters only",
     states.State.SCHEDULED: "not due yet: delayed, or waiting for its next attempt",
     states.State.READY: "can be claimed",
     states.State.LEASED: "claimed by a consumer, under a receipt",
@@ -59,7 +59,7 @@ EVENT_TEXT = {
     states.Event.EXPIRE: "`expires` has passed before the start",
     states.Event.REPLAY: "replayed from the dead-letter queue",
     states.Event.REPLAY_LATER: "replayed at a limited rate",
-    states.Event.PURGE: "thrown away by an operator, or with its consumer group",
+    states.Event.PURGE: "deleted by an operator, or with its consumer group",
 }
 
 
