@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from typing import Any
 from zlib import crc32
 
+from taskq.engine.ledger import Ledger
 from taskq.errors import JournalError
 
 
@@ -17,6 +19,13 @@ def check(table: str, row: int | str, stored: Any, start: int, *columns: Any) ->
         computed = crc32(column, computed)
     if stored != computed:
         raise damaged(table, row, "does not fit its checksum")
+
+
+def check_seq(db: sqlite3.Connection, table: str, ledger: Ledger) -> None:
+    """Raise `JournalError` if a row has a number that was never given."""
+    (last,) = db.execute(f"SELECT max(seq) FROM {table}").fetchone()
+    if last is not None and last > ledger.seq:
+        raise damaged(table, last, f"is younger than the last mark, {ledger.seq}")
 
 
 def damaged(table: str, row: int | str, how: str) -> JournalError:

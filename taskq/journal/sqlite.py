@@ -10,30 +10,29 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any, cast
 
 import msgspec
 
-from taskq.engine.changes import MARKS, Changes
+from taskq.engine.changes import Changes
 from taskq.engine.engine import Engine
-from taskq.engine.model import GROUP, MESSAGE, STATE, Message
-from taskq.engine.result import RESULT, Result
+from taskq.engine.result import Result
 from taskq.errors import DiskFull, JournalError
-from taskq.journal import rows, schema
-from taskq.journal.archive import read_results
+from taskq.journal import schema
 from taskq.journal.load import last_time, load
 from taskq.journal.log import check_log
 from taskq.journal.migrations import migrate
 from taskq.journal.preallocate import write_ahead
 from taskq.journal.presence import Presence
+from taskq.journal.results import read_results
 from taskq.journal.room import Room
+from taskq.journal.subject import statements
+from taskq.journal.subjects import SUBJECTS
 
 FILE = "journal.db"
 SYNCHRONOUS = {"fsync": "FULL", "os": "NORMAL"}
-INSERT_MESSAGE = "INSERT INTO message VALUES (?,?,?,?)"
 CHECKPOINT_PAGES = 4000  # 16 MB of log between checkpoints
 LOG_AHEAD = (CHECKPOINT_PAGES + 100) * 4120  # bytes: so many frames, and the last transaction
 BUSY = 1.0  # seconds to wait for another program that has the file open
@@ -111,7 +110,7 @@ class SqliteJournal:
         if version:
             migrate(db, version)
         found = {sql for (sql,) in db.execute("SELECT sql FROM sqlite_master WHERE sql NOT NULL")}
-        if found != {sql.strip() for sql in schema.TABLES.split(";")[:-1]}:
+        if found != set(schema.TABLES):
             raise JournalError(f"{self.path} is damaged: its tables are not those of a journal")
 
     def load(self, engine: Engine, now: float) -> None:
@@ -180,34 +179,18 @@ class SqliteJournal:
             DiskFull, JournalError: nothing of it is in the journal, or nobody knows; stop.
         """
         try:
-            alone = _lone_message(changes)
-            if alone is not None:
+            work = list(statements(SUBJECTS, changes))
+            if len(work) == 1 and len(work[0][1]) == 1:
                 # one statement is a transaction by itself: a third less for the lone enqueue
-                self._db.execute(INSERT_MESSAGE, rows.message_row(alone))
+                statement, (row,) = work[0]
+                self._db.execute(statement, row)
                 return
             self._db.execute("BEGIN IMMEDIATE")
-            self._write(changes)
+            for statement, rows in work:
+                self._db.executemany(statement, rows)
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
             raise _sentence(error, self.path, "written") from error
-
-    def _write(self, changes: Changes) -> None:
-        removed = changes.removed
-        if removed:
-            gone = list(_runs(message.seq for message in removed[MESSAGE]))
-            self._many("DELETE FROM state WHERE seq BETWEEN ? AND ?", gone)
-            self._many("DELETE FROM message WHERE seq BETWEEN ? AND ?", gone)
-            results = list(_runs(result.seq for result in removed[RESULT]))
-            self._many("DELETE FROM result WHERE seq BETWEEN ? AND ?", results)
-            groups = [(group.queue.name, group.name) for group in removed[GROUP]]
-            self._many("DELETE FROM consumer_group WHERE queue=? AND name=?", groups)
-        for name, objects in changes.put.items():
-            sql, row = _PUT[name]
-            self._many(sql, [row(each) for each in objects])
-
-    def _many(self, sql: str, values: list[tuple[Any, ...]]) -> None:
-        if values:
-            self._db.executemany(sql, values)
 
     def close(self) -> None:
         """Fold the log into the file and close it."""
@@ -230,7 +213,8 @@ def _make(path: Path) -> None:
 
 
 def _make_tables(db: sqlite3.Connection) -> None:
-    db.executescript(f"BEGIN; {schema.TABLES} PRAGMA user_version={schema.VERSION}; COMMIT;")
+    tables = ";".join(schema.TABLES)
+    db.executescript(f"BEGIN; {tables}; PRAGMA user_version={schema.VERSION}; COMMIT;")
 
 
 def _sync(path: Path) -> None:
@@ -239,36 +223,6 @@ def _sync(path: Path) -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-
-
-_PUT: dict[str, tuple[str, Callable[[Any], tuple[Any, ...]]]] = {
-    MESSAGE: (INSERT_MESSAGE, rows.message_row),
-    STATE: ("INSERT OR REPLACE INTO state VALUES (?,?,?)", rows.state_row),
-    RESULT: ("INSERT OR REPLACE INTO result VALUES (?,?,?)", rows.result_row),
-    GROUP: ("INSERT OR REPLACE INTO consumer_group VALUES (?,?,?,?)", rows.group_row),
-    MARKS: ("INSERT OR REPLACE INTO marks VALUES (1,?,?)", rows.marks_row),
-}
-
-
-def _lone_message(changes: Changes) -> Message | None:
-    """The new message, which nobody has claimed, where that is all there is."""
-    if len(changes.put) == 1 and not changes.removed and len(changes.put.get(MESSAGE, ())) == 1:
-        (message,) = changes.put[MESSAGE]
-        return cast("Message", message)
-    return None
-
-
-def _runs(numbers: Iterable[int]) -> Iterator[tuple[int, int]]:
-    """First and last of each run of successive numbers: one deletion for all of it."""
-    first = last = -1
-    for number in sorted(numbers):
-        if number != last + 1:
-            if first >= 0:
-                yield first, last
-            first = number
-        last = number
-    if first >= 0:
-        yield first, last
 
 
 def _sentence(error: Exception, path: Path | str, verb: str) -> JournalError | DiskFull:

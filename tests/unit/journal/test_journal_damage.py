@@ -62,7 +62,7 @@ def test_03_a_damaged_column_is_named_with_its_place(
         ("UPDATE state SET record=NULL WHERE seq=3", "row 3 of table state"),
         ("UPDATE state SET record=NULL, crc=NULL WHERE seq=3", "row 3 of table state"),
         ("UPDATE consumer_group SET queue='p'", "row 'p' of table consumer_group"),
-        ("DELETE FROM marks", "row 4 of table message"),
+        ("DELETE FROM marks", "row 1 of table result"),
         ("DELETE FROM consumer_group", "row 4 of table message belongs to no consumer group"),
         ("DELETE FROM message WHERE seq=3", "row 3 of table state"),
     ],

@@ -1,0 +1,87 @@
+"""Consumer groups: their beginning, and totals that their messages no longer tell."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+from zlib import crc32
+
+import msgspec
+
+from taskq.engine.capacity import Capacity
+from taskq.engine.ledger import Ledger
+from taskq.engine.model import GROUP, Group
+from taskq.engine.states import State
+from taskq.journal.checksums import check
+from taskq.journal.records import encode
+from taskq.journal.subject import Subject
+
+_TOTALS = (State.SUCCEEDED, State.CANCELLED, State.EXPIRED)
+
+
+class GroupRecord(msgspec.Struct, array_like=True):
+    """One group. The record of the first group of a queue also has the limits of the queue."""
+
+    from_seq: int
+    counts: list[int]
+    failed: int
+    purged: int
+    paused: bool
+    max_messages: int = 0
+    max_bytes: int = 0
+
+
+_decode = msgspec.msgpack.Decoder(GroupRecord).decode
+
+
+def _row(group: Group) -> tuple[str, str, bytes, int]:
+    record = encode(
+        (
+            group.from_seq,
+            group.counts,
+            group.failed,
+            group.counts[State.PURGED],
+            group.paused,
+            *(group.queue.capacity if group.is_first else ()),
+        )
+    )
+    queue = group.queue.name
+    return queue, group.name, record, crc32(record, _key(queue, group.name))
+
+
+def _key(queue: str, group: str) -> int:
+    """What the checksum of a consumer group begins with."""
+    return crc32(f"{queue}\0{group}".encode())
+
+
+def _names(groups: Iterable[Group]) -> list[tuple[str, str]]:
+    return [(group.queue.name, group.name) for group in groups]
+
+
+def _restore(db: sqlite3.Connection, ledger: Ledger, now: float) -> None:
+    query = "SELECT queue, name, record, crc FROM consumer_group"
+    for queue_name, name, record, crc in db.execute(query):
+        check("consumer_group", queue_name, crc, _key(queue_name, name), record)
+        stored = _decode(record)
+        group = ledger.group(queue_name, name)
+        group.from_seq = stored.from_seq
+        group.failed = stored.failed
+        group.paused = stored.paused
+        if group.is_first:
+            group.queue.capacity = Capacity(stored.max_messages, stored.max_bytes)
+        for state in _TOTALS:
+            group.counts[state] = stored.counts[state]
+        group.counts[State.PURGED] = stored.purged
+
+
+SUBJECT = Subject(
+    GROUP,
+    """CREATE TABLE consumer_group (
+    queue TEXT, name TEXT, record BLOB, crc INTEGER, PRIMARY KEY (queue, name)
+) WITHOUT ROWID""",
+    "INSERT OR REPLACE INTO consumer_group VALUES (?,?,?,?)",
+    _row,
+    _restore,
+    delete=("DELETE FROM consumer_group WHERE queue=? AND name=?",),
+    keys=_names,
+)
