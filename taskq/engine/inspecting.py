@@ -19,13 +19,16 @@ from taskq.protocol.operating import Peek, Peeked
 from taskq.protocol.producing import Inspect, Inspected
 from taskq.protocol.values import JobInfo, Preview
 
+MAX_HEAD = 2**16  # bytes of a payload in one answer
+
 
 def inspect(ledger: Ledger, session: Session, request: Inspect, tick: Tick) -> Inspected:
     """All that is known of one message."""
     message = ledger.messages.get(request.id)
     if message is not None:
         shown = [each for each in message.deliveries if each.state is not State.PURGED]
-        return Inspected(jobs=[_live(delivery) for delivery in shown])
+        head = min(max(request.head, 0), MAX_HEAD)
+        return Inspected(jobs=[_live(delivery, head) for delivery in shown])
     entry = ledger.results.entry(request.id)
     # the record is kept a little longer than its value, to know the id
     expired = entry is None or entry.has_expired(tick.now)
@@ -46,7 +49,7 @@ def _absent(ledger: Ledger, id: str, now: float) -> TaskqError:
     )
 
 
-def _live(delivery: Delivery) -> JobInfo:
+def _live(delivery: Delivery, head: int) -> JobInfo:
     message = delivery.message
     spec = message.spec
     consumer = delivery.consumer
@@ -68,6 +71,8 @@ def _live(delivery: Delivery) -> JobInfo:
         errors=delivery.errors or [],
         progress=delivery.progress,
         size=len(message.payload),
+        carries_code=spec.options.carries_code,
+        payload=message.payload[:head],
     )
 
 
@@ -91,6 +96,7 @@ def _ended(result: Result) -> JobInfo:
         errors=[result.error] if result.error else [],
         progress=None,
         size=len(result.value or b""),
+        carries_code=spec.options.carries_code,
     )
 
 

@@ -80,9 +80,13 @@ class Unwatch(Request[Done], kw_only=True):
 
 
 class Inspect(Request["Inspected"], kw_only=True):
-    """Request the state of a message, one entry per group. Fails with `UnknownMessage`."""
+    """Request the state of a message, one entry per group. Fails with `UnknownMessage`.
+
+    `head`: bytes of the beginning of the payload that the answer contains; at most 64 KiB.
+    """
 
     id: str
+    head: int = 0
 
 
 class Inspected(Reply, kw_only=True):

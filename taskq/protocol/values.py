@@ -207,7 +207,7 @@ class JobInfo(Struct):
 
     `attempts`: those that the task itself ended, by returning or raising. `deliveries`: how often it
     was handed to a worker. `deaths`: workers that were lost with it. Attempts and deaths count from the
-    last replay on.
+    last replay on. `payload`: its beginning, where it was asked for.
     """
 
     id: str
@@ -227,6 +227,8 @@ class JobInfo(Struct):
     progress: Progress | None
     size: int
     deaths: int = 0
+    carries_code: bool = False
+    payload: bytes = b""
 
 
 class Progress(Struct, array_like=True):

@@ -23,7 +23,9 @@ def test_call_worker_result(terminal: Terminal) -> None:
     id = terminal.taskq("call", ADD, "20", "b=22").stdout.strip()
     told = terminal.taskq("result", id, code=1)
     assert "has not finished" in told.stderr
-    assert terminal.data("job", "show", id)[0]["state"] == "ready"
+    (job,) = terminal.data("job", "show", id)
+    assert (job["state"], job["arguments"], job["carries_code"]) == ("ready", "20, b=22", False)
+    assert "arguments 20, b=22\n" in terminal.taskq("job", "show", id).stdout
     burst(terminal)
     assert terminal.taskq("result", id).stdout == "42\n"
     assert terminal.data("result", id) == {"id": id, "state": "succeeded", "result": 42}
@@ -217,7 +219,9 @@ def test_what_a_task_raises_does_not_command_the_terminal(terminal: Terminal) ->
         assert "raise ValueError(text)\n" in shown
         assert r"ValueError: no\x1b[2J" in shown
         assert "\x1b" not in shown
-    assert terminal.data("dlq", "show", id)[0]["errors"][0]["text"] == "no\x1b[2J"
+    (letter,) = terminal.data("dlq", "show", id)
+    assert letter["errors"][0]["text"] == "no\x1b[2J"
+    assert letter["arguments"] == r"'no\x1b[2J'"
 
 
 def test_a_broker_in_the_foreground(terminal: Terminal) -> None:

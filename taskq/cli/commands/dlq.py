@@ -9,11 +9,12 @@ import click
 
 from taskq.cli.support.conversation import ask, conversation
 from taskq.cli.support.failure import USAGE, CliError
-from taskq.cli.support.output import one_line, plural, table, when
+from taskq.cli.support.output import one_line, plain, plural, table, when
 from taskq.cli.support.shared import F, Group, Shared, confirm, data_options, pass_shared
 from taskq.cli.support.target import only
 from taskq.cli.support.values import COUNT, RATE
 from taskq.client.dlq import letters
+from taskq.codec.describe import describe_call
 from taskq.errors import UnknownMessage
 from taskq.protocol.operating import ListDead, PurgeDead, Replay
 from taskq.protocol.values import DeadLetter
@@ -73,18 +74,25 @@ def _listed(entries: list[DeadLetter], total: int) -> str:
 @data_options
 @pass_shared
 def show(shared: Shared, id: str) -> None:
-    """Show one dead letter with the traceback of its attempts. Its arguments stay pickled."""
+    """Show one dead letter with the traceback of its attempts.
+
+    Its arguments are read without unpickling them.
+    """
     entries = ask(shared, ListDead(id=id)).entries
     if not entries:
         raise UnknownMessage(f"there is no dead letter {id!r}; see taskq dlq ls")
-    shared.show(entries, "\n\n".join("\n".join(describe(entry)) for entry in entries))
+    data = [plain(each) | {"arguments": describe_call(each.payload).arguments} for each in entries]
+    shared.show(data, "\n\n".join("\n".join(describe(entry)) for entry in entries))
 
 
 def describe(letter: DeadLetter) -> Iterator[str]:
     """One dead letter, for people."""
+    call = describe_call(letter.payload)
     for name, value in (
         ("id", letter.id),
         ("task", letter.task),
+        ("arguments", call.arguments),
+        ("code", "carries its code, which no worker could import" if call.carries_code else ""),
         ("queue", f"{letter.queue}, group {letter.group}"),
         ("reason", one_line(letter.reason, 500)),
         ("attempts", letter.attempts),
@@ -93,7 +101,8 @@ def describe(letter: DeadLetter) -> Iterator[str]:
         ("enqueued", when(letter.enqueued_at)),
         ("failed", f"{when(letter.first_failed_at)} to {when(letter.last_failed_at)}"),
     ):
-        yield f"{name:<10}{value}"
+        if value != "":
+            yield f"{name:<10}{value}"
     for error in letter.errors:
         yield ""
         yield f"attempt {error.attempt} failed {when(error.at)} on {error.worker or 'the broker'}"

@@ -7,10 +7,13 @@ from collections.abc import Iterator
 import click
 
 from taskq.cli.support.conversation import ask
-from taskq.cli.support.output import duration, one_line, size, when
+from taskq.cli.support.output import duration, one_line, plain, size, when
 from taskq.cli.support.shared import Group, Shared, data_options, pass_shared
+from taskq.codec.describe import describe_call
 from taskq.protocol.producing import Cancel, Inspect
 from taskq.protocol.values import JobInfo
+
+HEAD = 2**16  # bytes of a payload that are looked at
 
 
 @click.group(cls=Group)
@@ -23,9 +26,13 @@ def command() -> None:
 @data_options
 @pass_shared
 def show(shared: Shared, id: str) -> None:
-    """Show everything known of the message ID: state, attempts, times, errors."""
-    jobs = ask(shared, Inspect(id=id)).jobs
-    shared.show(jobs, "\n\n".join("\n".join(describe(job)) for job in jobs))
+    """Show everything known of the message ID: arguments, state, attempts, times, errors.
+
+    Arguments are read without unpickling them.
+    """
+    jobs = ask(shared, Inspect(id=id, head=HEAD)).jobs
+    data = [_as_data(job) for job in jobs]
+    shared.show(data, "\n\n".join("\n".join(describe(job)) for job in jobs))
 
 
 def describe(job: JobInfo) -> Iterator[str]:
@@ -33,6 +40,8 @@ def describe(job: JobInfo) -> Iterator[str]:
     fields: list[tuple[str, object]] = [
         ("id", job.id),
         ("task", job.task),
+        ("arguments", _arguments(job)),
+        ("code", "carries its code, which no worker could import" if job.carries_code else ""),
         ("queue", f"{job.queue}, group {job.group}, priority {job.priority}"),
         ("state", job.state),
         ("attempts", job.attempts),
@@ -57,6 +66,17 @@ def describe(job: JobInfo) -> Iterator[str]:
         yield ""
         yield f"attempt {error.attempt} failed {when(error.at)} on {error.worker or 'the broker'}"
         yield (error.traceback or f"{error.kind}: {error.text}").rstrip("\n")
+
+
+def _arguments(job: JobInfo) -> str:
+    return describe_call(job.payload).arguments if job.payload else ""
+
+
+def _as_data(job: JobInfo) -> dict[str, object]:
+    """The fields of a message, with the text of its arguments in place of their bytes."""
+    fields: dict[str, object] = plain(job)
+    del fields["payload"]
+    return fields | {"arguments": _arguments(job)}
 
 
 def _took(job: JobInfo) -> str:

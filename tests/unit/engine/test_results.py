@@ -14,7 +14,7 @@ from taskq.engine.results import AT_ONCE, Retention
 from taskq.errors import UnknownMessage
 from taskq.journal.sqlite import FILE, SqliteJournal
 from taskq.protocol.operating import GetStats
-from taskq.protocol.producing import Cancel, Wait
+from taskq.protocol.producing import Cancel, Inspect, Wait
 from taskq.protocol.values import Ack, JobInfo
 from tests.kit.engine import MOMENT, EngineBench, ids
 
@@ -260,3 +260,18 @@ def test_the_journal_gives_back_what_is_asked_for(tmp_path: Path) -> None:
     assert [each.state for each in bench.answer(rid).finished] == ["forgotten", "succeeded"]
     assert bench.journal is not None
     bench.journal.close()
+
+
+@pytest.mark.parametrize(("head", "shown"), [(0, b""), (3, b"pay"), (10**9, b"payload"), (-1, b"")])
+def test_inspect_shows_as_much_of_the_payload_as_was_asked_for(
+    bench: EngineBench, head: int, shown: bytes
+) -> None:
+    bench.enqueue("a", carries_code=True)
+    (job,) = bench.call(Inspect(id="a", head=head)).jobs
+    assert (job.payload, job.size, job.carries_code) == (shown, 7, True)
+
+
+def test_inspect_shows_no_more_than_64_kib(bench: EngineBench) -> None:
+    bench.enqueue("a", payload=bytes(100_000))
+    (job,) = bench.call(Inspect(id="a", head=10**9)).jobs
+    assert len(job.payload) == 2**16

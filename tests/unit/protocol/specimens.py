@@ -105,7 +105,7 @@ REQUESTS: tuple[Request[Any], ...] = (
     Cancel(rid=2, ids=["a"], terminate=True, missing_ok=True),
     Wait(rid=3, wait=5.0, watch=7, add=["a"]),
     Unwatch(rid=4, watch=7),
-    Inspect(rid=5, id="a"),
+    Inspect(rid=5, id="a", head=100),
     Register(
         rid=6, worker="w", consumer="c", group="audit", queues=["q"], tasks=["m.f"], holding=[1]
     ),
@@ -184,6 +184,8 @@ REPLIES: tuple[Reply, ...] = (
                 errors=[_ERROR],
                 progress=_PROGRESS,
                 size=7,
+                carries_code=True,
+                payload=b"head",
             )
         ],
     ),
