@@ -51,7 +51,7 @@ class Attempts:
             # perhaps it is our request that kills it: do not send it for ever
             raise BrokerUnavailable(
                 f"the broker at {self._name} goes away again and again before it answers; "
-                "its log tells why"
+                "see its log"
             )
         time.sleep(delay)
 

@@ -1,4 +1,4 @@
-"""Starts the broker of a directory: once, in the background, by whoever comes first."""
+"""Starts the broker of a directory in the background. The first client does it, under a lock."""
 
 from __future__ import annotations
 

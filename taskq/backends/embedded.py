@@ -13,6 +13,7 @@ from typing import Any
 from taskq.backends.autostart import IDLE_EXIT, start_broker, start_lock, wait_for_starting
 from taskq.backends.channel import Channel
 from taskq.backends.reconnect import reconnect_budget
+from taskq.environment import InvalidVariable
 from taskq.errors import AuthenticationFailed, BrokerRunning
 from taskq.protocol.base import R, Request
 from taskq.protocol.frames import MAX_PAYLOAD
@@ -22,11 +23,19 @@ from taskq.transport.directory import BrokerDirectory
 from taskq.transport.keys import payload_key, read_key
 from taskq.transport.lock import holder_of, key_of
 
-HANDSHAKE = 5.0  # seconds for one attempt to connect
+DURABILITIES = ("fsync", "os", "none")
+HANDSHAKE = 5.0  # seconds for one attempt to connect; to start a broker, where there is one only
 START = 30.0  # seconds that a broker may take to load its journal
-_LOOK_AGAIN = 0.05
+_LOOK_AGAIN = 0.05  # seconds between two looks for a key file
 KEY_BACK = 5.0  # seconds in which a broker puts its key file back
 FIRST_PATIENCE = 5.0  # seconds to look for a broker that has never been seen
+
+
+def _default_durability() -> str:
+    durability = os.environ.get("TASKQ_DURABILITY") or "fsync"
+    if durability not in DURABILITIES:
+        raise InvalidVariable(f"TASKQ_DURABILITY must be fsync, os or none, not {durability!r}")
+    return durability
 
 
 class SocketBroker:
@@ -80,7 +89,8 @@ class SocketBroker:
         """Open a connection of the caller's own; see `port.Broker.connect`."""
         budget = self._patience if patience is None else patience
         first = budget if self._seen else min(budget, self._first_patience)
-        return Channel(self._dial, self.url, greeting, patience=budget, first=first)
+        dial = self._dial if budget > 0 else self._dial_briefly
+        return Channel(dial, self.url, greeting, patience=budget, first=first)
 
     def close(self) -> None:
         """Close this thread's connection."""
@@ -90,11 +100,15 @@ class SocketBroker:
 
     def _dial(self, timeout: float) -> socket.socket:
         """An authenticated socket, within `timeout` seconds."""
-        sock = self._knock(min(timeout, HANDSHAKE))
+        sock = self._connect_once(min(timeout, HANDSHAKE))
         self._seen = True
         return sock
 
-    def _knock(self, timeout: float) -> socket.socket:
+    def _dial_briefly(self, timeout: float) -> socket.socket:
+        """`_dial` for a caller that must not be kept from its other duties."""
+        return self._dial(timeout)
+
+    def _connect_once(self, timeout: float) -> socket.socket:
         sock = dial(self._address, timeout)
         try:
             greet(sock, self._authkey(), bound_name(self._address), timeout)
@@ -110,7 +124,7 @@ class SocketBroker:
 class UnixBroker(SocketBroker):
     """A broker on a unix socket, started by somebody else.
 
-    `TASKQ_AUTHKEY_FILE` names its key file; default: `key`, beside the socket.
+    `TASKQ_AUTHKEY_FILE` names its key file; default: `key` in the directory of the socket.
     """
 
     def __init__(self, path: Path) -> None:
@@ -158,8 +172,9 @@ class EmbeddedBroker(SocketBroker):
         durability: str | None = None,
         idle_exit: float = IDLE_EXIT,
     ) -> None:
-        durability = durability or os.environ.get("TASKQ_DURABILITY") or "fsync"
-        if durability not in ("fsync", "os", "none"):
+        if durability is None:
+            durability = _default_durability()
+        elif durability not in DURABILITIES:
             raise ValueError(f"durability must be fsync, os or none, not {durability!r}")
         self._directory = BrokerDirectory(directory.expanduser().absolute())
         super().__init__(str(self._directory.socket), self._directory.path / "key")
@@ -171,12 +186,19 @@ class EmbeddedBroker(SocketBroker):
         self._idle_exit = idle_exit
 
     def _dial(self, timeout: float) -> socket.socket:
+        return self._reach(timeout, max(timeout, START))
+
+    def _dial_briefly(self, timeout: float) -> socket.socket:
+        return self._reach(timeout, HANDSHAKE)
+
+    def _reach(self, timeout: float, start_timeout: float) -> socket.socket:
+        """An authenticated socket, if need be to a broker that is started."""
         try:
             return super()._dial(timeout)
         except (ConnectionRefusedError, FileNotFoundError):
             if not self._autostart:
                 raise
-        return self._start(max(timeout, START))
+        return self._start(start_timeout)
 
     def _start(self, timeout: float) -> socket.socket:
         directory = BrokerDirectory(self._directory.path)  # somebody may have removed it

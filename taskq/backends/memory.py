@@ -1,7 +1,8 @@
-"""The in-process broker, `memory:`: the host and the engine of any broker, with no journal or socket.
+"""The in-process broker, `memory:`: host and engine as in a broker process, no journal, no socket.
 
-Its threads drive the engine: whoever calls applies its request and delivers all replies; whoever
-waits for a parked one sleeps until the engine's next deadline and then runs it for all.
+The calling threads drive the engine. A call applies its request and delivers the replies of that tick
+to all connections. A thread that waits for a reply sleeps until the engine's next deadline at most, and
+then runs the engine for all.
 """
 
 from __future__ import annotations

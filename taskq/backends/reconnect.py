@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 
+from taskq.environment import InvalidVariable
+
 FIRST_DELAY, LONGEST_DELAY = 0.02, 1.0
 DEFAULT_BUDGET = "30"
 
@@ -13,7 +15,7 @@ def reconnect_budget() -> float:
     """Seconds for which a lost broker is looked for: `TASKQ_RECONNECT`, else 30.
 
     Raises:
-        ValueError: that variable is not a number of seconds.
+        InvalidVariable: that variable is not a number of seconds.
     """
     text = os.environ.get("TASKQ_RECONNECT", DEFAULT_BUDGET)
     try:
@@ -21,7 +23,7 @@ def reconnect_budget() -> float:
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds < float("inf"):
-        raise ValueError(
+        raise InvalidVariable(
             f"TASKQ_RECONNECT must be a number of seconds, zero or more, not {text!r}; "
             "write it without a unit, for instance TASKQ_RECONNECT=2"
         )

@@ -23,7 +23,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--authkey-file", type=Path, help="default: the file key in DIR")
     add("--idle-exit", type=float, metavar="SECONDS", help="leave after so long without clients")
     add("--insecure", action="store_true", help="allow TCP beyond this machine, unencrypted")
-    # an embedded broker inherits these from whoever starts it
+    # an embedded broker inherits these from the process that starts it
     add("--max-messages", default=os.environ.get("TASKQ_MAX_MESSAGES", "0"), metavar="N")
     add("--max-bytes", default=os.environ.get("TASKQ_MAX_BYTES", "0"), metavar="SIZE")
     add("--max-results", default=os.environ.get("TASKQ_MAX_RESULTS"), metavar="N")
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> int:
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a closed terminal is no reason to stop
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback while a journal is loaded
-    told = ReadyPipe(arguments.ready_fd)
+    pipe = ReadyPipe(arguments.ready_fd)
     try:
         settings = Settings(
             directory=arguments.dir,
@@ -70,10 +70,10 @@ def main(argv: list[str] | None = None) -> int:
             else size_in_bytes("TASKQ_MAX_RESULT_BYTES", arguments.max_result_bytes),
         )
     except ValueError as error:
-        told.failed(error)
+        pipe.failed(error)
         logging.getLogger("taskq.broker").error("%s", error)
         return EXIT_USAGE
-    return serve(settings, ready=told.ready, failed=told.failed)
+    return serve(settings, ready=pipe.ready, failed=pipe.failed)
 
 
 if __name__ == "__main__":

@@ -34,7 +34,7 @@ class Host:
         engine: already loaded from the journal.
         journal: where each tick's changes go.
         clock: any object with `now()`.
-        directory: told to whoever asks with `Ping`.
+        directory: reported by `Pong`.
         lock: the right to serve that directory; given back by `close`.
     """
 

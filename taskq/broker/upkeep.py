@@ -1,7 +1,7 @@
 """What a running broker needs in its directory: the socket and the key come back, the lock does not.
 
-People remove files, and so do programs that clean up. A broker that nobody can reach, or that serves
-what another one may serve as well, would be worse than one that ends.
+Users and cleanup programs remove files. A broker that no client can reach, or that serves a directory
+which another broker may serve too, is worse than one that stops.
 """
 
 from __future__ import annotations
@@ -54,10 +54,10 @@ class Upkeep:
             )
         renewed = None
         try:
-            self._look_at_key()
             if not self._listener.is_in_place:
                 renewed = self._listener.renew()
                 logger.warning("the socket %s was gone and is back", self._listener.address)
+            self._look_at_key()
         except (OSError, AuthenticationFailed) as error:
             self._complain(f"clients cannot connect: {error}")
         else:

@@ -20,10 +20,10 @@ from taskq.protocol.values import Finished
 if TYPE_CHECKING:
     from taskq.backends.port import Broker
 
-FIRST_SLICE = 2.0  # seconds; then it is told that nobody consumes a queue
+FIRST_SLICE = 2.0  # seconds; after that the user is warned of queues that nobody consumes
 SLICE = 30.0  # seconds that a further request parks
 LOOKED_AT = 4  # ids, when nothing has finished for a slice
-ANSWER = 5.0  # seconds beyond a caller's deadline in which the broker shall answer
+ANSWER = 5.0  # seconds that the broker has to answer after a caller's deadline
 
 numbers = count(1)  # of watches; the broker drops one that is empty
 
@@ -98,7 +98,7 @@ def warn_of_standstill(broker: Broker, unconsumed: Sequence[str], ids: Iterable[
 
     Args:
         broker: is asked for the reason.
-        unconsumed: queues that no worker consumes, as a wait that ran out told.
+        unconsumed: queues that no worker consumes, from the reply to the wait.
         ids: what is waited for; a few of them are looked at.
     """
     for queue in unconsumed:
@@ -107,7 +107,7 @@ def warn_of_standstill(broker: Broker, unconsumed: Sequence[str], ids: Iterable[
             start = "wait in a block that has some: with queue.workers():"
         _warn_once(f"no worker consumes the queue {queue!r}; {start}")
     if not unconsumed:
-        # a broker that is gone is told of by the wait itself
+        # the wait itself raises if the broker is gone
         with suppress(TaskqError):
             for sentence in _reasons(broker, islice(ids, LOOKED_AT)):
                 _warn_once(sentence)

@@ -100,8 +100,8 @@ def write_key(path: Path, key: bytes) -> None:
 def payload_key(authkey: bytes) -> bytes:
     """The key that signs calls and results, which the broker does not use.
 
-    `TASKQ_PAYLOAD_KEY_FILE` names a file with a key of its own; then whoever can talk to the broker
-    still cannot make workers run code. Default: derived from the authentication key.
+    `TASKQ_PAYLOAD_KEY_FILE` names a file with a key of its own; then access to the broker alone does
+    not suffice to run code on workers. Default: derived from the authentication key.
 
     Raises:
         AuthenticationFailed: that file cannot be used.

@@ -1,8 +1,8 @@
 """The lock of a broker directory: one broker serves it, and anybody can see which one.
 
-Two locks lie on the same file. The one of `flock` excludes: whoever holds it serves the directory.
-The one of `fcntl` is a witness: the kernel tells the process id of its holder to anybody who asks,
-exactly, without a lock being taken and without a text that a killed broker may have left behind.
+The broker holds two locks on the same file. The `flock` lock gives the right to serve the directory.
+The `fcntl` lock is a witness: the kernel reports the process id of its holder. A process that asks
+takes no lock itself, so it cannot hinder a start, and reads no text that a killed broker has left.
 """
 
 from __future__ import annotations

@@ -120,8 +120,10 @@ def test_15_a_broker_that_reads_its_journal_is_reported_as_starting(
 ) -> None:
     told = rf"{halted.directory} \(pid {halted.pid}\) is (still )?starting"
     monkeypatch.setattr(embedded, "START", 0.2)
-    with pytest.raises(BrokerTimeout, match=told):
-        EmbeddedBroker(halted.directory).connect(patience=0)
+    monkeypatch.setattr(embedded, "HANDSHAKE", 0.2)
+    for patience in (0.1, 0.0):
+        with pytest.raises(BrokerTimeout, match=told):
+            EmbeddedBroker(halted.directory).connect(patience=patience)
     for command, code in (("status", 3), ("doctor", 5), ("health", 5)):
         done = subprocess.run(
             [sys.executable, "-m", "taskq", "--broker", f"embedded:{halted.directory}", command],

@@ -7,6 +7,7 @@ from typing import IO, Any
 import click
 
 from taskq import errors
+from taskq.environment import InvalidVariable
 from taskq.texts import escape_controls
 
 CLEAN, CRASH, USAGE, UNREACHABLE, RUNNING, UNHEALTHY = 0, 1, 2, 3, 4, 5
@@ -45,6 +46,8 @@ def explain(error: Exception) -> CliError | None:
 
     if isinstance(error, CliError):
         return error
+    if isinstance(error, InvalidVariable):
+        return CliError(str(error), USAGE)
     if isinstance(error, AppImportError):
         return CliError(str(error), USAGE, error.user_traceback)
     if isinstance(error, errors.BrokerUnavailable | errors.AuthenticationFailed):

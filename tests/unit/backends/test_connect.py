@@ -10,6 +10,7 @@ from taskq.backends import connect
 from taskq.backends.embedded import EmbeddedBroker, SocketBroker, TcpBroker, UnixBroker
 from taskq.backends.memory import MemoryBroker
 from taskq.backends.reconnect import reconnect_budget
+from taskq.environment import InvalidVariable
 from taskq.errors import AuthenticationFailed, BrokerUnavailable
 
 
@@ -83,10 +84,14 @@ def test_a_name_is_refused_with_the_url_of_that_broker(
 def test_bad_settings_are_refused(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="durability must be"):
         EmbeddedBroker(tmp_path / "x", durability="maybe")
-    for value in ("soon", "-1", "inf", "nan"):
+    for value in ("soon", "2s", "-1", "inf", "nan"):
         monkeypatch.setenv("TASKQ_RECONNECT", value)
-        with pytest.raises(ValueError, match="TASKQ_RECONNECT must be"):
+        with pytest.raises(InvalidVariable, match="TASKQ_RECONNECT must be"):
             reconnect_budget()
+    monkeypatch.delenv("TASKQ_RECONNECT")
+    monkeypatch.setenv("TASKQ_DURABILITY", "maybe")
+    with pytest.raises(InvalidVariable, match="TASKQ_DURABILITY must be fsync, os or none"):
+        EmbeddedBroker(tmp_path / "x")
 
 
 def test_without_autostart_nothing_is_started(tmp_path: Path) -> None:

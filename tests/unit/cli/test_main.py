@@ -14,6 +14,7 @@ from taskq import errors
 from taskq.cli import main
 from taskq.cli.main import COMMANDS, cli
 from taskq.cli.support.failure import CRASH, RUNNING, UNHEALTHY, UNREACHABLE, USAGE
+from taskq.environment import InvalidVariable
 from taskq.loader import AppImportError
 from taskq.version import __version__
 
@@ -101,6 +102,7 @@ def test_verbose_and_quiet_exclude_each_other() -> None:
         (errors.UnknownMessage("id"), CRASH),
         (PermissionError(13, "Permission denied", "/x"), CRASH),
         (AppImportError("no module"), USAGE),
+        (InvalidVariable("TASKQ_RECONNECT must be"), USAGE),
     ],
 )
 def test_exit_codes(monkeypatch: pytest.MonkeyPatch, error: Exception, code: int) -> None:
