@@ -155,6 +155,9 @@ def test_dead_letters_are_shown_and_replayed(terminal: Terminal) -> None:
 def test_purged_dead_letters_are_gone(terminal: Terminal) -> None:
     terminal.taskq("call", FAIL, '"x"')
     burst(terminal)
+    for command in (("ls",), ("replay", "--all"), ("purge", "--all", "-y")):
+        told = terminal.taskq("dlq", *command, "--queue", "shp", code=1)
+        assert "there is no queue 'shp'; this broker has shop" in told.stderr
     assert terminal.data("dlq", "purge", "--all", "-y") == {"purged": 1}
     assert terminal.data("dlq", "ls") == {"total": 0, "entries": [], "more": False}
 

@@ -16,7 +16,7 @@ from taskq.cli.support.values import COUNT, RATE
 from taskq.client.dlq import letters
 from taskq.codec.describe import describe_call
 from taskq.errors import UnknownMessage
-from taskq.protocol.operating import ListDead, PurgeDead, Replay
+from taskq.protocol.operating import GetStats, ListDead, PurgeDead, Replay
 from taskq.protocol.values import DeadLetter
 
 
@@ -51,12 +51,22 @@ def ls(shared: Shared, queue: str, group: str, task: str, error: str, limit: int
     with conversation(only(shared.broker)) as connection:
         total = connection.call(ListDead(queue=queue, group=group, limit=0)).total
         found = list(letters(connection.call, request))
+    if not total:
+        _refuse_unknown(shared, queue)
     entries, more = found[:limit], len(found) > limit
     # how many fit a text is not known without reading all of them
     data = {"total": None if task or error else total, "entries": entries, "more": more}
     shared.show(data, _listed(entries, total))
     if more:
         shared.note(f"there are more than these {limit:,}; -n shows more")
+
+
+def _refuse_unknown(shared: Shared, queue: str) -> None:
+    """Tell a queue without dead letters from a mistyped one. Raises `CliError`."""
+    known = sorted({group.queue for group in ask(shared, GetStats()).queues})
+    if queue and queue not in known:
+        names = ", ".join(known) or "none yet"
+        raise CliError(f"there is no queue {queue!r}; this broker has {names}")
 
 
 def _listed(entries: list[DeadLetter], total: int) -> str:
@@ -135,6 +145,8 @@ def replay(
     """Put dead letters back into their queues, with a fresh count of attempts."""
     _check(ids, everything, fits["task"] or fits["error"], "replay")
     count = ask(shared, Replay(ids=list(ids), rate=rate, **fits)).count
+    if not count:
+        _refuse_unknown(shared, fits["queue"])
     shared.show({"replayed": count}, f"{plural(count, 'dead letter')} put back")
 
 
@@ -154,4 +166,6 @@ def purge(
         chosen = "that fit " if fits["task"] or fits["error"] else ""
         confirm(f"Forget all dead letters {chosen}of {fits['queue'] or 'every queue'}?")
     count = ask(shared, PurgeDead(ids=list(ids), **fits)).count
+    if not count:
+        _refuse_unknown(shared, fits["queue"])
     shared.show({"purged": count}, f"{plural(count, 'dead letter')} forgotten")

@@ -112,8 +112,10 @@ def of_choice(choice: str) -> Target:
 
         try:
             return of_directory(default_path(choice))
-        except ValueError as error:
-            raise CliError(str(error), USAGE) from None
+        except ValueError:
+            raise CliError(
+                f"{choice!r} is no name of a broker; for a directory write embedded:{choice}", USAGE
+            ) from None
     if scheme == "embedded" and rest:
         return of_directory(Path(rest))
     if scheme == "memory":

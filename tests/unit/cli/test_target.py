@@ -96,7 +96,7 @@ def test_none_at_all(base: Path) -> None:
 
 
 def test_a_name_that_cannot_be_a_directory() -> None:
-    with pytest.raises(CliError, match="cannot name a directory"):
+    with pytest.raises(CliError, match="for a directory write embedded:"):
         target.only("../x")
 
 

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import click
+import msgspec
 import pytest
 
 import taskq
@@ -13,6 +14,7 @@ from taskq import errors
 from taskq.cli.commands.worker import command as worker_command
 from taskq.cli.main import COMMANDS
 from taskq.options.task_options import Overrides, TaskKeywords
+from taskq.protocol.values import BrokerStats, JobInfo, Progress, QueueStats, WorkerStats
 from tests.kit.files import ROOT
 from tests.kit.pages import PAGES, anchors, blocks, links, name_of, prose
 
@@ -138,6 +140,13 @@ def test_reference_has_every_error() -> None:
     for name, value in vars(errors).items():
         if isinstance(value, type) and issubclass(value, errors.TaskqError):
             assert re.search(rf"\b{name}\b", page), name
+
+
+@pytest.mark.parametrize("struct", [JobInfo, Progress, BrokerStats, QueueStats, WorkerStats])
+def test_reference_has_every_field(struct: type[msgspec.Struct]) -> None:
+    section = text_of("docs/reference.md").split("## Fields")[1].split("\n## ")[0]
+    named = set(re.findall(r"`(\w+)`", section))
+    assert set(struct.__struct_fields__) <= named
 
 
 def test_environment_table_has_every_variable() -> None:
