@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from ast import AST
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 MAIN = ("__main__", "__mp_main__")  # the second one in processes that multiprocessing has spawned
 
 
-class Program(NamedTuple):
+class Program:
     """A program that other processes can import.
 
     Attributes:
@@ -28,10 +28,13 @@ class Program(NamedTuple):
             `if __name__ == "__main__":`.
     """
 
-    name: str
-    root: str
-    file: str
-    defines: frozenset[str]
+    __slots__ = ("defines", "file", "name", "root")
+
+    def __init__(self, name: str, root: str, file: str, defines: frozenset[str]) -> None:
+        self.name = name
+        self.root = root
+        self.file = file
+        self.defines = defines
 
 
 def main_module() -> ModuleType | None:
