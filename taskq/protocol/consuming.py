@@ -106,3 +106,7 @@ class Report(Request[Done], kw_only=True):
 
     receipt: int
     progress: Progress
+
+
+Requests = Register | Claim | Settle | Heartbeat | Reap | Leave | Extend | Report
+Replies = Claimed | Settled | HeartbeatReply

@@ -13,45 +13,8 @@ from typing import cast
 import msgspec
 
 from taskq.errors import PayloadTooLarge, ProtocolError
+from taskq.protocol import consuming, operating, producing
 from taskq.protocol.base import Done, Failed, Reply, Request
-from taskq.protocol.consuming import (
-    Claim,
-    Claimed,
-    Extend,
-    Heartbeat,
-    HeartbeatReply,
-    Leave,
-    Reap,
-    Register,
-    Report,
-    Settle,
-    Settled,
-)
-from taskq.protocol.operating import (
-    Control,
-    DeadLetters,
-    GetStats,
-    Limit,
-    ListDead,
-    Peek,
-    Peeked,
-    Ping,
-    Pong,
-    PurgeDead,
-    Replay,
-    Stats,
-)
-from taskq.protocol.producing import (
-    Cancel,
-    Cancelled,
-    Enqueue,
-    Enqueued,
-    Inspect,
-    Inspected,
-    Unwatch,
-    Wait,
-    Waited,
-)
 
 MAX_PAYLOAD = 64 * 2**20
 MAX_FRAME = MAX_PAYLOAD + 2**20
@@ -63,44 +26,8 @@ _LONG_HEADER = Layout("!iQ")
 _header_at = _HEADER.unpack_from
 _put_header = _HEADER.pack_into
 
-AnyRequest = (
-    Enqueue
-    | Cancel
-    | Wait
-    | Unwatch
-    | Inspect
-    | Register
-    | Claim
-    | Settle
-    | Heartbeat
-    | Reap
-    | Leave
-    | Extend
-    | Report
-    | Control
-    | Limit
-    | Peek
-    | ListDead
-    | Replay
-    | PurgeDead
-    | GetStats
-    | Ping
-)
-AnyReply = (
-    Failed
-    | Done
-    | Enqueued
-    | Cancelled
-    | Waited
-    | Inspected
-    | Claimed
-    | Settled
-    | HeartbeatReply
-    | Peeked
-    | DeadLetters
-    | Stats
-    | Pong
-)
+AnyRequest = producing.Requests | consuming.Requests | operating.Requests
+AnyReply = Failed | Done | producing.Replies | consuming.Replies | operating.Replies
 
 _encoder = msgspec.msgpack.Encoder()
 _encode_into = _encoder.encode_into

@@ -119,3 +119,7 @@ class Pong(Reply, kw_only=True):
     directory: str
     durability: str
     uptime: float
+
+
+Requests = Control | Limit | Peek | ListDead | Replay | PurgeDead | GetStats | Ping
+Replies = Peeked | DeadLetters | Stats | Pong

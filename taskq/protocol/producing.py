@@ -93,3 +93,7 @@ class Inspected(Reply, kw_only=True):
     """The reply to `Inspect`."""
 
     jobs: list[JobInfo]
+
+
+Requests = Enqueue | Cancel | Wait | Unwatch | Inspect
+Replies = Enqueued | Cancelled | Waited | Inspected
