@@ -182,7 +182,7 @@ from taskq.protocol.operating import Ping
 from taskq.protocol.producing import Enqueue
 from taskq.protocol.values import Call, Options
 broker = EmbeddedBroker(Path(sys.argv[1]), idle_exit=0.5)
-broker.call(Enqueue("q", "task", Options(), [Call("a", b"")]))
+broker.call(Enqueue(queue="q", task="task", options=Options(), calls=[Call("a", b"")]))
 print(broker.call(Ping()).pid, flush=True)
 signal.pause()
 """

@@ -59,7 +59,11 @@ class Heartbeater:
         self._reaps.append(request)
 
     def poll(self, now: float) -> float | None:
-        """Do what is due; returns seconds until the next call, or `None`: when `fileno` is ready."""
+        """Do what is due; returns seconds until the next call at the latest, or `None`: for any time.
+
+        Args:
+            now: by `time.monotonic`.
+        """
         if self.lost is not None:
             return None
         if self._connection is None and now < self._retry_at:
@@ -79,7 +83,9 @@ class Heartbeater:
             self.lost = error
             return None
         self._reconnector.succeeded()
-        return None
+        # a broker that does not answer is noticed at that time
+        due = None if self._connection is None else self._connection.due()
+        return None if due is None else max(due - now, 0.0)
 
     def leave(self) -> None:
         """Hand back whatever the worker still holds; as well as possible."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from taskq.errors import AuthenticationFailed, BrokerUnavailable
+import pytest
+
+from taskq.errors import AuthenticationFailed, BrokerTimeout, BrokerUnavailable
 from taskq.protocol.base import Done
 from taskq.protocol.consuming import Heartbeat, HeartbeatReply, Leave, Reap
 from taskq.protocol.values import Stop, WorkerInfo
@@ -33,6 +35,24 @@ def test_one_heartbeat_is_always_parked() -> None:
     assert [type(request) for request in connection.sent] == [Heartbeat, Heartbeat]
     heart.poll(2.0)
     assert len(connection.sent) == 2
+
+
+def test_a_broker_that_does_not_answer_is_noticed_when_its_reply_is_due(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    silent = FakeConnection(done)
+
+    def overdue(request: object) -> bool:
+        raise BrokerTimeout("did not answer")
+
+    monkeypatch.setattr(silent, "due", lambda: 40.0)
+    heart, _ = make(silent)
+    assert heart.poll(1.0) == 39.0
+    monkeypatch.setattr(silent, "arrived", overdue)
+    delay = heart.poll(40.0)
+    assert delay is not None
+    assert delay < 1.0  # it looks for the broker again
+    assert silent.closed
 
 
 def test_a_death_is_told_once() -> None:
