@@ -51,7 +51,7 @@ class Task(Generic[P, R]):
     """
 
     fn: Callable[P, R]
-    # decided at the first call: while its module is being imported, nobody finds a task there
+    # decided at the first call: while its module is being imported, its name does not lead to it yet
     _sending: _Sending | None = None
 
     def __init__(

@@ -51,7 +51,7 @@ def dump(value: Any) -> tuple[bool, bytes]:
     else:
         if b"_main__" not in data or not refers_to_main(data):
             return False, data
-    # in a worker thread beside the program its classes have a name; in other workers it has none
+    # worker threads share the process of the program, and know it by its name; other workers do not
     data = dump_by_value(value, main=program.alias())
     return has_code(data), data
 

@@ -285,7 +285,7 @@ class Codec:
 
 
 def _main_of(signed_like: Callable[..., Any] | None) -> str | None:
-    """The name of the program, for a call of one of its tasks: whoever runs it has imported that."""
+    """The name of the program, for a call of one of its tasks: a worker that knows the task has it."""
     in_main = getattr(signed_like, "__module__", None) in program.MAIN
     return program.alias() if in_main else None
 

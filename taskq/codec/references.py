@@ -83,7 +83,7 @@ def _used_by(code: object) -> Iterator[tuple[str, object]]:
 
 
 def _travels(value: object) -> bool:
-    """Whether a function or class is pickled by value, since nobody else can import it."""
+    """Whether a function or class is pickled by value, since no other process can import it."""
     if not isinstance(value, FunctionType | type):
         return False
     return value.__module__ in MAIN or names.find(value.__module__, value.__qualname__) is not value

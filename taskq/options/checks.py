@@ -51,7 +51,7 @@ def queue_name(name: str, value: object) -> str:
     if "," in checked or checked != checked.strip():
         raise ValueError(
             f"{name} must have no comma, and no space at its ends, not {value!r}: "
-            "workers are told their queues as a list, -Q a,b:3"
+            "workers take their queues as a list, -Q a,b:3"
         )
     return checked
 
