@@ -31,9 +31,19 @@ def base_directory() -> Path:
 
 
 def known() -> list[Target]:
-    """The embedded brokers of this user below the base directory, running or not."""
+    """The embedded brokers of this user below the base directory, running or not.
+
+    Raises:
+        CliError: this user may not look into that directory.
+    """
     base = base_directory()
-    found = sorted(base.iterdir()) if base.is_dir() else []
+    try:
+        found = sorted(base.iterdir()) if base.is_dir() else []
+    except PermissionError:
+        raise CliError(
+            f"this user may not look into {base}; run the command as its owner, or set TASKQ_DIR",
+            UNREACHABLE,
+        ) from None
     return [of_directory(path) for path in found if is_broker_directory(path)]
 
 

@@ -38,6 +38,7 @@ from taskq.texts import escape_controls, one_line
 from taskq.worker.runtime.coroutines import CoroutineRunner
 from taskq.worker.runtime.limits import GRACE, Alarm, late
 from taskq.worker.runtime.slot import Cancellations, Cell, Slot
+from taskq.worker.runtime.unknown import UnknownTasks
 
 T = TypeVar("T")
 
@@ -70,6 +71,7 @@ class Processor:
         self._broker = app.broker
         self._codec = app.codec
         self._tasks = app.tasks
+        self._unknown = UnknownTasks()
         self._worker = worker
         self._slot = slot
         self._words = slot.words
@@ -113,6 +115,7 @@ class Processor:
         task = self._tasks.get(message.task)
         if task is None and not carries_code(message.payload):
             # loading the arguments may need modules that this worker does not have either
+            self._unknown.log(message.task, message.id)
             return Release(message.receipt, message.id, unknown=True)
         try:
             function, args, kwargs = self._codec.decode_call(

@@ -1,0 +1,32 @@
+"""Logs the tasks that a worker is given and does not know, each name once."""
+
+from __future__ import annotations
+
+import logging
+
+from taskq.importing import how_to_know
+from taskq.texts import one_line
+
+MOST = 1000  # names that are remembered; further ones are not logged
+
+log = logging.getLogger("taskq.worker")
+
+
+class UnknownTasks:
+    """The unknown task names that have been logged."""
+
+    def __init__(self) -> None:
+        self._logged: set[str] = set()
+
+    def log(self, task: str, id: str) -> None:
+        """Log the name, unless that has been done."""
+        if task in self._logged or len(self._logged) >= MOST:
+            return
+        self._logged.add(task)
+        name = one_line(task)
+        log.warning(
+            "this worker does not know the task %s, so its calls wait (the first is %s); %s",
+            name,
+            one_line(id),
+            how_to_know(name),
+        )
