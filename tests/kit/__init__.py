@@ -13,6 +13,7 @@
 | `tracing` | `TracedBroker`: a broker that dies or fails at a chosen system call |
 | `proxy` | `Proxy`: a faulty network in front of a broker on TCP |
 | `terminal` | `Terminal`: `taskq` commands as a user runs them |
+| `clock` | `ManualClock` |
 | `engine` | `EngineBench`: an engine, a manual clock and short commands |
 | `snapshot` | `snapshot`: all durable state of an engine as plain values |
 | `port` | `PortBench`: short commands by way of the port, for every backend |

@@ -29,18 +29,9 @@ from taskq.protocol.producing import Enqueue, Enqueued, Wait, Waited
 from taskq.protocol.values import Call, Options
 from taskq.transport import address
 from taskq.transport.handshake import BUSY, ClientHandshake
+from tests.kit.clock import ManualClock
 
 KEY = b"k" * 64
-
-
-class ManualClock:
-    """Stands still until the test moves it."""
-
-    def __init__(self) -> None:
-        self.time = 1000.0
-
-    def now(self) -> float:
-        return self.time
 
 
 class RecordingJournal(NoJournal):
