@@ -17,11 +17,14 @@ def test_a_parked_claim_gets_what_another_thread_enqueues(bench: PortBench) -> N
 
 
 def test_a_parked_claim_gets_what_falls_due(bench: PortBench) -> None:
-    bench.enqueue("a", delay=0.05)
-    assert bench.state("a") == "scheduled"
     worker = bench.consumer()
+    claim = bench.claiming(wait=20)
+    worker.send(claim)
+    bench.enqueue("later", delay=3600)
+    bench.enqueue("a", delay=0.05)
+    assert bench.state("later") == "scheduled"
+    assert bench.names(worker.receive(claim).messages) == ["a"]
     assert bench.claim(worker) == []
-    assert bench.names(bench.claim(worker, wait=20)) == ["a"]
 
 
 def test_an_eta_is_never_early(bench: PortBench) -> None:

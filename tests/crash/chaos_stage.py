@@ -19,7 +19,7 @@ from taskq.codec.ref import CallRef
 from taskq.errors import TaskqError
 from taskq.protocol.operating import Ping
 from taskq.protocol.producing import Wait
-from tests.crash.chaos_app import BULK, LEASE
+from tests.crash.chaos_app import BULK, GROUP, LEASE, THREADS
 from tests.crash.history import VARIABLE, Ending, History, read
 from tests.kit.broker import BrokerProcess
 from tests.kit.files import ROOT
@@ -42,6 +42,7 @@ class Stage:
     """
 
     def __init__(self, directory: Path, tasks: int, seconds: float, link: str) -> None:
+        self._directory = directory / "b"
         self._notes = directory / "notes"
         self._notes.mkdir(parents=True)
         self._tasks = tasks
@@ -65,9 +66,12 @@ class Stage:
         self._asleep: dict[int, tuple[float, float]] = {}  # process: since when, and until when
         self._lost_calls = 0
         self._workers: list[subprocess.Popen[bytes]] = []
+        self._auditors: list[subprocess.Popen[bytes]] = []
         self._producers: list[subprocess.Popen[bytes]] = []
         self._calm = False
         self.queue.broker.call(Ping())
+        self._staff()
+        wait_until(self._is_staffed, 60)  # a group gets what is enqueued after it has come
         self.tend()
 
     # --- keeping it going -----------------------------------------------------------------------
@@ -81,10 +85,7 @@ class Stage:
                 _signal(pid, signal.SIGCONT)
         if self._broker is not None and not self._broker.is_running:
             self._broker.start()
-        self._workers = [each for each in self._workers if each.poll() is None]
-        while len(self._workers) < WORKERS:
-            command = ["-m", "taskq.worker", "tests.crash.chaos_app:queue", "-c", str(CHILDREN)]
-            self._workers.append(self._start([*command, "--broker", self.url, "-l", "warning"]))
+        self._staff()
         self._producers = [each for each in self._producers if each.poll() is None]
         acknowledged = self._acknowledged()
         missing = self._tasks - acknowledged
@@ -133,10 +134,11 @@ class Stage:
         pid = 0
         with suppress(TaskqError):
             pid = self.queue.broker.call(Ping()).pid
-        for process in [*self._producers, *self._workers]:
+        everybody = [*self._producers, *self._workers, *self._auditors]
+        for process in everybody:
             process.send_signal(signal.SIGCONT)
             process.terminate()
-        for process in [*self._producers, *self._workers]:
+        for process in everybody:
             with suppress(subprocess.TimeoutExpired):
                 process.wait(20)
             process.kill()
@@ -156,16 +158,55 @@ class Stage:
 
     def kill_worker(self, draw: random.Random) -> bool:
         """SIGKILL for a launcher; its children die with it."""
-        return self._kill(draw.choice(self._workers).pid)
+        return self._kill(draw.choice([*self._workers, *self._auditors]).pid)
+
+    def term_worker(self, draw: random.Random) -> bool:
+        """SIGTERM for a launcher, which ends in good order; another one takes its place."""
+        draw.choice([*self._workers, *self._auditors]).terminate()
+        return True
+
+    def hup_worker(self, draw: random.Random) -> bool:
+        """SIGHUP for a launcher, which replaces its children one by one."""
+        draw.choice([*self._workers, *self._auditors]).send_signal(signal.SIGHUP)
+        return True
+
+    def term_broker(self, draw: random.Random) -> bool:
+        """SIGHUP, which a broker ignores, then SIGTERM."""
+        pid = self._broker_pid()
+        _signal(pid, signal.SIGHUP)
+        _signal(pid, signal.SIGTERM)
+        if self._broker is not None:
+            self._broker.wait()
+            self._broker.start()
+        else:
+            wait_until(lambda: not is_alive(pid), 60)
+        return True
+
+    def kill_starting_broker(self, draw: random.Random) -> bool:
+        """SIGKILL for the broker, and for its successor while it starts."""
+        moment = draw.uniform(0.0, 0.25)
+        if self._broker is not None:
+            self._broker.kill()
+            self._broker.launch()
+            time.sleep(moment)
+            self._broker.close()
+            self._broker.start()
+            return True
+        _signal(self._broker_pid(), signal.SIGKILL)
+        time.sleep(moment)
+        starting = brokers_of(self._directory)
+        for pid in starting:
+            _signal(pid, signal.SIGKILL)
+        return bool(starting)
 
     def kill_producer(self, draw: random.Random) -> bool:
-        """SIGKILL for a producer; what it had sent may be there or not."""
+        """SIGKILL, SIGTERM or SIGHUP for a producer; what it had sent may be there or not."""
         if not self._producers:
             return False
         producer = draw.choice(self._producers)
-        producer.kill()
+        producer.send_signal(draw.choice((signal.SIGKILL, signal.SIGTERM, signal.SIGHUP)))
         producer.wait()
-        self._lost_calls += BULK
+        self._lost_calls += BULK * THREADS
         return True
 
     def kill_broker(self, draw: random.Random) -> bool:
@@ -174,7 +215,7 @@ class Stage:
             self._broker.kill()
             self._broker.start()
         else:
-            _signal(self.queue.broker.call(Ping()).pid, signal.SIGKILL)
+            _signal(self._broker_pid(), signal.SIGKILL)
         return True
 
     def stop_child(self, draw: random.Random) -> bool:
@@ -189,7 +230,7 @@ class Stage:
 
     def stop_broker(self, draw: random.Random) -> bool:
         """SIGSTOP for the broker, for a moment."""
-        pid = self.queue.broker.call(Ping()).pid
+        pid = self._broker_pid()
         _signal(pid, signal.SIGSTOP)
         time.sleep(draw.uniform(0.1, 1.5))
         _signal(pid, signal.SIGCONT)
@@ -222,6 +263,28 @@ class Stage:
 
     # --- parts ------------------------------------------------------------------------------------
 
+    def _staff(self) -> None:
+        """Start the workers that are missing, of both groups."""
+        self._workers = [each for each in self._workers if each.poll() is None]
+        while len(self._workers) < WORKERS:
+            self._workers.append(self._start_worker(CHILDREN))
+        self._auditors = [each for each in self._auditors if each.poll() is None]
+        if not self._auditors:
+            self._auditors.append(self._start_worker(1, "-g", "audit", **{GROUP: "audit"}))
+
+    def _start_worker(
+        self, children: int, *arguments: str, **environment: str
+    ) -> subprocess.Popen[bytes]:
+        command = ["-m", "taskq.worker", "tests.crash.chaos_app:queue", "-c", str(children)]
+        command += ["--broker", self.url, "-l", "warning", *arguments]
+        return self._start(command, **environment)
+
+    def _is_staffed(self) -> bool:
+        return {"default", "audit"} <= {group.group for group in self.queue.stats().queues}
+
+    def _broker_pid(self) -> int:
+        return self.queue.broker.call(Ping()).pid
+
     def _any_child(self, draw: random.Random) -> int:
         children = children_of(draw.choice(self._workers).pid)
         return draw.choice(children) if children else 0
@@ -244,9 +307,12 @@ class Stage:
         arguments = [str(first), str(count), f"{self._rate:.3f}"]
         self._producers.append(self._start(["-m", "tests.crash.chaos_app", *arguments]))
 
-    def _start(self, command: list[str]) -> subprocess.Popen[bytes]:
+    def _start(self, command: list[str], **environment: str) -> subprocess.Popen[bytes]:
         return subprocess.Popen(
-            [sys.executable, *command], cwd=ROOT, env=self._environment, stderr=self._log
+            [sys.executable, *command],
+            cwd=ROOT,
+            env=self._environment | environment,
+            stderr=self._log,
         )
 
     def _acknowledged(self) -> int:
@@ -283,6 +349,17 @@ def _variable(name: str, value: str) -> Iterator[None]:
             del os.environ[name]
         else:
             os.environ[name] = before
+
+
+def brokers_of(directory: Path) -> list[int]:
+    """The broker processes of a directory, also those that only start."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with suppress(OSError, ValueError):
+            words = (entry / "cmdline").read_bytes().split(b"\0")
+            if b"taskq.broker" in words and os.fsencode(directory) in words:
+                found.append(int(entry.name))
+    return found
 
 
 def _signal(pid: int, number: signal.Signals) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import time
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 
 import msgspec
@@ -27,9 +28,9 @@ class Notes:
     def write(self, *words: object) -> None:
         """Append one line."""
         if self._pid != os.getpid():
-            self._pid = os.getpid()
-            path = Path(os.environ[VARIABLE], f"{self._kind}-{self._pid}")
+            path = Path(os.environ[VARIABLE], f"{self._kind}-{os.getpid()}")
             self._fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+            self._pid = os.getpid()  # last: another thread may look at it
         os.write(self._fd, (" ".join(map(str, words)) + "\n").encode())
 
 
@@ -64,6 +65,10 @@ class History:
         endings: by id.
         killed: when children and launchers, by process id, got SIGKILL.
         stopped: from when to when they were stopped.
+        due: when each acknowledged id may begin, at the earliest.
+        cancelled: ids that somebody has asked to cancel.
+        audited: ids that the second group has finished.
+        awaited: what `await` gave for an id: the number of the call, or the error.
         lost_calls: how many calls killed producers may have had on the way.
         accepted: how many messages the broker has ever accepted.
     """
@@ -73,6 +78,10 @@ class History:
     endings: dict[str, Ending] = field(default_factory=dict)
     killed: dict[int, float] = field(default_factory=dict)
     stopped: dict[int, list[tuple[float, float]]] = field(default_factory=dict)
+    due: dict[str, float] = field(default_factory=dict)
+    cancelled: set[str] = field(default_factory=set)
+    audited: set[str] = field(default_factory=set)
+    awaited: dict[str, str] = field(default_factory=dict)
     lost_calls: int = 0
     accepted: int = 0
 
@@ -82,8 +91,14 @@ def read(directory: Path) -> History:
     history = History()
     for path in directory.glob("acked-*"):
         for line in path.read_text().splitlines():
-            id, number = line.split()
+            id, number, due = line.split()
             history.acknowledged[id] = int(number)
+            history.due[id] = min(float(due), history.due.get(id, inf))
+    history.cancelled = {line for path in directory.glob("cancelled-*") for line in _lines(path)}
+    history.audited = {line for path in directory.glob("audited-*") for line in _lines(path)}
+    history.awaited = dict(
+        line.split(maxsplit=1) for path in directory.glob("awaited-*") for line in _lines(path)
+    )
     for path in directory.glob("runs-*"):
         open_runs: dict[tuple[str, str], Run] = {}
         for line in path.read_text().splitlines():
@@ -98,6 +113,10 @@ def read(directory: Path) -> History:
     for runs in history.runs.values():
         runs.sort(key=lambda run: run.began)
     return history
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text().splitlines()
 
 
 def save(history: History, path: Path) -> None:

@@ -28,6 +28,9 @@ def sound() -> History:
             "c": Ending("succeeded", 3, 5),
         },
         killed={99: 0.25},
+        due={"a": 0.0, "b": 0.1, "c": 0.2},
+        audited={"a", "b", "c"},
+        awaited={"a": "1"},
         accepted=3,
     )
 
@@ -37,6 +40,22 @@ def test_a_sound_history_keeps_every_promise() -> None:
     assert [rule for rule in rules if rule.broken] == []
     assert verdict.repeated(sound()) == 1
     assert "BROKEN" not in verdict.table(rules)
+
+
+def cancel_without_being_asked(it: History) -> None:
+    it.endings["a"] = Ending("cancelled")
+
+
+def begin_early(it: History) -> None:
+    it.due["b"] = 0.2
+
+
+def miss_in_a_group(it: History) -> None:
+    it.audited.remove("b")
+
+
+def await_in_vain(it: History) -> None:
+    it.awaited["a"] = "TimeoutError()"
 
 
 def lose(it: History) -> None:
@@ -98,6 +117,10 @@ def accept_too_much(it: History) -> None:
     [
         (lose, "every acknowledged message has finished"),
         (bury, "every acknowledged message has finished"),
+        (cancel_without_being_asked, "every acknowledged message has finished"),
+        (begin_early, "nothing begins before its time"),
+        (miss_in_a_group, "the second group has done all of it"),
+        (await_in_vain, "what was awaited came"),
         (mix_up, "every result is that of its own call"),
         (keep_a_stale_result, "the result is the last delivery's"),
         (invent_a_result, "the result is the last delivery's"),
@@ -137,13 +160,13 @@ def test_a_history_is_kept_for_another_look(tmp_path: Path) -> None:
 
 def test_notes_are_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(history.VARIABLE, str(tmp_path))
-    history.Notes("acked").write("a", 1)
+    history.Notes("acked").write("a", 1, 0.5)
     runs = history.Notes("runs")
     runs.write("began", "a", 5, 42, 1.5)
     runs.write("failed", "a", 5)
     runs.write("began", "a", 6, 42, 2.5)
     it = history.read(tmp_path)
-    assert it.acknowledged == {"a": 1}
+    assert (it.acknowledged, it.due) == ({"a": 1}, {"a": 0.5})
     assert [(run.fence, run.parent, run.ended) for run in it.runs["a"]] == [
         (5, 42, "failed"),
         (6, 42, ""),

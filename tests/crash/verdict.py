@@ -29,6 +29,9 @@ def judge(history: History) -> list[Rule]:
     return [
         Rule("every acknowledged message has finished", _unfinished(history)),
         Rule("every result is that of its own call", _wrong_results(history)),
+        Rule("what was awaited came, and was right", _wrong_awaits(history)),
+        Rule("the second group has done all of it, too", _unaudited(history)),
+        Rule("nothing begins before its time", _early(history)),
         Rule("the result is the last delivery's, and that one ran", _stale_results(history)),
         Rule("fences rise with each delivery, and none is given twice", _fences(history)),
         Rule("nothing runs again but for a failure, a kill or a stop", repeats),
@@ -57,7 +60,32 @@ def _unfinished(history: History) -> tuple[str, ...]:
     def state(id: str) -> str:
         return history.endings[id].state if id in history.endings else "unknown"
 
-    return tuple(f"{id} is {state(id)}" for id in history.acknowledged if state(id) != "succeeded")
+    return tuple(
+        f"{id} is {state(id)}"
+        for id in history.acknowledged
+        if state(id) != "succeeded" and not (id in history.cancelled and state(id) == "cancelled")
+    )
+
+
+def _wrong_awaits(history: History) -> tuple[str, ...]:
+    return tuple(
+        f"{id} was called with {history.acknowledged[id]}, await gave {given}"
+        for id, given in history.awaited.items()
+        if given != str(history.acknowledged[id])
+    )
+
+
+def _unaudited(history: History) -> tuple[str, ...]:
+    missing = history.acknowledged.keys() - history.audited - history.cancelled
+    return tuple(f"{id} never ran there" for id in sorted(missing))
+
+
+def _early(history: History) -> tuple[str, ...]:
+    return tuple(
+        f"{id} began {due - runs[0].began:.3f} s too early"
+        for id, due in history.due.items()
+        if (runs := history.runs.get(id)) and runs[0].began < due
+    )
 
 
 def _wrong_results(history: History) -> tuple[str, ...]:
@@ -129,6 +157,12 @@ def _was_in_hand(run: Run, history: History) -> bool:
     """Whether its process was killed or stopped before its outcome had surely arrived."""
     windows = [(at, at) for pid, at in history.killed.items() if pid in (run.pid, run.parent)]
     windows += history.stopped.get(run.pid, [])
+    windows += [
+        (cut.began, cut.began + UNSETTLED)  # its process was killed, as the cancellation asked for
+        for id in history.cancelled
+        for cut in history.runs.get(id, [])
+        if not cut.ended and cut.pid == run.pid
+    ]
     return any(start - UNSETTLED <= run.began <= end + BACKLOG for start, end in windows)
 
 
