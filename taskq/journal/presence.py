@@ -28,8 +28,10 @@ class Presence:
         for path in self._paths:
             try:
                 found = os.stat(path)
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 inode = None
+            except OSError:
+                continue  # a look that fails is no proof that the file is gone
             else:
                 inode = (found.st_dev, found.st_ino)
             known = self._inodes.get(path)

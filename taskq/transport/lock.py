@@ -148,7 +148,9 @@ def _names(path: Path, fd: int) -> bool:
     """Whether `path` is the file that is open as `fd`."""
     try:
         found = os.lstat(path)
-    except OSError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
+    except OSError:
+        return True  # a look that fails is no proof that it is gone
     mine = os.fstat(fd)
     return (found.st_dev, found.st_ino) == (mine.st_dev, mine.st_ino)

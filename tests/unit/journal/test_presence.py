@@ -42,3 +42,20 @@ def test_what_was_replaced_is_named(tmp_path: Path) -> None:
     (tmp_path / "copy").replace(file)
     with pytest.raises(JournalError, match="was removed or replaced"):
         presence.verify()
+
+
+def test_a_look_that_fails_proves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    presence = Presence(file)
+    presence.verify()
+
+    def refuse(path: object) -> object:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("taskq.journal.presence.os.stat", refuse)
+        presence.verify()
+    file.unlink()
+    with pytest.raises(JournalError):
+        presence.verify()
