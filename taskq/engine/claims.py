@@ -43,8 +43,8 @@ def take(
     """Lease up to `n` deliveries, from the first group that has some, then from the next; fewer
     where they are large: one reply carries them all.
 
-    One that has been lost with a worker before is dealt out alone: if it kills again, it takes
-    nothing with it.
+    One that may have killed a worker, or must not be lost even once, is dealt out alone, and the
+    consumer says when it begins it: if it kills, it takes nothing with it, and it is known who did.
     """
     taken: list[Delivered] = []
     size = 0
@@ -59,26 +59,30 @@ def take(
             if expires_at is not None and expires_at <= now and not delivery.has_run:
                 ledger.finish(delivery, Event.EXPIRE, now)
                 continue
-            if not (message.spec.options.carries_code or consumer.knows(message.spec.task)):
+            options = message.spec.options
+            if not (options.carries_code or consumer.knows(message.spec.task)):
                 ledger.move(delivery, Event.PARK)
                 ledger.place(delivery)
                 continue
-            suspect = delivery.deaths > 0
-            if suspect and taken:
+            # `beginnings.is_announced`, without a call
+            alone = not options.ack_early and (
+                delivery.deaths > 0 or delivery.suspect or options.max_deliveries <= 1
+            )
+            if alone and taken:
                 group.put(delivery)
                 return taken
             ledger.lease(delivery, consumer, now)
-            taken.append(_delivered(delivery))
+            taken.append(_delivered(delivery, alone))
             size += len(message.payload)
-            if message.spec.options.ack_early:
+            if options.ack_early:
                 ledger.end_lease(delivery)
                 ledger.finish(delivery, Event.ACK, now)
-            if suspect or len(taken) >= n or size >= REPLY_BYTES:
+            if alone or len(taken) >= n or size >= REPLY_BYTES:
                 return taken
     return taken
 
 
-def _delivered(delivery: Delivery) -> Delivered:
+def _delivered(delivery: Delivery, announce: bool) -> Delivered:
     message = delivery.message
     spec = message.spec
     options = spec.options
@@ -93,6 +97,7 @@ def _delivered(delivery: Delivery) -> Delivered:
         options.lease,
         options.ack_early,
         delivery.failures,
+        announce,
     )
 
 

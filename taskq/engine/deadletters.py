@@ -105,6 +105,7 @@ def replay(ledger: Ledger, session: Session, request: Replay, tick: Tick) -> Don
     for position, delivery in enumerate(chosen):
         ledger.unbury(delivery)
         delivery.failures = delivery.deaths = 0
+        delivery.suspect = False
         delivery.due_at = tick.now  # at the end of the line
         if request.rate is None or position == 0:
             ledger.move(delivery, Event.REPLAY)

@@ -15,6 +15,7 @@ from math import inf
 from typing import Any
 
 from taskq.engine import (
+    beginnings,
     claims,
     deadletters,
     inspecting,
@@ -44,6 +45,7 @@ HANDLERS: Handlers = {
     **inspecting.HANDLERS,
     **workers.HANDLERS,
     **claims.HANDLERS,
+    **beginnings.HANDLERS,
     **leases.HANDLERS,
     **operating.HANDLERS,
     **deadletters.HANDLERS,

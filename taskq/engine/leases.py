@@ -72,6 +72,7 @@ def fail(
     options = delivery.message.spec.options
     error.attempt = delivery.attempt
     delivery.failures += 1
+    delivery.suspect = False
     delivery.group.failed += 1
     ledger.changes.put[GROUP][delivery.group] = None
     if delivery.consumer is not None:
@@ -131,18 +132,19 @@ def stop_of(delivery: Delivery) -> Stop:
 
 def extend(ledger: Ledger, session: Session, request: Extend, tick: Tick) -> Done:
     """Make one lease last longer than its next renewal would."""
-    delivery = _leased(ledger, request.receipt)
+    delivery = leased(ledger, request.receipt)
     delivery.extended_to = max(delivery.extended_to, tick.now + request.seconds)
     return Done(count=1)
 
 
 def report(ledger: Ledger, session: Session, request: Report, tick: Tick) -> Done:
     """Remember how far a task says it is; kept in memory only."""
-    _leased(ledger, request.receipt).progress = request.progress
+    leased(ledger, request.receipt).progress = request.progress
     return Done(count=1)
 
 
-def _leased(ledger: Ledger, receipt: int) -> Delivery:
+def leased(ledger: Ledger, receipt: int) -> Delivery:
+    """The delivery of that receipt. Raises `LeaseLost`."""
     delivery = ledger.leases.get(receipt)
     if delivery is None:
         raise LeaseLost(f"receipt {receipt} is stale: the message was delivered again or has ended")

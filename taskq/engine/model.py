@@ -64,8 +64,9 @@ class Delivery(Struct, eq=False):
     """One message in one consumer group; `state` moves by the table of `engine.states` alone.
 
     `deliveries` counts how often it was handed out; `failures` the attempts that raised and `deaths`
-    the workers that were lost with it, both from the last replay on. `cancelling`: its consumer is to
-    stop (1) or to be killed (2). `extended_to`: its lease lasts at least until then.
+    the workers that were lost with it, both from the last replay on. `suspect`: a worker was lost that
+    may have begun it. `cancelling`: its consumer is to stop (1) or to be killed (2). `extended_to`:
+    its lease lasts at least until then.
     """
 
     message: Message
@@ -82,6 +83,7 @@ class Delivery(Struct, eq=False):
     progress: Progress | None = None
     cancelling: int = 0
     extended_to: float = 0.0
+    suspect: bool = False
 
     @property
     def has_run(self) -> bool:
@@ -199,6 +201,7 @@ class Consumer(Struct, eq=False):
     """One process that claims: a child of a worker. `claim`: its parked claim.
 
     `queues`: the groups that it has registered for. `tasks`: the names it knows; `None` means all.
+    `began`: the newest receipt that it is known to have begun; it begins them in their order.
     """
 
     name: str
@@ -207,6 +210,7 @@ class Consumer(Struct, eq=False):
     queues: tuple[Group, ...] = ()
     tasks: frozenset[str] | None = None
     leases: dict[int, Delivery] = {}
+    began: int = 0
     session: Session | None = None
     claim: ParkedClaim | None = None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 from math import inf
 
+from taskq.engine.beginnings import has_begun, note
 from taskq.engine.handlers import Handlers, ParkedKinds
 from taskq.engine.leases import fail, lease_lost, release, stop_of
 from taskq.engine.ledger import Ledger
@@ -14,8 +15,8 @@ from taskq.engine.states import Event
 from taskq.engine.tick import Tick
 from taskq.engine.timers import MovableTimer
 from taskq.protocol.base import Done
-from taskq.protocol.consuming import Heartbeat, HeartbeatReply, Leave, Reap, Register
-from taskq.protocol.values import ErrorInfo
+from taskq.protocol.consuming import Heartbeat, HeartbeatReply, Leave, Reap, Reaped, Register
+from taskq.protocol.values import Ended, ErrorInfo
 
 
 class ParkedHeartbeat(Parked):
@@ -90,27 +91,32 @@ def leave(ledger: Ledger, session: Session, request: Leave, tick: Tick) -> Done:
     return Done(count=len(held))
 
 
-def reap(ledger: Ledger, session: Session, request: Reap, tick: Tick) -> Done:
-    """A consumer is dead: what it was running is lost, what it had not begun comes back."""
+def reap(ledger: Ledger, session: Session, request: Reap, tick: Tick) -> Reaped:
+    """A consumer is dead: what it had begun is lost, what it had not begun comes back."""
     worker = ledger.workers.get(request.worker)
     consumer = worker.consumers.pop(request.consumer, None) if worker is not None else None
     if worker is None or consumer is None:
-        return Done()
+        return Reaped()
     _unsubscribe(consumer)
     _retire(ledger, consumer)
     held = list(consumer.leases.items())
+    ended = []
     for receipt, delivery in held:
         ledger.revoke(delivery)
-        if receipt not in request.running:
-            release(ledger, delivery, tick.now, Event.RELEASE)
-        elif request.cancelled:
+        running = receipt in request.running
+        if running and request.cancelled:
             ledger.finish(delivery, Event.CANCEL, tick.now)
-        elif request.timed_out:
+        elif running and request.timed_out:
             error = ErrorInfo("TaskTimeout", request.reason, worker=worker.name)
             fail(ledger, delivery, error, tick)
-        else:
+        elif running or receipt <= request.began:
             lease_lost(ledger, delivery, request.reason, tick.now)
-    return Done(count=len(held))
+        else:
+            release(ledger, delivery, tick.now, Event.RELEASE)
+            continue
+        message = delivery.message
+        ended.append(Ended(receipt, message.id, message.spec.task, delivery.state.label))
+    return Reaped(count=len(held), ended=ended)
 
 
 def disconnect(ledger: Ledger, session: Session, now: float) -> None:
@@ -189,6 +195,9 @@ def heartbeat(ledger: Ledger, session: Session, request: Heartbeat, tick: Tick) 
         _remind(worker)
     heard(ledger, worker)
     worker.info = request.info
+    for receipt in request.running:
+        if receipt in ledger.leases:
+            note(ledger.leases[receipt])
     worker.seen_at = tick.now
     at_once = worker.reply_due or request.wait <= 0
     deadline = inf if at_once else tick.now + min(request.wait, worker.renew_in)
@@ -249,14 +258,20 @@ def _expire_leases(ledger: Ledger, worker: Worker, now: float) -> None:
     gone = worker.gone_at + GRACE <= now
     reason = "its connections were closed" if gone else "its lease ran out"
     for consumer in list(worker.consumers.values()):
+        head = min(consumer.leases, default=0)
         for delivery in list(consumer.leases.values()):
             ends = worker.lease_ends(delivery)
-            if ends <= now:
-                worker.silent = True
-                ledger.revoke(delivery)
+            if ends > now:
+                again = min(again, ends)
+                continue
+            worker.silent = True
+            receipt = delivery.receipt
+            ledger.revoke(delivery)
+            if has_begun(delivery, receipt, consumer.began, head):
                 lease_lost(ledger, delivery, f"worker {worker.name} was lost: {reason}", now)
             else:
-                again = min(again, ends)
+                delivery.suspect = True
+                release(ledger, delivery, now, Event.RELEASE)
     if gone:
         _dismiss(ledger, worker)
     elif again < inf:

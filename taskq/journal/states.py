@@ -136,6 +136,8 @@ def _lease(ledger: Ledger, delivery: Delivery, stored: DeliveryRecord, now: floa
     consumer = consumer_named(worker, stored.consumer)
     delivery.consumer = consumer
     ledger.leases[stored.receipt] = consumer.leases[stored.receipt] = delivery
+    # nobody knows any more what it had begun: at least the first, or a crash of all would be free
+    consumer.began = min(consumer.began or stored.receipt, stored.receipt)
     worker.shortest_lease = min(worker.shortest_lease, delivery.message.spec.options.lease)
 
 

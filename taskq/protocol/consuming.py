@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from taskq.protocol.base import Done, Parkable, Reply, Request, Seconds
-from taskq.protocol.values import Delivered, Outcome, Progress, Stop, WorkerInfo
+from taskq.protocol.values import Delivered, Ended, Outcome, Progress, Stop, WorkerInfo
 
 
 class Register(Request[Done], kw_only=True):
@@ -36,6 +36,16 @@ class Claimed(Reply, kw_only=True):
     drained: bool = False
 
 
+class Begin(Request[Done], kw_only=True):
+    """The consumer begins this delivery now; for those that ask for it (`Delivered.announce`).
+
+    Fails with `LeaseLost`: then it must not begin.
+    """
+
+    receipt: int
+    id: str
+
+
 class Settle(Request["Settled"], kw_only=True):
     """End deliveries. The result, the acknowledgement and the retry are one transaction."""
 
@@ -49,10 +59,14 @@ class Settled(Reply, kw_only=True):
 
 
 class Heartbeat(Parkable["HeartbeatReply"], kw_only=True):
-    """Renew all leases of a worker; park until a cancellation or the end of `wait`."""
+    """Renew all leases of a worker; park until a cancellation or the end of `wait`.
+
+    `running`: receipts of the tasks that run now.
+    """
 
     worker: str
     info: WorkerInfo
+    running: list[int] = []
 
 
 class HeartbeatReply(Reply, kw_only=True):
@@ -73,11 +87,13 @@ class HeartbeatReply(Reply, kw_only=True):
         return [each.receipt for each in self.stop if each.kill]
 
 
-class Reap(Request[Done], kw_only=True):
+class Reap(Request["Reaped"], kw_only=True):
     """A consumer died: end its leases at once.
 
     `running`: receipts it was executing; these count as a delivery that was lost, or, with
-    `timed_out` / `cancelled`, as a failed attempt / a cancellation. The others cost nothing.
+    `timed_out` / `cancelled`, as a failed attempt / a cancellation. `began`: what has a receipt up to
+    it had begun, and had perhaps ended; its outcome died with the consumer, so it counts as lost,
+    too. The others cost nothing.
     """
 
     worker: str
@@ -86,6 +102,14 @@ class Reap(Request[Done], kw_only=True):
     reason: str
     timed_out: bool = False
     cancelled: bool = False
+    began: int = 0
+
+
+class Reaped(Reply, kw_only=True):
+    """`count`: leases that the consumer had; `ended`: those it had begun, and what became of them."""
+
+    count: int = 0
+    ended: list[Ended] = []
 
 
 class Leave(Request[Done], kw_only=True):
@@ -108,5 +132,5 @@ class Report(Request[Done], kw_only=True):
     progress: Progress
 
 
-Requests = Register | Claim | Settle | Heartbeat | Reap | Leave | Extend | Report
-Replies = Claimed | Settled | HeartbeatReply
+Requests = Register | Claim | Begin | Settle | Heartbeat | Reap | Leave | Extend | Report
+Replies = Claimed | Settled | HeartbeatReply | Reaped

@@ -51,7 +51,8 @@ class ErrorInfo(Struct, array_like=True):
 
 class Delivered(Struct, array_like=True):
     """One claimed message. `attempt` counts from 1; `receipt` is also the fencing token; `failures`:
-    attempts that have raised."""
+    attempts that have raised. `announce`: the consumer sends `Begin` before it runs the task.
+    """
 
     receipt: int
     id: str
@@ -63,6 +64,7 @@ class Delivered(Struct, array_like=True):
     lease: float
     ack_early: bool = False
     failures: int = 0
+    announce: bool = False
 
 
 class Ack(Struct, array_like=True, tag=True):
@@ -102,6 +104,15 @@ class Abandon(Struct, array_like=True, tag=True):
 
 
 Outcome = Ack | Fail | Release | Abandon
+
+
+class Ended(Struct, array_like=True):
+    """A delivery that ended with its consumer. `state`: where the message is now."""
+
+    receipt: int
+    id: str
+    task: str
+    state: str
 
 
 class Stop(Struct, array_like=True):

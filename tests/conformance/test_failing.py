@@ -8,7 +8,7 @@ import pytest
 
 from taskq import errors
 from taskq.protocol.backoff import Backoff
-from taskq.protocol.consuming import Extend, Heartbeat, Reap, Register, Settle
+from taskq.protocol.consuming import Begin, Extend, Heartbeat, Reap, Register, Settle
 from taskq.protocol.operating import ListDead, PurgeDead, Replay
 from taskq.protocol.values import Delivered, Release, WorkerInfo
 from tests.kit.port import PortBench
@@ -114,7 +114,7 @@ def test_heartbeats_keep_a_lease(bench: PortBench) -> None:
 
 def test_a_dead_child_is_reaped(bench: PortBench) -> None:
     worker = bench.consumer()
-    bench.enqueue("running", "unstarted", max_deliveries=1)
+    bench.enqueue("running", "unstarted")
     running, _ = bench.claim(worker)
     reap = Reap(
         worker=f"w-{bench.queue}-default",
@@ -122,9 +122,26 @@ def test_a_dead_child_is_reaped(bench: PortBench) -> None:
         running=[running.receipt],
         reason="killed by signal 9",
     )
-    assert bench.broker.call(reap).count == 2
-    assert (bench.state("running"), bench.state("unstarted")) == ("dead", "ready")
-    end = bench.end("running")
+    reaped = bench.broker.call(reap)
+    assert (reaped.count, [ended.receipt for ended in reaped.ended]) == (2, [running.receipt])
+    assert (bench.state("running"), bench.state("unstarted")) == ("ready", "ready")
+
+
+def test_a_message_that_may_not_be_lost_is_dealt_alone_and_announced(bench: PortBench) -> None:
+    worker = bench.consumer()
+    bench.enqueue("a", "b", max_deliveries=1)
+    (message,) = bench.claim(worker)
+    assert message.announce
+    worker.call(Begin(receipt=message.receipt, id=message.id))
+    reap = Reap(
+        worker=f"w-{bench.queue}-default",
+        consumer="c",
+        running=[message.receipt],
+        reason="killed by signal 9",
+    )
+    bench.broker.call(reap)
+    assert bench.state("a") == "dead"
+    end = bench.end("a")
     assert end.error is not None
     assert (end.error.kind, end.error.text) == ("WorkerLost", "killed by signal 9")
 

@@ -81,6 +81,28 @@ def poison() -> None:
 
 
 @queue.task(max_deliveries=2)
+def poison_later(log: str) -> None:
+    """Return, and leave a thread that ends the process at once."""
+    note(log, os.getpid())
+    threading.Thread(target=os._exit, args=[0]).start()
+    time.sleep(0.002)
+
+
+@queue.task(max_deliveries=3)
+def poison_for_all(log: str) -> None:
+    """Kill the launcher, and so this process."""
+    note(log, os.getpid())
+    os.kill(os.getppid(), signal.SIGKILL)
+    time.sleep(60)
+
+
+@queue.task(max_deliveries=1)
+def once(log: str, name: str) -> None:
+    note(log, name)
+    time.sleep(0.001)
+
+
+@queue.task(max_deliveries=2)
 def segfault() -> None:
     ctypes.string_at(0)
 

@@ -11,7 +11,7 @@ from taskq.engine.engine import Engine
 from taskq.engine.tick import Tick
 from taskq.journal.sqlite import SqliteJournal
 from taskq.protocol.base import Failed, R, Reply, Request
-from taskq.protocol.consuming import Claim, Heartbeat, HeartbeatReply, Reap, Register, Settle
+from taskq.protocol.consuming import Begin, Claim, Heartbeat, HeartbeatReply, Reap, Register, Settle
 from taskq.protocol.operating import GetStats
 from taskq.protocol.producing import Enqueue, Inspect, Wait
 from taskq.protocol.values import (
@@ -171,8 +171,12 @@ class EngineBench:
     def claim(
         self, n: int = 100, session: int = WORKER, queues: Sequence[str] = ("q",)
     ) -> list[Delivered]:
-        """What is ready, at once."""
-        return self.call(Claim(queues=list(queues), n=n, wait=0), session).messages
+        """What is ready, at once; what is to be announced has begun."""
+        messages = self.call(Claim(queues=list(queues), n=n, wait=0), session).messages
+        for message in messages:
+            if message.announce:
+                self.call(Begin(receipt=message.receipt, id=message.id), session)
+        return messages
 
     def claim_one(self, session: int = WORKER, queues: Sequence[str] = ("q",)) -> Delivered:
         """The one message that is next."""
@@ -208,12 +212,17 @@ class EngineBench:
             self.fail(message, final=True)
 
     def heartbeat(
-        self, worker: str = "w", wait: float = 0.0, session: int = WORKER + 100
+        self,
+        worker: str = "w",
+        wait: float = 0.0,
+        session: int = WORKER + 100,
+        running: Iterable[int] = (),
     ) -> HeartbeatReply:
         """Renew a worker's leases; what is told to it at once."""
-        return self.call(Heartbeat(worker=worker, info=WorkerInfo(), wait=wait), session)
+        beat = Heartbeat(worker=worker, info=WorkerInfo(), wait=wait, running=list(running))
+        return self.call(beat, session)
 
-    def reap(self, consumer: str = "c", running: Iterable[int] = (), **how: bool) -> int:
+    def reap(self, consumer: str = "c", running: Iterable[int] = (), **how: Any) -> int:
         """A consumer has died."""
         request = Reap(
             worker="w", consumer=consumer, running=list(running), reason="signal 9", **how

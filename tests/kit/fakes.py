@@ -80,7 +80,10 @@ class FakeConnection:
         return id(request) in self.parked
 
     def receive(self, request: AnyRequest[Any]) -> Any:
-        return self.parked.pop(id(request))
+        reply = self.parked.pop(id(request))
+        if isinstance(reply, Exception):
+            raise reply
+        return reply
 
     def fileno(self) -> int:
         return 0

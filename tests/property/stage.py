@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant
 from taskq.engine.states import WAITING, State
 from taskq.journal.sqlite import SqliteJournal
 from taskq.protocol.backoff import Backoff
-from taskq.protocol.consuming import Claim, Register
+from taskq.protocol.consuming import Begin, Claim, Register
 from taskq.protocol.operating import Control
 from taskq.protocol.producing import Enqueue, Enqueued
 from taskq.protocol.values import (
@@ -145,6 +145,8 @@ class Stage(RuleBasedStateMachine):
             assert not queues[each].groups[actor.group].paused, "delivered from a paused queue"
         self.model.delivered(messages, actor.group, self.bench.now)
         for message in messages:
+            if message.announce:
+                self.bench.call(Begin(receipt=message.receipt, id=message.id), actor.session)
             actor.hand[message.receipt] = message
             self.secured[message.receipt] = self.bench.now + message.lease
             self.told.append((message, actor.group))

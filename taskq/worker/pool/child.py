@@ -51,6 +51,7 @@ class ChildArgs:
         channel: the child's end of the socket pair for notes.
         slot: shared memory.
         first: whether it is the one that speaks for all while the app is imported.
+        waits: whether it waits, with the app loaded, until the launcher tells it to go on.
     """
 
     launcher: int
@@ -59,6 +60,7 @@ class ChildArgs:
     channel: socket.socket
     slot: Slot
     first: bool
+    waits: bool
 
 
 def main(settings: Settings, seat: ChildArgs, forget: Callable[[], None]) -> None:
@@ -127,6 +129,8 @@ def _live(settings: Settings, seat: ChildArgs) -> int:
         app.broker.call(Ping())
         notes.send(seat.channel, hello)
         return EXIT_DONE
+    if seat.waits and not _told_to_go(seat.channel):
+        return EXIT_TOLD
     waker = Waker()
     consumer = Consumer(
         app,
@@ -154,6 +158,12 @@ def _live(settings: Settings, seat: ChildArgs) -> int:
     if ending is Ending.DRAINED:
         notes.send(seat.channel, notes.Drained())
     return EXIT_WORN_OUT if ending is Ending.WORN_OUT else EXIT_DONE
+
+
+def _told_to_go(channel: socket.socket) -> bool:
+    """Wait as a successor; false where the launcher is gone."""
+    notes.send(channel, notes.Loaded())
+    return bool(channel.recv(1))
 
 
 def _load(settings: Settings, seat: ChildArgs) -> App | None:

@@ -23,7 +23,9 @@ class Child:
 
     Attributes:
         consumer: its name at the broker.
+        pid: its process id.
         ready_at: `time.monotonic` at which it had loaded the app and registered.
+        loaded: it has loaded the app and waits for `go`.
         left_at: `time.monotonic` at which it said that it ends.
         asked: it was told to end.
         drained: it found nothing left to do.
@@ -39,10 +41,13 @@ class Child:
         settings: Settings,
         worker: str,
         consumer: str,
+        *,
         first: bool,
+        waits: bool,
         forget: Callable[[], None],
     ) -> None:
         self.consumer = consumer
+        self.loaded = False
         self.slot = Slot()
         self.ready_at: float | None = None
         self.left_at: float | None = None
@@ -60,6 +65,7 @@ class Child:
             channel=theirs,
             slot=self.slot,
             first=first,
+            waits=waits,
         )
 
         def forget_all() -> None:
@@ -82,17 +88,13 @@ class Child:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             theirs.close()
+        assert self._process.pid is not None
+        self.pid = self._process.pid
 
     @property
     def ready(self) -> bool:
         """Whether it has loaded the app and registered."""
         return self.ready_at is not None
-
-    @property
-    def pid(self) -> int:
-        """Its process id."""
-        assert self._process.pid is not None
-        return self._process.pid
 
     @property
     def exit_code(self) -> int | None:
@@ -110,6 +112,11 @@ class Child:
                 pass
             self.mute = True
         return self._reader.feed(data) if data else []
+
+    def go(self) -> None:
+        """Let a successor begin its work."""
+        with suppress(OSError):  # it has died
+            self.channel.send(b"\0")
 
     def stop(self) -> None:
         """Tell it to end after the task that is running."""
@@ -152,13 +159,3 @@ class Child:
     def forget(self) -> None:
         """Close our end in a sibling of it."""
         self.channel.close()
-
-
-def describe_exit(code: int) -> str:
-    """An exit code in words."""
-    if code >= 0:
-        return f"exited with code {code}"
-    try:
-        return f"was killed by {signal.Signals(-code).name}"
-    except ValueError:
-        return f"was killed by signal {-code}"

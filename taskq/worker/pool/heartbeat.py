@@ -12,11 +12,13 @@ from contextlib import suppress
 
 from taskq.backends.port import Broker, Connection
 from taskq.errors import BrokerUnavailable, TaskqError
-from taskq.protocol.consuming import Heartbeat, HeartbeatReply, Leave, Reap
+from taskq.protocol.consuming import Heartbeat, HeartbeatReply, Leave, Reap, Reaped
 from taskq.protocol.values import WorkerInfo
 from taskq.worker.runtime.retrying import LoggedReconnector
 
 PARK = 10.0  # seconds; the broker answers sooner where a lease is shorter
+OnReaped = Callable[[Reaped], None]
+
 _CALL = 5.0  # seconds that any call may keep the launcher from its other duties
 
 
@@ -28,6 +30,7 @@ class Heartbeater:
         worker: the worker's name there.
         info: what `taskq status` shows.
         attend: called with each answer.
+        running: gives the receipts of the tasks that run.
         budget: seconds without a broker after which `lost` tells why.
     """
 
@@ -37,6 +40,7 @@ class Heartbeater:
         worker: str,
         info: WorkerInfo,
         attend: Callable[[HeartbeatReply], None],
+        running: Callable[[], list[int]],
         budget: float,
     ) -> None:
         self._broker = broker
@@ -44,19 +48,20 @@ class Heartbeater:
         self._info = info
         self._attend = attend
         self._reconnector = LoggedReconnector(budget)
+        self._running = running
         self._retry_at = 0.0
         self._connection: Connection | None = None
         self._beat = Heartbeat(worker=worker, info=info, wait=PARK)
-        self._reaps: deque[Reap] = deque()
+        self._reaps: deque[tuple[Reap, OnReaped]] = deque()
         self.lost: TaskqError | None = None
 
     def fileno(self) -> int | None:
         """The descriptor to wait on, while there is a connection."""
         return self._connection.fileno() if self._connection is not None else None
 
-    def reap(self, request: Reap) -> None:
-        """Tell the broker of a dead child with the next `poll`."""
-        self._reaps.append(request)
+    def reap(self, request: Reap, on_reaped: OnReaped) -> None:
+        """Tell the broker of a dead child with the next `poll`; then `on_reaped` gets the answer."""
+        self._reaps.append((request, on_reaped))
 
     def poll(self, now: float) -> float | None:
         """Do what is due; returns seconds until the next call at the latest, or `None`: for any time.
@@ -92,9 +97,7 @@ class Heartbeater:
         with suppress(TaskqError):
             if self._connection is None:
                 self._connection = self._broker.connect(patience=0)
-            while self._reaps:
-                self._connection.call(self._reaps[0], timeout=_CALL)
-                self._reaps.popleft()
+            self._report_deaths(self._connection)
             self._connection.call(Leave(worker=self._worker), timeout=_CALL)
         self.drop()
 
@@ -110,15 +113,22 @@ class Heartbeater:
             self._connection = self._broker.connect(patience=0)
             self._send()
         connection = self._connection
-        while self._reaps:
-            connection.call(self._reaps[0], timeout=_CALL)
-            self._reaps.popleft()
+        self._report_deaths(connection)
         while connection.arrived(self._beat):
             attended = connection.receive(self._beat)
             self._attend(attended)
             self._send()
 
+    def _report_deaths(self, connection: Connection) -> None:
+        while self._reaps:
+            request, on_reaped = self._reaps[0]
+            reaped = connection.call(request, timeout=_CALL)
+            self._reaps.popleft()
+            on_reaped(reaped)
+
     def _send(self) -> None:
         assert self._connection is not None
-        self._beat = Heartbeat(worker=self._worker, info=self._info, wait=PARK)
+        self._beat = Heartbeat(
+            worker=self._worker, info=self._info, wait=PARK, running=self._running()
+        )
         self._connection.send(self._beat)

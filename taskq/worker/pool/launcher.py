@@ -17,11 +17,12 @@ from contextlib import suppress
 from types import FrameType
 
 from taskq.backends.reconnect import reconnect_budget
-from taskq.protocol.consuming import HeartbeatReply, Reap
+from taskq.protocol.consuming import HeartbeatReply
 from taskq.worker import logs
 from taskq.worker.identity import worker_info, worker_name
 from taskq.worker.pool import notes
 from taskq.worker.pool.child_process import Child
+from taskq.worker.pool.deaths import Death
 from taskq.worker.pool.heartbeat import Heartbeater
 from taskq.worker.pool.supervisor import Supervisor
 from taskq.worker.runtime.waking import Waker
@@ -61,7 +62,7 @@ class Launcher:
         self._supervisor = Supervisor(
             settings, self._worker, self, self._watch_child, self._unwatch_child
         )
-        self._reaps: list[Reap] = []
+        self._deaths: list[Death] = []
         self._exit = EXIT_CLEAN
         self._slow_at: float | None = time.monotonic() + _SLOW_START  # `None`: it was told
         self._deadline: float | None = None  # of the drain
@@ -98,7 +99,7 @@ class Launcher:
     def poll(self, now: float) -> float | None:
         """Do all that is due; returns seconds until the next time, or `None`."""
         while self._signals:
-            self._obey(self._signals.pop(0), now)
+            self._on_signal(self._signals.pop(0), now)
         if os.getpid() == 1:
             self._reap_strangers()
         delays = [self._supervisor.poll(now)]
@@ -111,7 +112,7 @@ class Launcher:
         if self._ready_fd is not None and self._supervisor.all_ready:
             self._announce("ready")
         if self._deadline is not None:
-            delays.append(self._press(now))
+            delays.append(self._enforce_shutdown(now))
         if self._supervisor.over:
             return 0.0
         return min((delay for delay in delays if delay is not None), default=None)
@@ -132,7 +133,7 @@ class Launcher:
             )
         return None
 
-    def _press(self, now: float) -> float | None:
+    def _enforce_shutdown(self, now: float) -> float | None:
         """Look at the deadline of the drain; returns seconds until it."""
         assert self._deadline is not None
         if now < self._deadline:
@@ -152,7 +153,7 @@ class Launcher:
         self._waker.install()
         self._selector.register(self._waker.fileno(), selectors.EVENT_READ)
 
-    def _obey(self, number: int, now: float) -> None:
+    def _on_signal(self, number: int, now: float) -> None:
         if number in (signal.SIGTERM, signal.SIGINT):
             if self._deadline is None:
                 log.info(
@@ -164,7 +165,7 @@ class Launcher:
             elif not self._killed:
                 self._kill(f"a second {signal.Signals(number).name}")
         elif number == signal.SIGHUP:
-            log.info("SIGHUP: restarting the children one by one")
+            log.info("SIGHUP: loading the app anew; the children are replaced when it could be")
             self._supervisor.restart()
         elif number == signal.SIGUSR1:
             faulthandler.dump_traceback(all_threads=True)
@@ -177,7 +178,7 @@ class Launcher:
 
     def _kill(self, why: str) -> None:
         self._killed = True
-        running = sum(len(child.slot.running) for child in self._supervisor.children)
+        running = len(self._supervisor.running)
         if running:
             self._exit = self._exit or EXIT_CUT
             log.warning("%s: %d running tasks are handed back", why, running)
@@ -185,12 +186,12 @@ class Launcher:
 
     # --- what the supervisor asks -------------------------------------------------------------
 
-    def reap(self, request: Reap) -> None:
+    def report_death(self, death: Death) -> None:
         """Tell the broker of a dead child, now or when it is known which broker."""
         if self._heart is not None:
-            self._heart.reap(request)
+            self._heart.reap(death.reap, death.log)
         else:
-            self._reaps.append(request)
+            self._deaths.append(death)
 
     def hello(self, note: notes.Hello) -> None:
         """A child is ready; the first one tells which broker and which queues."""
@@ -207,10 +208,11 @@ class Launcher:
             self._worker,
             worker_info(settings.group, note.queues, settings.concurrency),
             self._attend,
+            lambda: self._supervisor.running,
             reconnect_budget(),
         )
-        for request in self._reaps:
-            self._heart.reap(request)
+        for death in self._deaths:
+            self._heart.reap(death.reap, death.log)
         logs.banner(
             self._worker,
             {

@@ -17,6 +17,10 @@ class Hello(msgspec.Struct, tag=True):
     tasks: list[str]
 
 
+class Loaded(msgspec.Struct, tag=True):
+    """The app is loaded; the child waits until it is told to go on."""
+
+
 class Unusable(msgspec.Struct, tag=True):
     """The app could not be loaded, or its broker URL is none."""
 
@@ -42,7 +46,7 @@ class Left(msgspec.Struct, tag=True):
     """All is settled; the process ends, as soon as the threads and processes of its tasks have."""
 
 
-Note = Hello | Unusable | Unreachable | Armed | Drained | Left
+Note = Hello | Loaded | Unusable | Unreachable | Armed | Drained | Left
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Note).decode

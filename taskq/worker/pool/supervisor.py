@@ -1,4 +1,4 @@
-"""Keeps the children running: starts, replaces, kills at deadlines, restarts one by one.
+"""Keeps the children running: starts and replaces them, and hears what they say.
 
 `poll` does what is due and returns the delay until it wants to be called again; it is also called
 after SIGCHLD and whenever a child's socket is readable.
@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import logging
 import time
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import inf
-from typing import Protocol
 
-from taskq.protocol.consuming import Reap
 from taskq.protocol.values import Stop
 from taskq.worker.pool import enforcer, notes
 from taskq.worker.pool.child import EXIT_DONE, EXIT_TOLD, EXIT_WORN_OUT
-from taskq.worker.pool.child_process import Child, describe_exit
+from taskq.worker.pool.child_process import Child
+from taskq.worker.pool.deaths import Death, describe_exit
+from taskq.worker.pool.owner import Owner
+from taskq.worker.pool.rollout import Place, Rollout
 from taskq.worker.settings import Settings
 
 RAPID = 1.0  # seconds: a child that dies so soon after its start, and idle, has died of it
@@ -30,43 +29,13 @@ RELOAD_DELAY = 5.0  # seconds until an import that failed in a replacement is tr
 log = logging.getLogger("taskq.worker")
 
 
-class Host(Protocol):
-    """What the supervisor asks of the launcher."""
-
-    def reap(self, request: Reap) -> None:
-        """Tell the broker of a dead child."""
-        ...
-
-    def hello(self, note: notes.Hello) -> None:
-        """A child is ready."""
-        ...
-
-    def fail(self, code: int, sentence: str, traceback: str = "") -> None:
-        """End the worker with that exit code."""
-        ...
-
-    def forget_in_child(self) -> None:
-        """Close, in a forked child, what belongs to the launcher."""
-        ...
-
-
-@dataclass(slots=True)
-class _Place:
-    """One of the places for children. `start_at`: when to fill it."""
-
-    number: int
-    child: Child | None = None
-    generation: int = 0
-    start_at: float = 0.0
-
-
 class Supervisor:
     """The children of one launcher.
 
     Args:
         settings: how many, and what they are told.
         worker: name of the worker.
-        host: the launcher.
+        owner: the launcher.
         watch: called with each new child, before anything is read from it.
         unwatch: called before a dead one is closed.
     """
@@ -75,44 +44,52 @@ class Supervisor:
         self,
         settings: Settings,
         worker: str,
-        host: Host,
+        owner: Owner,
         watch: Callable[[Child], None],
         unwatch: Callable[[Child], None],
     ) -> None:
         self._settings = settings
         self._worker = worker
-        self._host = host
+        self._owner = owner
         self._watch = watch
         self._unwatch = unwatch
         count = 1 if settings.check else settings.concurrency
-        self._seats = [_Place(number) for number in range(1, count + 1)]
-        self._rollout: deque[Child] = deque()
-        self._rolling: _Place | None = None
+        self._places = [Place(number) for number in range(1, count + 1)]
+        self._rollout = Rollout(self._start_successor)
+        self._served = False  # a child was ready once: the app and the broker are there
+        self._broken = ""  # why a replacement could not load the app
         self._rapid = 0
         self._draining = False
 
     @property
     def children(self) -> list[Child]:
-        """Those that have not been buried."""
-        return [seat.child for seat in self._seats if seat.child is not None]
+        """Those that have not been buried, successors included."""
+        pairs = [(place.child, place.successor) for place in self._places]
+        return [child for pair in pairs for child in pair if child is not None]
+
+    @property
+    def running(self) -> list[int]:
+        """Receipts of the tasks that run."""
+        return [receipt for child in self.children for receipt in child.slot.running]
 
     @property
     def all_ready(self) -> bool:
         """Whether every place is filled with a child that has registered."""
-        return all(seat.child is not None and seat.child.ready for seat in self._seats)
+        return all(place.child is not None and place.child.ready for place in self._places)
 
     @property
     def over(self) -> bool:
         """Whether no child is left and none will be started."""
-        return all(seat.child is None and seat.start_at == inf for seat in self._seats)
+        return not self.children and all(place.start_at == inf for place in self._places)
 
     # --- orders -----------------------------------------------------------------------------
 
     def drain(self) -> None:
         """Let every child end after its running task; replace none."""
         self._draining = True
-        for seat in self._seats:
-            seat.start_at = inf
+        self._rollout.abandon()
+        for place in self._places:
+            place.start_at = inf
         for child in self.children:
             child.stop()
 
@@ -123,8 +100,9 @@ class Supervisor:
             child.kill()
 
     def restart(self) -> None:
-        """Replace every child, one after the other."""
-        self._rollout = deque(self.children)
+        """Replace every child by one with the app as it is on the disk now, or none."""
+        if not self._draining:
+            self._rollout.begin(self._places)
 
     def stop_tasks(self, stops: list[Stop]) -> None:
         """Ask cancelled tasks to stop, or kill the children that run them."""
@@ -135,11 +113,11 @@ class Supervisor:
                 (enforcer.terminate if stop.kill else enforcer.cancel)(child, stop.receipt)
 
     def listen(self, child: Child) -> None:
-        """Read what a child has told."""
+        """Read what a child has to say."""
         if child.mute:
             return
         for note in child.notes():
-            self._heed(child, note)
+            self._on_note(child, note)
         if child.mute:  # readable for ever
             self._unwatch(child)
 
@@ -148,44 +126,55 @@ class Supervisor:
     def poll(self, now: float) -> float | None:
         """Bury the dead, fill the places, look at the deadlines."""
         delay = inf
-        for seat in self._seats:
-            child = seat.child
-            if child is not None and child.exit_code is not None:
-                self._bury(seat, child, child.exit_code, now)
-            if seat.child is None and seat.start_at <= now:
-                self._start(seat, now)
-            if seat.child is None:
-                delay = min(delay, seat.start_at - now)
-            else:
-                delay = min(
-                    delay, enforcer.enforce(seat.child, now), self._see_off(seat.child, now)
-                )
-        self._roll()
+        for place in self._places:
+            self._bury_dead(place, now)
+        self._rollout.poll()
+        for place in self._places:
+            if place.child is not None:
+                delay = min(delay, enforcer.enforce(place.child, now))
+                delay = min(delay, self._kill_lingering(place.child, now))
+            elif not self._rollout.holds(place):
+                if place.start_at <= now:
+                    self._start(place, now)
+                if place.child is None:
+                    delay = min(delay, place.start_at - now)
         return None if delay == inf else max(delay, 0.0)
 
-    def _start(self, seat: _Place, now: float) -> None:
-        seat.generation += 1
-        seat.start_at = now
+    def _start(self, place: Place, now: float) -> None:
+        place.start_at = now
+        place.child = self._fork(place, waits=False)
+        if place.child is None:
+            place.start_at = now + SCARCE_DELAY
+
+    def _start_successor(self, place: Place) -> bool:
+        place.successor = self._fork(place, waits=True)
+        if place.successor is None:
+            self._rollout.abandon()
+        return place.successor is not None
+
+    def _fork(self, place: Place, waits: bool) -> Child | None:
+        place.generation += 1
         try:
-            seat.child = Child(
+            child = Child(
                 self._settings,
                 self._worker,
-                f"{self._worker}/{seat.number}.{seat.generation}",
-                first=seat.number == 1 and seat.generation == 1,
+                f"{self._worker}/{place.number}.{place.generation}",
+                first=place.number == 1 and place.generation == 1,
+                waits=waits,
                 forget=self._forget,
             )
         except OSError as error:  # no descriptors, processes or memory left
-            seat.start_at = now + SCARCE_DELAY
             log.error("a child cannot be started, trying again: %s", error.strerror or error)
-            return
-        self._watch(seat.child)
+            return None
+        self._watch(child)
+        return child
 
     def _forget(self) -> None:
-        self._host.forget_in_child()
+        self._owner.forget_in_child()
         for child in self.children:
             child.forget()
 
-    def _see_off(self, child: Child, now: float) -> float:
+    def _kill_lingering(self, child: Child, now: float) -> float:
         """Kill a child that has left and does not end; returns seconds until the next look."""
         if child.left_at is None or child.cut:
             return inf
@@ -201,97 +190,105 @@ class Supervisor:
         child.kill()
         return inf
 
-    def _roll(self) -> None:
-        """Go on with a restart, when the last replacement is ready."""
-        if self._rolling is not None:
-            if self._rolling.child is None or not self._rolling.child.ready:
-                return
-            if self._rolling.child.asked:
-                return
-            self._rolling = None
-        while self._rollout and self._rolling is None and not self._draining:
-            old = self._rollout.popleft()
-            for seat in self._seats:
-                if seat.child is old:
-                    log.info("restarting child %d", old.pid)
-                    old.stop()
-                    self._rolling = seat
+    # --- what children say --------------------------------------------------------------------
 
-    # --- what children tell -------------------------------------------------------------------
-
-    def _heed(self, child: Child, note: notes.Note) -> None:
+    def _on_note(self, child: Child, note: notes.Note) -> None:
         if isinstance(note, notes.Hello):
             child.ready_at = time.monotonic()
-            self._host.hello(note)
+            self._served = True
+            self._owner.hello(note)
+            self._recover(child)
+        elif isinstance(note, notes.Loaded):
+            child.loaded = True
         elif isinstance(note, notes.Drained):
             child.drained = True
         elif isinstance(note, notes.Left):
             child.left_at = time.monotonic()
         elif isinstance(note, notes.Unusable):
-            if any(other.ready for other in self.children):
-                log.error("%s\n%s", note.sentence, note.traceback.rstrip())
-                self._rollout.clear()
-                self._rolling = None
-            else:
-                self._host.fail(2, note.sentence, note.traceback)
+            self._on_unusable(child, note)
         elif isinstance(note, notes.Unreachable):
-            self._host.fail(3, note.sentence)
+            self._owner.fail(3, note.sentence)
+
+    def _on_unusable(self, child: Child, note: notes.Unusable) -> None:
+        if not self._served:
+            self._owner.fail(2, note.sentence, note.traceback)
+            return
+        if any(place.successor is child for place in self._places):
+            self._rollout.abandon()
+            log.error(
+                "the reload has failed, and every child keeps the code it has; correct this and send "
+                "SIGHUP again: %s\n%s",
+                note.sentence,
+                note.traceback.rstrip(),
+            )
+        elif note.sentence != self._broken:
+            log.error(
+                "a child cannot be replaced, and it is tried again every %g s: %s\n%s",
+                RELOAD_DELAY,
+                note.sentence,
+                note.traceback.rstrip(),
+            )
+        self._broken = note.sentence
+
+    def _recover(self, child: Child) -> None:
+        """The app can be loaded again: where some children have older code, replace them, too."""
+        broken, self._broken = self._broken, ""
+        others = [place for place in self._places if place.child is not child]
+        if broken and others and not self._rollout.is_active and not self._draining:
+            log.info("child %d has loaded the app as it is now: the others are replaced", child.pid)
+            self._rollout.begin(others)
 
     # --- deaths -----------------------------------------------------------------------------
 
-    def _bury(self, seat: _Place, child: Child, code: int, now: float) -> None:
+    def _bury_dead(self, place: Place, now: float) -> None:
+        successor, child = place.successor, place.child
+        if successor is not None and successor.exit_code is not None:
+            self._bury_successor(place, successor, successor.exit_code)
+        if child is not None and child.exit_code is not None:
+            self._bury(place, child, child.exit_code, now)
+
+    def _bury_successor(self, place: Place, child: Child, code: int) -> None:
+        self._close(child)
+        place.successor = None
+        if not child.asked and self._rollout.holds(place):
+            self._rollout.abandon()
+            if code != EXIT_TOLD:
+                log.error(
+                    "the reload has failed, and every child keeps the code it has: a new child %s "
+                    "while it loaded the app",
+                    describe_exit(code),
+                )
+
+    def _bury(self, place: Place, child: Child, code: int, now: float) -> None:
+        self._close(child)
+        place.child = None
+        death = Death(child, code, self._worker)
+        self._owner.report_death(death)
+        orderly = not death.running and (code in (EXIT_DONE, EXIT_WORN_OUT) or child.asked)
+        if self._draining or (child.drained and self._settings.burst) or self._settings.check:
+            place.start_at = inf
+        elif code == EXIT_TOLD:
+            place.start_at = now + RELOAD_DELAY
+        elif orderly:
+            log.debug("child %d has ended and is replaced", child.pid)
+            place.start_at = now
+        elif not child.slot.started and (child.ready_at is None or now - child.ready_at < RAPID):
+            self._stumbled(place, code, now)
+        else:
+            self._rapid = 0
+            place.start_at = now
+
+    def _close(self, child: Child) -> None:
         self.listen(child)
         if not child.mute:
             self._unwatch(child)
-        running = child.slot.running
-        idle = not child.slot.started
-        self._report(child, code, running)
-        pid = child.pid
         child.close()
-        seat.child = None
-        orderly = not running and (code in (EXIT_DONE, EXIT_WORN_OUT) or child.asked)
-        if self._draining or (child.drained and self._settings.burst) or self._settings.check:
-            seat.start_at = inf
-        elif code == EXIT_TOLD:
-            seat.start_at = now + RELOAD_DELAY
-        elif orderly:
-            log.debug("child %d has ended and is replaced", pid)
-            seat.start_at = now
-        elif idle and (child.ready_at is None or now - child.ready_at < RAPID):
-            self._stumbled(seat, code, now)
-        else:
-            self._rapid = 0
-            seat.start_at = now
 
-    def _report(self, child: Child, code: int, running: list[int]) -> None:
-        """Tell the broker, and the log, what a death means for the task that was running."""
-        reason = describe_exit(code)
-        lost = [] if child.cut else running
-        timed_out = child.timed_out in lost
-        terminated = child.terminated in lost
-        if timed_out:
-            reason = "the attempt ran longer than its timeout, did not stop, and was killed"
-        request = Reap(
-            worker=self._worker,
-            consumer=child.consumer,
-            running=lost,
-            reason=f"the worker process {reason}" if not timed_out else reason,
-            timed_out=timed_out,
-            cancelled=terminated,
-        )
-        self._host.reap(request)
-        if terminated:
-            log.info("child %d was killed to cancel its task", child.pid)
-        elif lost:
-            log.warning("child %d died in the middle of a task: %s", child.pid, reason)
-        elif code not in (EXIT_DONE, EXIT_WORN_OUT, EXIT_TOLD) and not child.asked:
-            log.warning("child %d %s", child.pid, reason)
-
-    def _stumbled(self, seat: _Place, code: int, now: float) -> None:
-        seat.start_at = now + min(RAPID_DELAY * 2**self._rapid, 5.0)
+    def _stumbled(self, place: Place, code: int, now: float) -> None:
+        place.start_at = now + min(RAPID_DELAY * 2**self._rapid, 5.0)
         self._rapid += 1
         if self._rapid >= RAPID_LIMIT:
-            self._host.fail(
+            self._owner.fail(
                 1,
                 f"{self._rapid} children in a row died before their first task; the last one "
                 f"{describe_exit(code)}. Run the app by itself to see why",

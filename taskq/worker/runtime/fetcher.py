@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Protocol
 
 from taskq.backends.port import Connection
-from taskq.protocol.consuming import Claim, Claimed, Settle, Settled
-from taskq.protocol.values import Outcome, Release
+from taskq.errors import LeaseLost
+from taskq.protocol.consuming import Begin, Claim, Claimed, Settle, Settled
+from taskq.protocol.values import Delivered, Outcome, Release
 from taskq.worker.runtime.in_flight import InFlight
 from taskq.worker.runtime.retrying import RetryingConnection
 from taskq.worker.runtime.rotation import Rotation
@@ -30,7 +32,7 @@ class Fetcher:
 
     Args:
         link: the registered connection.
-        desk: what the consumer has in hand.
+        in_flight: what the consumer has in hand.
         rotation: the order of the queues.
         wait: waits for a descriptor; false when the consumer is to stop.
         burst: ask whether the queues are drained.
@@ -39,18 +41,19 @@ class Fetcher:
     def __init__(
         self,
         link: RetryingConnection,
-        desk: InFlight,
+        in_flight: InFlight,
         rotation: Rotation,
         wait: Waiting,
         burst: bool = False,
     ) -> None:
         self._link = link
-        self._desk = desk
+        self._in_flight = in_flight
         self._rotation = rotation
         self._wait = wait
         self._burst = burst
         self._park = 0.0 if burst else PARK
         self._parked: tuple[Connection, Claim] | None = None
+        self._announced: Begin | None = None
         self.drained = False
 
     def turn(self, n: int) -> None:
@@ -61,9 +64,11 @@ class Fetcher:
         Raises:
             BrokerUnavailable: the reconnect budget is spent; nothing in hand is lost.
         """
-        desk = self._desk
+        in_flight = self._in_flight
+        if self._announced is not None:
+            self._take_reply()
         claim = Claim(queues=self._rotation.next(), n=n, wait=self._park)
-        outcomes = desk.finished()
+        outcomes = in_flight.finished()
         if outcomes:
             self._settle(outcomes, lambda c, settle: c.pipeline(settle, claim))
             claimed = self._link.attempt(self._awaiting(claim, sent=True))
@@ -74,18 +79,38 @@ class Fetcher:
         self.drained = claimed.drained
         if self._burst:  # ask without waiting at first: mostly nothing will come any more
             self._park = 0.0 if claimed.messages else BURST_PARK
-        desk.take(claimed.messages)
+        in_flight.take(claimed.messages)
+        if claimed.messages and claimed.messages[0].announce:
+            self._announce(claimed.messages[0])
+
+    def _announce(self, message: Delivered) -> None:
+        """Say that a message begins now. The reply is taken later: what is sent arrives, whatever
+        the task does to this process."""
+        begin = self._announced = Begin(receipt=message.receipt, id=message.id)
+        self._link.attempt(lambda connection: connection.send(begin))
+
+    def _take_reply(self) -> None:
+        begin, self._announced = self._announced, None
+        if begin is None:
+            return
+
+        def step(connection: Connection) -> None:
+            with suppress(LeaseLost):  # settling it tells the same
+                connection.receive(begin)
+
+        self._link.attempt(step)
 
     def settle(self) -> None:
         """Settle the outbox, and nothing else."""
-        outcomes = self._desk.finished()
+        outcomes = self._in_flight.finished()
         if outcomes:
             self._settle(outcomes, lambda c, settle: c.call(settle))
 
     def leave(self) -> None:
         """Withdraw the parked claim, settle the outbox, and return all that has not begun."""
+        self._take_reply()
         self._link.attempt(self._withdraw)
-        self._desk.outbox.extend(self._desk.unstarted())
+        self._in_flight.outbox.extend(self._in_flight.unstarted())
         self.settle()
 
     def _withdraw(self, connection: Connection) -> None:
@@ -96,7 +121,7 @@ class Fetcher:
         # its reply the first one has been answered already or never will be
         connection.call(Claim(queues=[], n=0, wait=0.0))
         if connection.arrived(parked[1]):
-            self._desk.take(connection.receive(parked[1]).messages)
+            self._in_flight.take(connection.receive(parked[1]).messages)
 
     def _settle(
         self, outcomes: list[Outcome], send: Callable[[Connection, Settle], Settled]
@@ -105,9 +130,9 @@ class Fetcher:
         try:
             settled = self._link.attempt(lambda connection: send(connection, settle))
         except BaseException:
-            self._desk.outbox.extendleft(reversed(outcomes))
+            self._in_flight.outbox.extendleft(reversed(outcomes))
             raise
-        self._desk.settled(outcomes)
+        self._in_flight.settled(outcomes)
         if settled.rejected:
             report_rejected(outcomes, settled.rejected)
 

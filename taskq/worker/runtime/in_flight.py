@@ -1,7 +1,7 @@
 """What one consumer has in hand: messages not begun, outcomes not settled, receipts of both.
 
-The main thread and the relay both take from the two deques. `popleft` and `pop` are atomic, so each
-message and each outcome goes to exactly one of them, without a lock on the hot path.
+The main thread and the slow-task guard both take from the two deques. `popleft` and `pop` are
+atomic, so each message and each outcome goes to exactly one of them, without a lock on the hot path.
 """
 
 from __future__ import annotations

@@ -24,18 +24,18 @@ log = logging.getLogger("taskq.worker")
 
 
 class SlowTaskGuard:
-    """One consumer's relay.
+    """The guard of one consumer.
 
     `wake` may be called from a signal handler: `SimpleQueue.put` is reentrant.
     """
 
-    def __init__(self, desk: InFlight, link: RetryingConnection) -> None:
-        self._desk = desk
+    def __init__(self, in_flight: InFlight, link: RetryingConnection) -> None:
+        self._in_flight = in_flight
         self._link = link
         self._calls: SimpleQueue[bool] = SimpleQueue()
         self._idle_looks = 0
         self._handed_back = 0.0  # when the batch began whose rest was handed back
-        self._thread = threading.Thread(target=self._run, name="taskq-relay", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="taskq-slow-task-guard", daemon=True)
         self.asleep = True
 
     def start(self) -> None:
@@ -57,22 +57,22 @@ class SlowTaskGuard:
 
     def poll(self, now: float) -> float | None:
         """Do what is due; returns seconds until the next look, or `None`: not before `wake`."""
-        desk = self._desk
-        began = desk.began
+        in_flight = self._in_flight
+        began = in_flight.began
         if not began:
             self._idle_looks += 1
             return PATIENCE if self._idle_looks < _LINGER else None
         self._idle_looks = 0
         due = began + PATIENCE - now
-        if due > 0 and not desk.stopping:
+        if due > 0 and not in_flight.stopping:
             return due
         self._handed_back = began
         self._hand_back()
         return None
 
     def _hand_back(self) -> None:
-        desk = self._desk
-        outcomes = desk.finished() + desk.unstarted()
+        in_flight = self._in_flight
+        outcomes = in_flight.finished() + in_flight.unstarted()
         if not outcomes:
             return
         try:
@@ -80,11 +80,11 @@ class SlowTaskGuard:
             settled = self._link.attempt(lambda connection: connection.call(settle))
         except TaskqError as error:
             # the main thread will settle them, or give up for both of us
-            desk.outbox.extendleft(reversed(outcomes))
+            in_flight.outbox.extendleft(reversed(outcomes))
             if not isinstance(error, BrokerUnavailable):
-                log.warning("the relay could not settle: %s", error)
+                log.warning("the guard could not settle: %s", error)
             return
-        desk.settled(outcomes)
+        in_flight.settled(outcomes)
         if settled.rejected:
             report_rejected(outcomes, settled.rejected)
 
@@ -105,6 +105,6 @@ class SlowTaskGuard:
 
     def _overlooked(self) -> bool:
         """Whether a batch began just before `asleep` was set, so that nobody called."""
-        began = self._desk.began
+        began = self._in_flight.began
         # however long ago: this thread may have been kept waiting between the look and now
-        return bool(began and self._desk.inbox and began != self._handed_back)
+        return bool(began and self._in_flight.inbox and began != self._handed_back)

@@ -68,7 +68,7 @@ def test_one_connection_of_a_worker_is_enough(bench: EngineBench) -> None:
 
 def test_registering_releases_what_the_consumer_does_not_hold(bench: EngineBench) -> None:
     bench.enqueue("a", "b", max_deliveries=1)
-    held, lost = bench.claim()
+    held, lost = bench.claim_one(), bench.claim_one()
     bench.disconnect(WORKER)
     assert bench.register(9, holding=[held.receipt]) == 1
     assert (bench.job("b").state, bench.job("b").deaths) == ("ready", 0)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from taskq.errors import UnknownConsumer
-from taskq.protocol.consuming import Leave, Reap
+from taskq.errors import LeaseLost, UnknownConsumer
+from taskq.protocol.consuming import Begin, Claim, Leave, Reap
 from taskq.protocol.operating import GetStats
+from taskq.protocol.values import Ended
 from tests.kit.engine import WORKER, EngineBench, ids
 
 HEART = WORKER + 100  # the session of the launcher
@@ -26,6 +27,88 @@ def test_after_max_deliveries_the_dead_letters(bench: EngineBench) -> None:
         bench.after(5)
     assert bench.state("a") == "dead"
     assert [error.kind for error in bench.job("a").errors] == ["WorkerLost"] * 3
+
+
+def test_of_what_a_lost_worker_had_only_the_first_counts_as_begun(bench: EngineBench) -> None:
+    bench.enqueue("first", "second", lease=5)
+    bench.claim()
+    bench.after(5)
+    assert [bench.job(id).deliveries for id in ("first", "second")] == [1, 0]
+    assert bench.job("second").errors == []
+
+
+def test_what_the_heartbeat_says_to_run_has_begun_and_what_came_before(bench: EngineBench) -> None:
+    bench.enqueue("settled", "ended", "running", "waiting", lease=5)
+    settled, _ended, running, _ = bench.claim()
+    bench.ack(settled)
+    bench.heartbeat(running=[running.receipt])
+    bench.after(5)
+    counts = {id: bench.job(id).deliveries for id in ("ended", "running", "waiting")}
+    assert counts == {"ended": 1, "running": 1, "waiting": 0}
+
+
+def test_what_was_never_begun_is_never_buried(bench: EngineBench) -> None:
+    bench.enqueue("a", max_deliveries=1, lease=5)
+    for _ in range(5):
+        (message,) = bench.call(Claim(queues=["q"], n=9, wait=0), WORKER).messages
+        assert message.announce
+        bench.after(5)
+        assert (bench.state("a"), bench.job("a").deliveries) == ("ready", 0)
+    bench.claim_one()  # and announces it
+    bench.after(5)
+    assert bench.state("a") == "dead"
+
+
+def test_what_may_not_be_lost_even_once_is_dealt_alone(bench: EngineBench) -> None:
+    bench.enqueue("a", "b", max_deliveries=1)
+    assert ids(bench.claim()) == ["a"]
+    assert ids(bench.claim()) == ["b"]
+
+
+def test_what_is_acknowledged_early_is_dealt_in_batches(bench: EngineBench) -> None:
+    bench.enqueue("a", "b", max_deliveries=1, ack_early=True)
+    assert [message.announce for message in bench.claim()] == [False, False]
+
+
+def test_a_poison_in_the_middle_of_a_batch_ends_as_a_dead_letter(bench: EngineBench) -> None:
+    bench.enqueue("a", "poison", "b", max_deliveries=3, lease=5)
+    bench.claim()
+    bench.after(5)  # it may have been any of them
+    starts = 0
+    while bench.state("poison") == "ready":
+        message = bench.claim_one()  # alone
+        if message.id == "poison":
+            starts += 1
+            bench.after(5)
+        else:
+            bench.ack(message)
+    assert (bench.state("poison"), starts) == ("dead", 3)
+    assert (bench.state("a"), bench.state("b")) == ("succeeded", "ready")
+
+
+def test_beginning_what_was_lost_is_refused(bench: EngineBench) -> None:
+    bench.enqueue("a", max_deliveries=1, lease=5)
+    message = bench.claim_one()
+    bench.after(5)
+    with pytest.raises(LeaseLost):
+        bench.call(Begin(receipt=message.receipt, id=message.id), WORKER)
+
+
+def test_what_was_begun_and_not_settled_is_lost_with_its_consumer(bench: EngineBench) -> None:
+    bench.enqueue("ended", "running", "waiting")
+    ended, running, _ = bench.claim()
+    bench.reap(running=[running.receipt], began=running.receipt)
+    counts = [bench.job(id).deliveries for id in ("ended", "running", "waiting")]
+    assert counts == [1, 1, 0]
+    assert ended.receipt < running.receipt
+
+
+def test_the_reaper_hears_what_became_of_what_had_begun(bench: EngineBench) -> None:
+    bench.enqueue("a", "b")
+    first, _ = bench.claim()
+    request = Reap(worker="w", consumer="c", running=[first.receipt], reason="signal 9")
+    reaped = bench.call(request, HEART)
+    assert reaped.ended == [Ended(first.receipt, "a", "t", "ready")]
 
 
 def test_deaths_and_failures_are_counted_apart(bench: EngineBench) -> None:

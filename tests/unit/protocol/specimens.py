@@ -14,6 +14,7 @@ from taskq.protocol import frames
 from taskq.protocol.backoff import Backoff
 from taskq.protocol.base import Done, Failed, Reply, Request
 from taskq.protocol.consuming import (
+    Begin,
     Claim,
     Claimed,
     Extend,
@@ -21,6 +22,7 @@ from taskq.protocol.consuming import (
     HeartbeatReply,
     Leave,
     Reap,
+    Reaped,
     Register,
     Report,
     Settle,
@@ -58,6 +60,7 @@ from taskq.protocol.values import (
     Call,
     DeadLetter,
     Delivered,
+    Ended,
     ErrorInfo,
     Fail,
     Finished,
@@ -110,6 +113,7 @@ REQUESTS: tuple[Request[Any], ...] = (
         rid=6, worker="w", consumer="c", group="audit", queues=["q"], tasks=["m.f"], holding=[1]
     ),
     Claim(rid=7, wait=30.0, queues=["q"], n=16),
+    Begin(rid=8, receipt=1, id="a"),
     Settle(
         rid=8,
         outcomes=[
@@ -119,7 +123,7 @@ REQUESTS: tuple[Request[Any], ...] = (
             Abandon(4, "d"),
         ],
     ),
-    Heartbeat(rid=9, wait=10.0, worker="w", info=_WORKER),
+    Heartbeat(rid=9, wait=10.0, worker="w", info=_WORKER, running=[1]),
     Reap(
         rid=10,
         worker="w",
@@ -128,6 +132,7 @@ REQUESTS: tuple[Request[Any], ...] = (
         reason="signal 9",
         timed_out=True,
         cancelled=True,
+        began=3,
     ),
     Leave(rid=11, worker="w"),
     Extend(rid=12, receipt=1, seconds=60.0),
@@ -196,6 +201,7 @@ REPLIES: tuple[Reply, ...] = (
     ),
     Settled(rid=8, rejected=[2]),
     HeartbeatReply(rid=9, renew_in=3.0, stop=[Stop(1, "w-1/1.1"), Stop(2, "w-1/2.1", True)]),
+    Reaped(rid=10, count=2, ended=[Ended(1, "a", "m.f", "ready")]),
     Peeked(rid=10, messages=[Preview("a", "m.f", "ready", 1, 2, 1001.0, 7)]),
     DeadLetters(
         rid=11,

@@ -8,7 +8,7 @@ import pytest
 
 from taskq.errors import AuthenticationFailed, BrokerTimeout, BrokerUnavailable
 from taskq.protocol.base import Done
-from taskq.protocol.consuming import Heartbeat, HeartbeatReply, Leave, Reap
+from taskq.protocol.consuming import Heartbeat, HeartbeatReply, Leave, Reap, Reaped
 from taskq.protocol.values import Stop, WorkerInfo
 from taskq.worker.pool.heartbeat import Heartbeater
 from tests.kit.fakes import FakeBroker, FakeConnection
@@ -16,11 +16,13 @@ from tests.kit.fakes import FakeBroker, FakeConnection
 
 def make(*connections: FakeConnection | Exception) -> tuple[Heartbeater, list[HeartbeatReply]]:
     news: list[HeartbeatReply] = []
-    return Heartbeater(FakeBroker(*connections), "w", WorkerInfo(), news.append, budget=1.0), news
+    return Heartbeater(
+        FakeBroker(*connections), "w", WorkerInfo(), news.append, lambda: [4], budget=1.0
+    ), news
 
 
-def done(request: object) -> Done:
-    return Done()
+def done(request: object) -> Done | Reaped:
+    return Reaped() if isinstance(request, Reap) else Done()
 
 
 def test_one_heartbeat_is_always_parked() -> None:
@@ -29,6 +31,7 @@ def test_one_heartbeat_is_always_parked() -> None:
     assert heart.poll(0.0) is None
     (beat,) = connection.sent
     assert isinstance(beat, Heartbeat)
+    assert beat.running == [4]
     connection.parked[id(beat)] = attended = HeartbeatReply(renew_in=10.0, stop=[Stop(5, "w/1")])
     heart.poll(1.0)
     assert news == [attended]
@@ -59,10 +62,12 @@ def test_a_death_is_told_once() -> None:
     connection = FakeConnection(done)
     heart, _ = make(connection)
     reap = Reap(worker="w", consumer="w/1", running=[3], reason="killed")
-    heart.reap(reap)
+    answers: list[Reaped] = []
+    heart.reap(reap, answers.append)
     heart.poll(0.0)
     heart.poll(1.0)
     assert connection.sent.count(reap) == 1
+    assert answers == [Reaped()]
 
 
 def test_a_death_is_told_after_a_reconnect() -> None:
@@ -72,7 +77,7 @@ def test_a_death_is_told_after_a_reconnect() -> None:
     first, second = FakeConnection(gone), FakeConnection(done)
     heart, _ = make(first, second)
     reap = Reap(worker="w", consumer="w/1", running=[3], reason="killed")
-    heart.reap(reap)
+    heart.reap(reap, lambda reaped: None)
     delay = heart.poll(0.0)
     assert delay is not None
     assert heart.poll(delay / 2) == delay / 2  # too soon
@@ -100,7 +105,7 @@ def test_it_leaves_after_the_last_death_was_told() -> None:
     connection = FakeConnection(done)
     heart, _ = make(connection)
     reap = Reap(worker="w", consumer="w/1", running=[], reason="")
-    heart.reap(reap)
+    heart.reap(reap, lambda reaped: None)
     heart.leave()
     assert [type(request) for request in connection.sent] == [Reap, Leave]
     assert connection.closed

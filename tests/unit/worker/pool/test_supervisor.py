@@ -12,7 +12,8 @@ from taskq.protocol.consuming import Reap
 from taskq.protocol.values import Stop
 from taskq.worker.pool import notes, supervisor
 from taskq.worker.pool.child import EXIT_TOLD, EXIT_WORN_OUT
-from taskq.worker.pool.supervisor import RAPID_LIMIT, SCARCE_DELAY, Supervisor
+from taskq.worker.pool.deaths import Death
+from taskq.worker.pool.supervisor import RAPID_LIMIT, RELOAD_DELAY, SCARCE_DELAY, Supervisor
 from taskq.worker.runtime.slot import RING, Cancellations, Cell, Slot
 from taskq.worker.settings import Settings
 
@@ -31,6 +32,7 @@ class FakeChild:
         self.asked = self.drained = self.cut = self.closed = self.mute = False
         self.terminating: set[int] = set()
         self.timed_out = self.terminated = 0
+        self.loaded = self.told_to_go = False
         self.frozen: list[bool] = []  # what it answers when it is to stand still
         self.exit_code: int | None = None
         self.pending: list[notes.Note] = []
@@ -44,6 +46,9 @@ class FakeChild:
     def notes(self) -> list[notes.Note]:
         pending, self.pending = self.pending, []
         return pending
+
+    def go(self) -> None:
+        self.told_to_go = True
 
     def stop(self) -> None:
         self.asked = True
@@ -80,8 +85,8 @@ class FakeHost:
         self.reaps: list[Reap] = []
         self.failures: list[tuple[int, str]] = []
 
-    def reap(self, request: Reap) -> None:
-        self.reaps.append(request)
+    def report_death(self, death: Death) -> None:
+        self.reaps.append(death.reap)
 
     def hello(self, note: notes.Hello) -> None:
         """Nobody listens."""
@@ -111,6 +116,18 @@ class SupervisorBench:
     @property
     def children(self) -> list[FakeChild]:
         return self.supervisor.children  # type: ignore[return-value]
+
+    def child(self, consumer: str) -> FakeChild:
+        return next(child for child in FakeChild.made if child.consumer == consumer)
+
+    def loads(self, child: FakeChild) -> None:
+        child.pending.append(notes.Loaded())
+        self.supervisor.listen(child)  # type: ignore[arg-type]
+
+    def unusable(self, child: FakeChild, sentence: str) -> None:
+        child.pending.append(notes.Unusable(sentence, "Traceback"))
+        self.supervisor.listen(child)  # type: ignore[arg-type]
+        child.die(EXIT_TOLD)
 
     def greet(self, child: FakeChild) -> None:
         child.pending.append(notes.Hello("q", "u", [], []))
@@ -155,6 +172,40 @@ def test_a_task_that_leaves_by_exit_code_0_is_lost_too() -> None:
     bench.supervisor.poll(5.0)
     assert bench.host.reaps[0].running == [77]
     assert bench.children[0].consumer == "w/1.2"
+
+
+def test_what_was_begun_and_is_not_settled_counts_as_lost() -> None:
+    bench = SupervisorBench()
+    (child,) = bench.children
+    child.runs(77)
+    child.ends()
+    child.die(0)  # os._exit(0) in a thread that the task has left
+    bench.supervisor.poll(5.0)
+    assert (bench.host.reaps[0].running, bench.host.reaps[0].began) == ([], 77)
+
+
+def test_what_a_child_that_leaves_has_begun_is_settled() -> None:
+    bench = SupervisorBench()
+    (child,) = bench.children
+    child.runs(77)
+    child.ends()
+    child.pending.append(notes.Left())
+    child.die(0)
+    bench.supervisor.poll(5.0)
+    assert (bench.host.reaps[0].running, bench.host.reaps[0].began) == ([], 0)
+
+
+def test_neighbours_of_a_task_that_we_kill_cost_nothing() -> None:
+    bench = SupervisorBench()
+    (child,) = bench.children
+    child.runs(77)
+    child.ends()
+    child.runs(78)
+    child.slot.cells[0].deadline = 10.0
+    bench.supervisor.poll(10.0)
+    child.die(-signal.SIGKILL)
+    bench.supervisor.poll(10.1)
+    assert (bench.host.reaps[0].running, bench.host.reaps[0].began) == ([78], 0)
 
 
 def test_a_worn_out_child_costs_nothing() -> None:
@@ -328,37 +379,120 @@ def test_an_import_error_at_the_start_ends_the_worker() -> None:
     assert bench.host.failures == [(2, "no such module")]
 
 
-def test_an_import_error_in_a_replacement_leaves_the_others_at_work() -> None:
-    bench = SupervisorBench(concurrency=2)
-    bench.supervisor.restart()
-    bench.supervisor.poll(1.0)
-    first, second = bench.children
-    assert (first.asked, second.asked) == (True, False)
-    first.die(0)
-    bench.supervisor.poll(1.1)
-    new = bench.children[0]
-    new.pending.append(notes.Unusable("broken", "Traceback"))
-    new.die(EXIT_TOLD)
-    delay = bench.supervisor.poll(1.2)
+def test_an_import_error_in_a_replacement_does_not_end_the_worker(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor.log, "propagate", True)
+    bench = SupervisorBench()
+    now = 100.0
+    bench.children[0].slot.words[Slot.STARTED] = 1
+    bench.children[0].die(-signal.SIGKILL)
+    bench.supervisor.poll(now)
+    for _ in range(3):  # with one child, too, and every time
+        (new,) = bench.children
+        bench.unusable(new, "broken")
+        delay = bench.supervisor.poll(now)
+        assert delay == RELOAD_DELAY
+        now += delay
+        bench.supervisor.poll(now)
     assert bench.host.failures == []
-    assert delay is not None
-    assert not second.asked
-    bench.supervisor.poll(1.2 + delay)
-    assert bench.children[0].consumer == "w/1.3"
+    assert caplog.text.count("broken") == 1
 
 
-def test_a_restart_waits_for_each_replacement() -> None:
+def test_a_reload_replaces_the_children_when_every_successor_has_loaded_the_app() -> None:
     bench = SupervisorBench(concurrency=2)
+    first, second = bench.children
     bench.supervisor.restart()
     bench.supervisor.poll(1.0)
-    first, second = bench.children
-    first.die(0)
+    assert [child.consumer for child in bench.children] == ["w/1.1", "w/1.2", "w/2.1"]
+    one = bench.child("w/1.2")
+    bench.loads(one)
     bench.supervisor.poll(1.1)
+    assert not first.asked
+    other = bench.child("w/2.2")
+    bench.loads(other)
     bench.supervisor.poll(1.2)
-    assert not second.asked
-    bench.greet(bench.children[0])
+    assert (first.asked, second.asked, one.told_to_go) == (True, False, False)
+    first.die(0)
     bench.supervisor.poll(1.3)
+    assert (one.told_to_go, second.asked) == (True, False)
+    bench.greet(one)
+    bench.supervisor.poll(1.4)
     assert second.asked
+    second.die(0)
+    bench.supervisor.poll(1.5)
+    bench.greet(other)
+    bench.supervisor.poll(1.6)
+    assert bench.children == [one, other]
+    assert bench.supervisor.all_ready
+
+
+def test_a_reload_that_fails_leaves_every_child_as_it_is(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(supervisor.log, "propagate", True)
+    bench = SupervisorBench(concurrency=2)
+    first, second = bench.children
+    bench.supervisor.restart()
+    bench.supervisor.poll(1.0)
+    one = bench.child("w/1.2")
+    bench.loads(one)
+    bench.supervisor.poll(1.1)
+    bench.unusable(bench.child("w/2.2"), "there is no module a")
+    bench.supervisor.poll(1.2)
+    assert one.asked
+    one.die(-signal.SIGTERM)
+    bench.supervisor.poll(1.3)
+    assert bench.children == [first, second]
+    assert not first.asked
+    assert not second.asked
+    assert caplog.text.count("there is no module a") == 1
+    bench.supervisor.restart()  # the next SIGHUP
+    bench.supervisor.poll(2.0)
+    assert bench.child("w/1.3") in bench.children
+
+
+def test_a_child_that_dies_in_a_reload_waits_for_its_successor() -> None:
+    bench = SupervisorBench()
+    (old,) = bench.children
+    bench.supervisor.restart()
+    bench.supervisor.poll(1.0)
+    new = bench.child("w/1.2")
+    old.die(-signal.SIGKILL)
+    bench.supervisor.poll(1.1)
+    assert bench.children == [new]
+    bench.loads(new)
+    bench.supervisor.poll(1.2)
+    assert new.told_to_go
+
+
+def test_after_a_failed_reload_a_new_child_brings_the_others_along() -> None:
+    bench = SupervisorBench(concurrency=2)
+    first, second = bench.children
+    bench.supervisor.restart()
+    bench.supervisor.poll(1.0)
+    bench.unusable(bench.child("w/1.2"), "broken")
+    bench.supervisor.poll(1.1)
+    first.die(-signal.SIGKILL)  # and the app has been mended meanwhile
+    bench.supervisor.poll(1.2)
+    bench.greet(bench.child("w/1.3"))
+    bench.supervisor.poll(1.3)
+    successor = bench.child("w/2.2")
+    bench.loads(successor)
+    bench.supervisor.poll(1.4)
+    assert second.asked
+
+
+def test_a_drain_ends_successors_too() -> None:
+    bench = SupervisorBench()
+    bench.supervisor.restart()
+    bench.supervisor.poll(1.0)
+    bench.supervisor.drain()
+    for child in bench.children:
+        assert child.asked
+        child.die(-signal.SIGTERM)
+    bench.supervisor.poll(1.1)
+    assert bench.supervisor.over
 
 
 def test_a_drain_replaces_nobody() -> None:

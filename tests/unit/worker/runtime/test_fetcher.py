@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from taskq.errors import BrokerUnavailable
-from taskq.protocol.consuming import Claim, Claimed, Settle, Settled
+from taskq.errors import BrokerUnavailable, LeaseLost
+from taskq.protocol.consuming import Begin, Claim, Claimed, Settle, Settled
 from taskq.protocol.values import Ack, Delivered, Release
 from taskq.worker.runtime.fetcher import Fetcher
 from taskq.worker.runtime.in_flight import InFlight
@@ -115,3 +115,25 @@ def test_drained_is_noticed() -> None:
     bench.drained = True
     bench.fetcher.turn(1)
     assert bench.fetcher.drained
+
+
+def announced(receipt: int) -> Delivered:
+    message = delivered(receipt)
+    message.announce = True
+    return message
+
+
+def test_a_message_that_is_dealt_alone_is_announced_before_it_runs() -> None:
+    bench = FetcherBench([announced(1)])
+    bench.fetcher.turn(5)
+    assert bench.connection.sent[-1] == Begin(receipt=1, id="id1")
+    assert [message.receipt for message in bench.desk.inbox] == [1]
+
+
+def test_an_announced_message_that_was_lost_meanwhile_is_no_error() -> None:
+    bench = FetcherBench([announced(1)])
+    bench.fetcher.turn(5)
+    bench.connection.parked[id(bench.connection.sent[-1])] = LeaseLost("gone")
+    bench.coming = [delivered(2)]
+    bench.fetcher.turn(5)
+    assert [message.receipt for message in bench.desk.inbox] == [1, 2]

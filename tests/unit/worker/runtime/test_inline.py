@@ -52,7 +52,7 @@ def test_threads_run_tasks_and_leave() -> None:
     assert app.codec.decode_result(CallRef("q", "id7", "add"), value) == 14
     assert app.broker.call(GetStats()).workers == []
     left = {thread.name for thread in threading.enumerate()} - before
-    assert left <= {"taskq-relay", "taskq-pulse"}  # daemons that are about to end
+    assert left <= {"taskq-slow-task-guard", "taskq-pulse"}  # daemons that are about to end
 
 
 def test_threads_work_at_the_same_time() -> None:
