@@ -301,7 +301,7 @@ def test_hup_restarts_the_children_one_by_one(scene: Scene) -> None:
     worker = scene.worker("-c", "2")
     before = set(app.gate.map([None] * 100).results(PATIENCE))
     worker.signal(signal.SIGHUP)
-    wait_until(lambda: worker.output.count("restarting child") == 2)
+    wait_until(lambda: worker.output.count("replacing child") == 2)
 
     def after() -> set[int]:
         return {app.pid().result(PATIENCE) for _ in range(10)}
