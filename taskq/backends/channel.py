@@ -11,14 +11,18 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any, NoReturn, cast
 
 from taskq import errors
 from taskq.backends.attempts import Attempts
+from taskq.backends.greeting import greet
 from taskq.protocol.base import Failed, R, Reply, Request, may_park
-from taskq.protocol.frames import MAX_REPLY, FrameReader, decode_reply, encode
+from taskq.protocol.consuming import Claim, Settle
+from taskq.protocol.frames import MAX_PAYLOAD, MAX_REPLY, FrameReader, decode_reply, encode
+from taskq.protocol.outcomes import in_parts
+from taskq.protocol.values import Outcome
 
 REPLY_TIMEOUT = 30.0  # seconds beyond the time that a request may park
 _CHUNK = 64 * 1024
@@ -67,11 +71,20 @@ class Channel:
         """Send `request` and wait for its reply; see `port.Connection.call`."""
         return self._converse((request,), request, timeout)
 
-    def pipeline(self, first: Request[R], second: Request[Any]) -> R:
-        """Send both in one write and return the reply of the first."""
-        reply = self._converse((first, second), first, None)
-        self._due[second.rid] = time.monotonic() + REPLY_TIMEOUT + may_park(second)
-        return reply
+    def turn(self, outcomes: Sequence[Outcome], claim: Claim | None = None) -> list[int]:
+        """Settle and claim in one write, and wait for what settling gives; see `port.Connection`."""
+        settle = Settle(outcomes=list(outcomes))
+        requests = (settle,) if claim is None else (settle, claim)
+        try:
+            rejected = self._converse(requests, settle, None).rejected
+        except errors.PayloadTooLarge:
+            parts = [Settle(outcomes=part) for part in in_parts(settle.outcomes, MAX_PAYLOAD)]
+            rejected = [receipt for part in parts for receipt in self.call(part).rejected]
+            if claim is not None:
+                self.send(claim)
+        if claim is not None:
+            self._due[claim.rid] = time.monotonic() + REPLY_TIMEOUT + may_park(claim)
+        return rejected
 
     def send(self, request: Request[Any]) -> None:
         """Send a request and return at once; `receive` gives its reply."""
@@ -262,25 +275,13 @@ class Channel:
         self._timeout = REPLY_TIMEOUT
         sock.settimeout(REPLY_TIMEOUT)
         if self._greeting is not None:
-            self._greet(sock, self._greeting())
+            self._rid += 1
+            greet(sock, self._reader, self._greeting(), self._rid)
         if self._sent:
             sock.sendall(b"".join(encode(request) for request in self._sent.values()))
             now = time.monotonic()
             for rid in self._due:
                 self._due[rid] = now + REPLY_TIMEOUT + may_park(self._sent[rid])
-
-    def _greet(self, sock: socket.socket, greeting: Request[Any]) -> None:
-        self._rid = greeting.rid = self._rid + 1
-        sock.sendall(encode(greeting))
-        while True:
-            data = sock.recv(_CHUNK)
-            if not data:
-                raise ConnectionResetError("the broker closed the connection")
-            for body in self._reader.feed(data):
-                reply = decode_reply(body)
-                if isinstance(reply, Failed):
-                    raise errors.by_name(reply.error)(reply.text)
-                return
 
     def _hang_up(self) -> None:
         """Close the socket; what was sent will be sent again on the next one."""

@@ -12,7 +12,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -24,6 +24,8 @@ from taskq.engine.engine import Engine
 from taskq.engine.results import IN_MEMORY
 from taskq.journal.none import NoJournal
 from taskq.protocol.base import Failed, R, Reply, Request, may_park
+from taskq.protocol.consuming import Claim, Settle
+from taskq.protocol.values import Outcome
 
 REPLY_TIMEOUT = 30.0  # seconds beyond the time that a request may park
 
@@ -193,11 +195,13 @@ class MemoryConnection:
         self._send(request)
         return self._receive(request, timeout)
 
-    def pipeline(self, first: Request[R], second: Request[Any]) -> R:
-        """Hand both over; wait for the first reply."""
-        self._send(first)
-        self._send(second)
-        return self._receive(first, None)
+    def turn(self, outcomes: Sequence[Outcome], claim: Claim | None = None) -> list[int]:
+        """Settle, and hand over the claim."""
+        settle = Settle(outcomes=list(outcomes))
+        self._send(settle)
+        if claim is not None:
+            self._send(claim)
+        return self._receive(settle, None).rejected
 
     def send(self, request: Request[Any]) -> None:
         """Hand the request over; `receive` gives its reply."""

@@ -6,10 +6,12 @@ A backend carries the requests of `taskq.engine.commands` to an engine and bring
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from taskq.protocol.base import R, Request
+from taskq.protocol.consuming import Claim
+from taskq.protocol.values import Outcome
 
 
 class Connection(Protocol):
@@ -33,12 +35,26 @@ class Connection(Protocol):
         """
         ...
 
-    def pipeline(self, first: Request[R], second: Request[Any]) -> R:
-        """Send both in one write and return the reply of the first; `receive` gives the second's."""
+    def turn(self, outcomes: Sequence[Outcome], claim: Claim | None = None) -> list[int]:
+        """A consumer's turn, in one round trip: settle what is finished, and claim more.
+
+        Outcomes of any size together: they are sent in parts. One that is too large by itself fails
+        its task with `PayloadTooLarge`.
+
+        Args:
+            outcomes: of finished deliveries.
+            claim: what to take next; `receive` gives its reply.
+
+        Returns:
+            The receipts that were stale; for them nothing was changed.
+
+        Raises:
+            BrokerUnavailable: as `call`; the outcomes may be given again.
+        """
         ...
 
     def receive(self, request: Request[R]) -> R:
-        """Wait for the reply of a request given to `send`, or to `pipeline` as its second."""
+        """Wait for the reply of a request given to `send`, or of the claim given to `turn`."""
         ...
 
     def send(self, request: Request[Any]) -> None:

@@ -55,30 +55,41 @@ def test_a_broker_has_a_key_and_a_limit(broker: Broker) -> None:
     assert broker.url
 
 
-def test_a_pipeline_settles_and_claims_in_one_turn(bench: PortBench) -> None:
+def test_a_turn_settles_and_claims(bench: PortBench) -> None:
     worker = bench.consumer()
     bench.enqueue(*"abc")
     (message,) = bench.claim(worker, 1)
     seen = []
     while message:
         seen.append(message.id)
-        settle, claim = Settle(outcomes=[Ack(message.receipt, message.id, b"")]), bench.claiming(1)
-        assert worker.pipeline(settle, claim).rejected == []
+        claim = bench.claiming(1)
+        assert worker.turn([Ack(message.receipt, message.id, b"")], claim) == []
         message = next(iter(worker.receive(claim).messages), None)
     assert seen == [bench.id(name) for name in "abc"]
 
 
-def test_a_parked_pipeline_wakes_its_descriptor(bench: PortBench) -> None:
+def test_a_parked_turn_wakes_its_descriptor(bench: PortBench) -> None:
     worker = bench.consumer()
     bench.enqueue("a")
     (message,) = bench.claim(worker)
-    settle, park = Settle(outcomes=[Ack(message.receipt, message.id, b"")]), bench.claiming(wait=30)
-    assert worker.pipeline(settle, park).rejected == []
+    park = bench.claiming(wait=30)
+    assert worker.turn([Ack(message.receipt, message.id, b"")], park) == []
     assert not worker.arrived(park)
     assert not select.select([worker.fileno()], [], [], 0)[0]
     bench.aside(lambda: bench.enqueue("b"))
     assert wait_until(lambda: worker.arrived(park) or _readable(worker.fileno()))
     assert bench.names(worker.receive(park).messages) == ["b"]
+
+
+def test_a_turn_takes_outcomes_that_do_not_fit_into_a_frame_together(bench: PortBench) -> None:
+    worker = bench.consumer()
+    bench.enqueue(*"abc")
+    messages = bench.claim(worker)
+    sizes = [8 * 2**20 - 1, 62 * 2**20, 10]
+    outcomes = [Ack(m.receipt, m.id, bytes(size)) for m, size in zip(messages, sizes, strict=True)]
+    assert worker.turn(outcomes, claim := bench.claiming(1)) == []
+    assert worker.receive(claim).messages == []
+    assert [len(bench.end(name).value or b"") for name in "abc"] == sizes
 
 
 def _readable(descriptor: int) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,9 +11,9 @@ from taskq.backends.port import Connection
 from taskq.codec.envelope import Codec
 from taskq.options.task_options import TaskOptions
 from taskq.protocol.base import Request as AnyRequest
-from taskq.protocol.consuming import Claim, Register
+from taskq.protocol.consuming import Claim, Register, Settle
 from taskq.protocol.producing import Enqueue
-from taskq.protocol.values import Call, Delivered, Options
+from taskq.protocol.values import Call, Delivered, Options, Outcome
 
 
 class FakeTask:
@@ -72,9 +72,11 @@ class FakeConnection:
     def send(self, request: AnyRequest[Any]) -> None:
         self.sent.append(request)
 
-    def pipeline(self, first: AnyRequest[Any], second: AnyRequest[Any]) -> Any:
-        self.sent += [first, second]
-        return self.answer(first)
+    def turn(self, outcomes: Sequence[Outcome], claim: Claim | None = None) -> list[int]:
+        settle = Settle(outcomes=list(outcomes))
+        self.sent += [settle] if claim is None else [settle, claim]
+        rejected: list[int] = self.answer(settle).rejected
+        return rejected
 
     def arrived(self, request: AnyRequest[Any]) -> bool:
         return id(request) in self.parked

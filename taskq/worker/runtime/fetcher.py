@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-import logging
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Protocol
 
 from taskq.backends.port import Connection
 from taskq.errors import LeaseLost
-from taskq.protocol.consuming import Begin, Claim, Claimed, Settle, Settled
-from taskq.protocol.values import Delivered, Outcome, Release
+from taskq.protocol.consuming import Begin, Claim, Claimed
+from taskq.protocol.values import Delivered
 from taskq.worker.runtime.in_flight import InFlight
 from taskq.worker.runtime.retrying import RetryingConnection
 from taskq.worker.runtime.rotation import Rotation
+from taskq.worker.runtime.settling import settle_outcomes
 
 PARK = 30.0  # seconds that an idle claim waits at the broker
 BURST_PARK = 0.2  # in burst mode: how often to ask whether anything is left
-
-log = logging.getLogger("taskq.worker")
 
 
 class Waiting(Protocol):
@@ -70,10 +69,8 @@ class Fetcher:
         claim = Claim(queues=self._rotation.next(), n=n, wait=self._park)
         outcomes = in_flight.finished()
         if outcomes:
-            self._settle(outcomes, lambda c, settle: c.pipeline(settle, claim))
-            claimed = self._link.attempt(self._awaiting(claim, sent=True))
-        else:
-            claimed = self._link.attempt(self._awaiting(claim, sent=False))
+            settle_outcomes(self._link, in_flight, outcomes, claim)
+        claimed = self._link.attempt(self._awaiting(claim, sent=bool(outcomes)))
         if claimed is None:
             return
         self.drained = claimed.drained
@@ -104,7 +101,7 @@ class Fetcher:
         """Settle the outbox, and nothing else."""
         outcomes = self._in_flight.finished()
         if outcomes:
-            self._settle(outcomes, lambda c, settle: c.call(settle))
+            settle_outcomes(self._link, self._in_flight, outcomes)
 
     def leave(self) -> None:
         """Withdraw the parked claim, settle the outbox, and return all that has not begun."""
@@ -123,19 +120,6 @@ class Fetcher:
         if connection.arrived(parked[1]):
             self._in_flight.take(connection.receive(parked[1]).messages)
 
-    def _settle(
-        self, outcomes: list[Outcome], send: Callable[[Connection, Settle], Settled]
-    ) -> None:
-        settle = Settle(outcomes=outcomes)
-        try:
-            settled = self._link.attempt(lambda connection: send(connection, settle))
-        except BaseException:
-            self._in_flight.outbox.extendleft(reversed(outcomes))
-            raise
-        self._in_flight.settled(outcomes)
-        if settled.rejected:
-            report_rejected(outcomes, settled.rejected)
-
     def _awaiting(self, claim: Claim, sent: bool) -> Callable[[Connection], Claimed | None]:
         """A step that waits for the reply of `claim`; on a new connection it asks again."""
 
@@ -145,21 +129,12 @@ class Fetcher:
                 connection.send(claim)
             sent = False
             while not connection.arrived(claim):
-                if not self._wait(connection.fileno()):
+                due = connection.due()
+                left = None if due is None else max(due - time.monotonic(), 0.0)
+                readable = self._wait(connection.fileno(), left)
+                if not readable and (due is None or time.monotonic() < due):
                     self._parked = (connection, claim)
                     return None
             return connection.receive(claim)
 
         return step
-
-
-def report_rejected(outcomes: list[Outcome], rejected: list[int]) -> None:
-    """Log the outcomes that came too late; their messages are somebody else's now."""
-    stale = set(rejected)
-    for outcome in outcomes:
-        if outcome.receipt in stale and not isinstance(outcome, Release):
-            log.warning(
-                "LeaseLost: %s was finished too late; it has been delivered again, "
-                "and that delivery's result stands",
-                outcome.id,
-            )

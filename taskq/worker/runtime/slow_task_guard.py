@@ -12,10 +12,9 @@ import time
 from queue import Empty, SimpleQueue
 
 from taskq.errors import BrokerUnavailable, TaskqError
-from taskq.protocol.consuming import Settle
-from taskq.worker.runtime.fetcher import report_rejected
 from taskq.worker.runtime.in_flight import InFlight
 from taskq.worker.runtime.retrying import RetryingConnection
+from taskq.worker.runtime.settling import settle_outcomes
 
 PATIENCE = 0.1  # seconds that a batch may run before its rest is handed back
 _LINGER = 5  # looks at an idle consumer before the thread sleeps for good
@@ -76,17 +75,11 @@ class SlowTaskGuard:
         if not outcomes:
             return
         try:
-            settle = Settle(outcomes=outcomes)
-            settled = self._link.attempt(lambda connection: connection.call(settle))
+            settle_outcomes(self._link, in_flight, outcomes)
+        except BrokerUnavailable:
+            pass  # the main thread will settle them, or give up for both of us
         except TaskqError as error:
-            # the main thread will settle them, or give up for both of us
-            in_flight.outbox.extendleft(reversed(outcomes))
-            if not isinstance(error, BrokerUnavailable):
-                log.warning("the guard could not settle: %s", error)
-            return
-        in_flight.settled(outcomes)
-        if settled.rejected:
-            report_rejected(outcomes, settled.rejected)
+            log.warning("the slow-task guard could not settle: %s", error)
 
     def _run(self) -> None:
         while True:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from taskq.protocol.consuming import Claim, Register, Settle
+from taskq.protocol.consuming import Claim, Register
 from taskq.protocol.values import Ack
 from tests.benchmarks.marks import Marks
 from tests.benchmarks.peers.taskq_ours import Ours, noop, queue
@@ -65,7 +65,7 @@ def _claim(count: int) -> float:
         outcomes = [Ack(receipt=each.receipt, id=each.id, value=b"") for each in messages]
         done += len(outcomes)
         claim = Claim(queues=["bench"], n=min(BATCH, max(count - done, 1)), wait=1.0)
-        connection.pipeline(Settle(outcomes=list(outcomes)), claim)
+        connection.turn(list(outcomes), claim)
         messages = connection.receive(claim).messages
     seconds = time.perf_counter() - began
     connection.close()  # what was claimed last goes back

@@ -134,13 +134,13 @@ def test_a_refusal_raises_its_error_and_the_connection_goes_on(
     assert len(script.far) == 1
 
 
-def test_pipeline_is_one_write_and_the_second_reply_waits(
+def test_a_turn_is_one_write_and_the_reply_of_the_claim_waits(
     script: Script, channel: Callable[..., Channel]
 ) -> None:
     script.connection(None, (Claimed(messages=[], rid=2), Settled(rejected=[], rid=1)), pong(3))
     client = channel()
     claim = Claim(queues=["q"], n=1, wait=9)
-    assert client.pipeline(Settle(outcomes=[]), claim).rejected == []
+    assert client.turn([], claim) == []
     assert client.arrived(claim)
     assert client.call(Ping()).rid == 3
     assert client.receive(claim) == Claimed(messages=[], rid=2)

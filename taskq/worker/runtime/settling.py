@@ -1,0 +1,45 @@
+"""Settling: outcomes go to the broker, or stay in hand."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+
+from taskq.protocol.consuming import Claim
+from taskq.protocol.values import Outcome, Release
+from taskq.worker.runtime.in_flight import InFlight
+from taskq.worker.runtime.retrying import RetryingConnection
+
+log = logging.getLogger("taskq.worker")
+
+
+def settle_outcomes(
+    link: RetryingConnection,
+    in_flight: InFlight,
+    outcomes: list[Outcome],
+    claim: Claim | None = None,
+) -> None:
+    """Settle outcomes that were taken from the outbox, and send a claim along.
+
+    Raises:
+        TaskqError: they could not be settled, and are in the outbox again.
+    """
+    try:
+        rejected = link.attempt(lambda connection: connection.turn(outcomes, claim))
+    except BaseException:
+        in_flight.outbox.extendleft(reversed(outcomes))
+        raise
+    in_flight.settled(outcomes)
+    if rejected:
+        _log_rejected(outcomes, set(rejected))
+
+
+def _log_rejected(outcomes: Iterable[Outcome], rejected: set[int]) -> None:
+    """Log the outcomes that came too late; their messages are somebody else's now."""
+    for outcome in outcomes:
+        if outcome.receipt in rejected and not isinstance(outcome, Release):
+            log.warning(
+                "LeaseLost: %s was finished too late; it has been delivered again, "
+                "and that delivery's result stands",
+                outcome.id,
+            )
