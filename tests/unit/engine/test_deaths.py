@@ -33,7 +33,7 @@ def test_of_what_a_lost_worker_had_only_the_first_counts_as_begun(bench: EngineB
     bench.enqueue("first", "second", lease=5)
     bench.claim()
     bench.after(5)
-    assert [bench.job(id).deliveries for id in ("first", "second")] == [1, 0]
+    assert [len(bench.job(id).errors) for id in ("first", "second")] == [1, 0]
     assert bench.job("second").errors == []
 
 
@@ -43,7 +43,7 @@ def test_what_the_heartbeat_says_to_run_has_begun_and_what_came_before(bench: En
     bench.ack(settled)
     bench.heartbeat(running=[running.receipt])
     bench.after(5)
-    counts = {id: bench.job(id).deliveries for id in ("ended", "running", "waiting")}
+    counts = {id: len(bench.job(id).errors) for id in ("ended", "running", "waiting")}
     assert counts == {"ended": 1, "running": 1, "waiting": 0}
 
 
@@ -53,7 +53,7 @@ def test_what_was_never_begun_is_never_buried(bench: EngineBench) -> None:
         (message,) = bench.call(Claim(queues=["q"], n=9, wait=0), WORKER).messages
         assert message.announce
         bench.after(5)
-        assert (bench.state("a"), bench.job("a").deliveries) == ("ready", 0)
+        assert (bench.state("a"), bench.job("a").errors) == ("ready", [])
     bench.claim_one()  # and announces it
     bench.after(5)
     assert bench.state("a") == "dead"
@@ -98,7 +98,7 @@ def test_what_was_begun_and_not_settled_is_lost_with_its_consumer(bench: EngineB
     bench.enqueue("ended", "running", "waiting")
     ended, running, _ = bench.claim()
     bench.reap(running=[running.receipt], began=running.receipt)
-    counts = [bench.job(id).deliveries for id in ("ended", "running", "waiting")]
+    counts = [len(bench.job(id).errors) for id in ("ended", "running", "waiting")]
     assert counts == [1, 1, 0]
     assert ended.receipt < running.receipt
 
