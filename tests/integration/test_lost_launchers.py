@@ -26,6 +26,7 @@ def test_a_task_that_kills_the_launcher_ends_as_a_dead_letter(scene: Scene) -> N
     handle = app.poison_for_all(scene.path("runs"))
     for _ in range(3):
         scene.worker(ready=False).exit_code()
+    wait_until(lambda: handle.status() == "dead")
     with pytest.raises(WorkerLost):
         handle.result(PATIENCE)
     assert len(scene.lines("runs")) == 3
