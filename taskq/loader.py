@@ -129,7 +129,7 @@ def _execute(name: str) -> ModuleType:
         return importlib.import_module(name)  # a directory without __init__.py: nothing is executed
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    # as importlib does: by it Python tells a circular import from a name that is not there
+    # as importlib does: Python reads it to name a circular import in its ImportError
     spec._initializing = True  # type: ignore[attr-defined]
     try:
         spec.loader.exec_module(module)
@@ -161,7 +161,7 @@ def _tell_where(name: str, end: ImportEnds) -> None:
     logging.getLogger("taskq.loader").log(
         logging.WARNING if is_missed else logging.DEBUG,
         "the import of %s ended at %s, which waits for a result; tasks defined below that line are "
-        'unknown to this worker. Put what shall not run in workers under: if __name__ == "__main__":',
+        'unknown to this worker. Put what must not run in workers under: if __name__ == "__main__":',
         name,
         place,
     )

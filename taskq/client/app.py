@@ -172,7 +172,7 @@ class TaskQueue(QueueControl):
         return self._url if self._broker is None else self._broker.url
 
     def use_broker(self, broker: Broker | str | None) -> None:
-        """Use that broker from now on; a worker is told its broker on the command line.
+        """Use that broker from now on; a worker gets its broker from the command line.
 
         Args:
             broker: a URL, or a broker object that is shared. `None` changes nothing.

@@ -181,7 +181,7 @@ class ResultHandle(Generic[R_co]):
         return self._value is not _PENDING or self._error is not None
 
     def settle(self, finished: Finished) -> None:
-        """Keep the outcome that the broker told."""
+        """Keep the outcome that the broker reports."""
         state, codec = finished.state, self._app.codec
         task, serializer = self._origin or (finished.task, None)
         call = CallRef(finished.queue, self.id, task)

@@ -121,7 +121,7 @@ class HandleSet(Sequence[ResultHandle[R_co]]):
         stopped = 0
         for start in range(0, len(ids), CANCEL_AT_ONCE):
             some = ids[start : start + CANCEL_AT_ONCE]
-            # one that was purged meanwhile shall not keep the others alive
+            # one that was purged meanwhile must not keep the others from being cancelled
             request = Cancel(ids=some, terminate=terminate, missing_ok=True)
             reply = self._app.broker.call(request)
             stopped += len(reply.cancelled) + len(reply.asked)

@@ -41,7 +41,7 @@ class Story:
 
     Args:
         directory: an empty directory; the broker's, the diary and the mbox are made in it.
-        say: told what happens, as it happens.
+        say: called with what happens, as it happens.
         workers: number of worker processes.
         log_level: of the workers.
     """
@@ -164,24 +164,24 @@ class Story:
         ids = {handle.id for handle in self.handles}
         stats = tasks.queue.stats()
         (counts,) = [each for each in stats.queues if each.queue == tasks.queue.name]
-        told = diary.account(diary.read(self.directory / "diary"))
-        lost = len(ids - told.finished)
+        account = diary.account(diary.read(self.directory / "diary"))
+        lost = len(ids - account.finished)
         self.numbers |= {
             "enqueued": len(ids),
             "succeeded": counts.succeeded,
-            "redelivered": told.redelivered,
-            "retried": told.retried,
-            "duplicates": told.duplicates,
+            "redelivered": account.redelivered,
+            "retried": account.retried,
+            "duplicates": account.duplicates,
             "lost": lost,
         }
         check = self.verdict
         check.equal("enqueued, as the broker counts", stats.broker.acknowledged, len(ids))
         check.equal("succeeded", counts.succeeded, len(ids))
-        check.at_least("redelivered after the kill", told.redelivered, 1)
-        check.equal("retried after a failure", told.retried, 3)
+        check.at_least("redelivered after the kill", account.redelivered, 1)
+        check.equal("retried after a failure", account.retried, 3)
         check.equal("dead, then replayed", self.numbers["dead, then replayed"], 1)
         check.equal("still in the broker", stats.broker.messages, 0)
-        check.at_most("duplicates (one a redelivery)", told.duplicates, told.redelivered)
+        check.at_most("duplicates (one a redelivery)", account.duplicates, account.redelivered)
         check.equal("lost", lost, 0)
 
     # --- the ground -----------------------------------------------------------------------------

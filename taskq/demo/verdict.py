@@ -1,4 +1,4 @@
-"""What the demo claims, each claim beside what was found."""
+"""The claims of the demo, each with what was found."""
 
 from __future__ import annotations
 

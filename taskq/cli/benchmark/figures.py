@@ -21,7 +21,7 @@ class Kind:
 
 KINDS = (
     Kind("disk", "µs", "one fdatasync of 4 KiB on this disk, in a file written before: the floor "
-         "under a single durable call, whoever makes it."),
+         "under a single durable call of any program."),
     Kind("enqueue", "calls/s", "one process calls a task again and again, and each call returns "
          "when the broker has it in its journal."),
     Kind("bulk", "calls/s", "the same calls through task.map: many travel together and share one "

@@ -54,7 +54,7 @@ class Bench:
         durability: `fsync`, `os` or `none`.
         workers: worker processes.
         scale: how many messages.
-        say: told what is being measured, before each step.
+        say: called with what is being measured, before each step.
     """
 
     def __init__(
@@ -190,7 +190,7 @@ def fdatasync(directory: Path, count: int) -> float:
 
 
 def resident(pid: int) -> int | None:
-    """Resident memory of a process in bytes, as `ps` tells it; `None` where there is no `ps`."""
+    """Resident memory of a process in bytes, as `ps` reports it; `None` where there is no `ps`."""
     try:
         text = subprocess.run(
             ["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=True

@@ -101,7 +101,7 @@ def _queue_faults(stats: QueueStats, place: str, options: str, waiting: int) -> 
     queue = shlex.quote(stats.queue)
     unwanted = ""
     if stats.group != "default":
-        unwanted = f"; or, if nobody shall work it: taskq queue drop {queue}{options}"
+        unwanted = f"; or, if the group is not needed: taskq queue drop {queue}{options}"
     if stats.paused and waiting:
         yield Finding(
             place,

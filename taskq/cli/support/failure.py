@@ -41,7 +41,7 @@ class CliError(click.ClickException):
 
 
 def explain(error: Exception) -> CliError | None:
-    """What to tell about an exception; `None` where it is a defect of ours."""
+    """The error to print for an exception; `None` for a defect of taskq itself."""
     from taskq.loader import AppImportError
 
     if isinstance(error, CliError):

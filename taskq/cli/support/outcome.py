@@ -57,7 +57,7 @@ def print_outcome(
 
 @contextmanager
 def _warnings_as_sentences() -> Iterator[None]:
-    """Tell that nobody runs the call as a command tells things, not as a line of our code."""
+    """Print the warning that nobody runs the call without the source line that Python adds."""
     with warnings.catch_warnings():
         warnings.simplefilter("always", UnconsumedWarning)
         show = warnings.showwarning
