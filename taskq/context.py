@@ -88,12 +88,15 @@ class TaskContext:
 
     @property
     def log(self) -> logging.LoggerAdapter[Any]:
-        """A logger named `taskq.task.NAME` whose records carry `task_id` and `attempt`."""
+        """A logger named `taskq.task.NAME` whose records carry `task`, `task_id` and
+        `attempt`; the worker's log shows them."""
         if self._log is None:
             import logging
 
             logger = logging.getLogger(f"taskq.task.{self.task}")
-            self._log = logging.LoggerAdapter(logger, {"task_id": self.id, "attempt": self.attempt})
+            self._log = logging.LoggerAdapter(
+                logger, {"task": self.task, "task_id": self.id, "attempt": self.attempt}
+            )
         return self._log
 
     def __repr__(self) -> str:

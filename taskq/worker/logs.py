@@ -22,13 +22,16 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line or more; no line of a traceback looks like a record."""
         line = super().format(record)
+        if hasattr(record, "task_id"):  # what a task says through `current().log`
+            first, end, rest = line.partition("\n")
+            line = f"{first} [{getattr(record, 'task', '')} {record.task_id}]{end}{rest}"
         traceback = _task_traceback(record)
         return f"{line}\n{indent(traceback.rstrip(), '    ')}" if traceback else line
 
 
 class JsonFormatter(logging.Formatter):
-    """One object a line: `at` (Unix time), `level`, `logger`, `pid`, `message`, and `traceback`
-    where there is one.
+    """One object a line: `at` (Unix time), `level`, `logger`, `pid`, `message`; `task`, `task_id` and
+    `attempt` where a task has logged it; `traceback` where there is one.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -40,6 +43,9 @@ class JsonFormatter(logging.Formatter):
             "pid": record.process,
             "message": record.getMessage(),
         }
+        for name in ("task", "task_id", "attempt"):
+            if hasattr(record, name):
+                line[name] = getattr(record, name)
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
         elif traceback := _task_traceback(record):

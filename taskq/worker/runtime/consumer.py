@@ -10,6 +10,7 @@ from enum import Enum, auto
 
 from taskq.application import App
 from taskq.backends.reconnect import reconnect_budget
+from taskq.errors import BrokerUnavailable
 from taskq.protocol.consuming import Register, Settle
 from taskq.worker.identity import Identity
 from taskq.worker.runtime.batch_sizer import BatchSizer
@@ -95,7 +96,9 @@ class Consumer:
         self._processor = Processor(app, identity.worker, slot, alarm, armed)
         self._sizer = BatchSizer(bounds.batch)
         self._guard = SlowTaskGuard(
-            in_flight, RetryingConnection(app.broker, None, self._nap, reconnect_budget())
+            in_flight,
+            RetryingConnection(app.broker, None, self._nap, reconnect_budget()),
+            self._processor.reports,
         )
 
     @property
@@ -124,12 +127,25 @@ class Consumer:
             BrokerUnavailable: the reconnect budget is spent.
         """
         self._guard.start()
+        try:
+            ending = self._live()
+            self._part()
+        except BrokerUnavailable:
+            if not self._in_flight.stopping or self._in_flight.held:
+                raise
+            # with nothing in hand a broker that is gone is no loss
+            self._guard.end()
+            self._processor.close()
+            self._link.close()
+            ending = Ending.STOPPED
+        return ending
+
+    def _live(self) -> Ending:
         while (ending := self._ending()) is None:
             self._fetcher.turn(self._claim_size())
             if self._processor.cancellations.receipts:
                 self._processor.cancellations.keep(self._in_flight.held, self._in_flight.newest)
             self._work()
-        self._part()
         return ending
 
     def _ending(self) -> Ending | None:

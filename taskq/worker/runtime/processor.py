@@ -21,9 +21,9 @@ from taskq.codec.arguments import fits
 from taskq.codec.header import carries_code, serializer_of
 from taskq.codec.ref import CallRef
 from taskq.context import TaskContext
-from taskq.errors import BrokerUnavailable, LeaseLost, TaskCancelled, TaskTimeout
+from taskq.errors import LeaseLost, TaskCancelled, TaskTimeout
 from taskq.options.task_options import Retry, TaskOptions
-from taskq.protocol.consuming import Extend, Report
+from taskq.protocol.consuming import Extend
 from taskq.protocol.values import (
     Abandon,
     Ack,
@@ -37,14 +37,15 @@ from taskq.protocol.values import (
 from taskq.texts import escape_controls, one_line
 from taskq.worker.runtime.coroutines import CoroutineRunner
 from taskq.worker.runtime.limits import GRACE, Alarm, late
+from taskq.worker.runtime.progress import ProgressReports
 from taskq.worker.runtime.slot import Cancellations, Cell, Slot
 from taskq.worker.runtime.unknown import UnknownTasks
 
 T = TypeVar("T")
 
 _LARGE = 65_536  # bytes from which a result counts towards `Processor.unsettled_bytes`
-_REPORT_EVERY = 0.05  # seconds between two progress reports that are sent
 _DEFAULTS = TaskOptions()
+_ENDS: dict[type, str] = {Ack: "succeeded", Abandon: "was cancelled"}  # a failure is logged apart
 
 log = logging.getLogger("taskq.worker")
 
@@ -78,11 +79,11 @@ class Processor:
         self._cell = slot.cells[0]
         self._ints = self._cell.ints
         self.cancellations = Cancellations(slot)
+        self.reports = ProgressReports()
         self._alarm = alarm
         self._armed = armed
         self._coroutines = CoroutineRunner()
         self._pid = os.getpid()
-        self._reported = 0.0
         self._debug = log.isEnabledFor(logging.DEBUG)
         self.unsettled_bytes = 0
 
@@ -91,6 +92,7 @@ class Processor:
         receipt = message.receipt
         ints = self._ints
         cancellations = self.cancellations
+        began_at = time.perf_counter() if self._debug else 0.0
         ints[Cell.BEGAN] = receipt
         self._words[Slot.STARTED] += 1
         try:
@@ -101,8 +103,11 @@ class Processor:
             outcome = self._process(message)
         finally:
             ints[Cell.ENDED] = receipt
-        if self._debug:
-            log.debug("%s %s: %s", message.task, message.id, type(outcome).__name__.lower())
+            if self.reports:
+                self.reports.forget(receipt)
+        if self._debug and type(outcome) in _ENDS:
+            seconds = time.perf_counter() - began_at
+            log.debug("%s %s %s in %.6f s", message.task, message.id, _ENDS[type(outcome)], seconds)
         return None if message.ack_early else outcome
 
     def close(self) -> None:
@@ -220,19 +225,8 @@ class Processor:
     # --- what a task says through its context -------------------------------------------------
 
     def _report(self, message: Delivered, done: float, total: float | None, note: str) -> None:
-        now = time.monotonic()
-        complete = total is not None and done >= total
-        if message.ack_early or (now < self._reported + _REPORT_EVERY and not complete):
-            return
-        self._reported = now
-        request = Report(receipt=message.receipt, progress=Progress(done, total, note))
-        try:
-            self._broker.call(request)
-        except BrokerUnavailable as error:
-            # progress is no reason for a task to fail
-            log.warning(
-                "the progress of %s %s was not reported: %s", message.task, message.id, error
-            )
+        if not message.ack_early:
+            self.reports.put(message.receipt, Progress(done, total, note))
 
     def _extend(self, message: Delivered, seconds: float) -> None:
         if not message.ack_early:

@@ -1,7 +1,7 @@
 """A thread that speaks for a consumer whose main thread is busy with a long task.
 
 When a batch has been running for 100 ms it hands back what has not begun and settles what is
-finished, so that a slow task holds no fast one. It asks for nothing and sends nothing otherwise.
+finished, so that a slow task holds no fast one. It also sends the progress that tasks report.
 """
 
 from __future__ import annotations
@@ -9,14 +9,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from functools import partial
 from queue import Empty, SimpleQueue
 
-from taskq.errors import BrokerUnavailable, TaskqError
+from taskq.backends.port import Connection
+from taskq.errors import BrokerUnavailable, LeaseLost, TaskqError
+from taskq.protocol.consuming import Report
 from taskq.worker.runtime.in_flight import InFlight
+from taskq.worker.runtime.progress import ProgressReports
 from taskq.worker.runtime.retrying import RetryingConnection
 from taskq.worker.runtime.settling import settle_outcomes
 
 PATIENCE = 0.1  # seconds that a batch may run before its rest is handed back
+REPORT_EVERY = 0.05  # seconds between two looks at the progress of tasks
 _LINGER = 5  # looks at an idle consumer before the thread sleeps for good
 
 log = logging.getLogger("taskq.worker")
@@ -28,8 +33,12 @@ class SlowTaskGuard:
     `wake` may be called from a signal handler: `SimpleQueue.put` is reentrant.
     """
 
-    def __init__(self, in_flight: InFlight, link: RetryingConnection) -> None:
+    def __init__(
+        self, in_flight: InFlight, link: RetryingConnection, reports: ProgressReports
+    ) -> None:
         self._in_flight = in_flight
+        self._reports = reports
+        reports.on_first = self.wake
         self._link = link
         self._calls: SimpleQueue[bool] = SimpleQueue()
         self._idle_looks = 0
@@ -56,6 +65,20 @@ class SlowTaskGuard:
 
     def poll(self, now: float) -> float | None:
         """Do what is due; returns seconds until the next look, or `None`: not before `wake`."""
+        if self._reports.pending:
+            self._send_reports()
+        return self._look_at_batch(now)
+
+    def _send_reports(self) -> None:
+        for report in self._reports.take():
+            try:
+                self._link.attempt(partial(_send, report))
+            except LeaseLost:
+                self._reports.refused(report.receipt)
+            except TaskqError as error:
+                log.warning("progress was not reported: %s", error)
+
+    def _look_at_batch(self, now: float) -> float | None:
         in_flight = self._in_flight
         began = in_flight.began
         if not began:
@@ -94,6 +117,8 @@ class SlowTaskGuard:
                     break
             except Empty:
                 continue
+            if self._reports.pending and not self._in_flight.stopping:
+                time.sleep(REPORT_EVERY)  # what a task says meanwhile goes along
         self._link.close()
 
     def _overlooked(self) -> bool:
@@ -101,3 +126,7 @@ class SlowTaskGuard:
         began = self._in_flight.began
         # however long ago: this thread may have been kept waiting between the look and now
         return bool(began and self._in_flight.inbox and began != self._handed_back)
+
+
+def _send(report: Report, connection: Connection) -> None:
+    connection.call(report)

@@ -62,3 +62,15 @@ def test_a_closed_standard_error_harms_nobody(monkeypatch: pytest.MonkeyPatch) -
     closed.close()
     monkeypatch.setattr(sys, "stderr", closed)
     Handler(closed).handle(record(exc_info=None))
+
+
+def said_by_a_task() -> logging.LogRecord:
+    given = record(exc_info=None)
+    given.task, given.task_id, given.attempt = "shop.send", "3f2a", 2
+    return given
+
+
+def test_what_a_task_says_carries_its_name_and_id() -> None:
+    assert TextFormatter().format(said_by_a_task()).endswith("lost x [shop.send 3f2a]")
+    line = json.loads(JsonFormatter().format(said_by_a_task()))
+    assert (line["task"], line["task_id"], line["attempt"]) == ("shop.send", "3f2a", 2)

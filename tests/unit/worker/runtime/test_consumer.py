@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from taskq.errors import BrokerUnavailable
 from taskq.protocol.operating import GetStats
 from taskq.protocol.producing import Inspect
 from taskq.protocol.values import JobInfo
@@ -86,6 +87,32 @@ def test_a_stop_ends_it_after_the_running_task() -> None:
     assert bench.run() is Ending.STOPPED
     assert bench.job("first").state == "succeeded"
     assert (bench.job("second").state, bench.job("second").attempts) == ("ready", 0)
+
+
+def test_a_stop_with_nothing_in_hand_needs_no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKQ_RECONNECT", "0")
+    bench = ConsumerBench(add)
+
+    def gone(*args: Any, **more: Any) -> Any:
+        raise BrokerUnavailable("gone")
+
+    bench.consumer.stop()
+    monkeypatch.setattr(bench.app.broker, "connect", gone)
+    assert bench.run() is Ending.STOPPED
+
+
+def test_a_stop_with_an_unsettled_outcome_needs_the_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TASKQ_RECONNECT", "0")
+    bench = ConsumerBench(add)
+
+    def gone(*args: Any, **more: Any) -> Any:
+        raise BrokerUnavailable("gone")
+
+    bench.consumer._in_flight.held.add(7)
+    bench.consumer.stop()
+    monkeypatch.setattr(bench.app.broker, "connect", gone)
+    with pytest.raises(BrokerUnavailable):
+        bench.run()
 
 
 def test_large_results_do_not_wait_for_the_end_of_the_batch() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import Any, cast
@@ -15,7 +16,8 @@ from taskq.codec.ref import CallRef
 from taskq.context import current
 from taskq.errors import LeaseLost, TaskCancelled, TaskTimeout
 from taskq.options.task_options import Retry, TaskOptions
-from taskq.protocol.values import Abandon, Ack, Delivered, Fail, Outcome, Release
+from taskq.protocol.consuming import Report
+from taskq.protocol.values import Abandon, Ack, Delivered, Fail, Outcome, Progress, Release
 from taskq.worker.runtime.processor import Processor
 from taskq.worker.runtime.slot import Slot
 from tests.kit.fakes import FakeAlarm, FakeApp, FakeTask
@@ -256,24 +258,38 @@ def test_a_task_sees_its_call() -> None:
         current()
 
 
-def test_progress_is_reported_and_throttled() -> None:
+def test_progress_waits_for_the_guard_and_only_the_latest_is_kept() -> None:
+    sent: list[Report] = []
+
     def work() -> None:
         for done in range(1, 101):
             current().progress(done, 100, "working")
+        sent.extend(bench.processor.reports.take())
 
     bench = ProcessorBench(work)
-    reports = []
-    call = bench.app.broker.call
-
-    def record(request: Any, **kwargs: Any) -> Any:
-        reports.append(request)
-        return call(request, **kwargs)
-
     message = bench.app.claim("work")
-    bench.app.broker.call = record  # type: ignore[method-assign]
     assert isinstance(bench.processor.run(message), Ack)
-    assert (reports[0].progress.done, reports[-1].progress.done) == (1, 100)
-    assert len(reports) < 50
+    assert sent == [Report(receipt=message.receipt, progress=Progress(100, 100, "working"))]
+    assert not bench.processor.reports
+
+
+def test_progress_of_a_lost_message_tells_the_task() -> None:
+    def work() -> None:
+        bench.processor.reports.refused(current().fence)
+        current().progress(1)
+
+    bench = ProcessorBench(work)
+    assert bench.fails("work").error.kind.endswith("LeaseLost")
+
+
+def test_a_success_is_one_line_with_the_duration(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("taskq"), "propagate", True)
+    with caplog.at_level(logging.DEBUG, logger="taskq.worker"):
+        ProcessorBench(add).run("add", 2, 3)
+    (line,) = [record.getMessage() for record in caplog.records if record.name == "taskq.worker"]
+    assert re.fullmatch(r"add id succeeded in \d+\.\d{6} s", line)
 
 
 def test_a_timeout_arms_the_alarm_and_the_launcher() -> None:

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
-from taskq.errors import BrokerUnavailable
-from taskq.protocol.consuming import Settle, Settled
-from taskq.protocol.values import Ack, Delivered, Release
+from taskq.errors import BrokerUnavailable, LeaseLost
+from taskq.protocol.base import Done
+from taskq.protocol.consuming import Report, Settle, Settled
+from taskq.protocol.values import Ack, Delivered, Progress, Release
 from taskq.worker.runtime.in_flight import InFlight
+from taskq.worker.runtime.progress import ProgressReports
 from taskq.worker.runtime.retrying import RetryingConnection
 from taskq.worker.runtime.slow_task_guard import PATIENCE, SlowTaskGuard
 from tests.kit.fakes import FakeBroker, FakeConnection
@@ -26,7 +28,7 @@ def make(
     desk = InFlight()
     connection = FakeConnection(answer)
     link = RetryingConnection(FakeBroker(connection), None, lambda s: False, budget=0.0)
-    return SlowTaskGuard(desk, link), desk, connection
+    return SlowTaskGuard(desk, link, ProgressReports()), desk, connection
 
 
 def test_it_looks_again_when_the_batch_will_be_old() -> None:
@@ -140,7 +142,32 @@ def test_a_batch_that_begins_while_it_falls_asleep_is_not_overlooked(
     desk.looks = 5  # then it would sleep for good
     desk.take([delivered(1)])
     link = RetryingConnection(FakeBroker(FakeConnection(answer)), None, lambda s: False, budget=0.0)
-    guard = SlowTaskGuard(desk, link)
+    guard = SlowTaskGuard(desk, link, ProgressReports())
     guard.start()
     assert handed_back.wait(10)
     guard.end()
+
+
+def test_it_sends_the_progress_of_tasks_and_remembers_whose_message_is_lost() -> None:
+    def answer(request: Any) -> Any:
+        if request.receipt == 2:
+            raise LeaseLost("gone")
+        return Done()
+
+    reports = ProgressReports()
+    first, second = FakeConnection(answer), FakeConnection(answer)
+    link = RetryingConnection(FakeBroker(first, second), None, lambda s: False, budget=0.0)
+    guard = SlowTaskGuard(InFlight(), link, reports)
+    reports.put(1, Progress(3))
+    assert not guard.asleep  # it was woken
+    reports.put(1, Progress(4))
+    reports.put(2, Progress(5))
+    guard.poll(10.0)
+    sent = sorted([*first.sent, *second.sent], key=lambda report: report.receipt)
+    assert sent == [
+        Report(receipt=1, progress=Progress(4)),
+        Report(receipt=2, progress=Progress(5)),
+    ]
+    with pytest.raises(LeaseLost):
+        reports.put(2, Progress(6))
+    assert not reports.pending
