@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from taskq.application import Application
 
 START = 60.0  # seconds within which the workers have to be ready
+QUIET = 0.5  # seconds that the end may take after Ctrl-C before it is explained
 GRACE = 5.0  # seconds beyond the shutdown timeout, before they are killed
 
 
@@ -44,7 +45,28 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
         """Process id of the launcher; `None` outside of the block, and with threads."""
         return None if self._process is None else self._process.pid
 
+    def start(self) -> LocalWorkers:
+        """Start the workers, where no `with` block is at hand: in a notebook, for instance.
+
+        Returns:
+            This object. The workers end with `stop`, or with this process.
+
+        Raises:
+            RuntimeError: they run already.
+            TaskqError: they could not start.
+        """
+        if self._process is not None or self._threads is not None:
+            raise RuntimeError("these workers run already; stop() ends them")
+        return self._begin()
+
+    def stop(self) -> None:
+        """Let the workers finish what they run, for at most the shutdown timeout. Again: nothing."""
+        self.__exit__(None, None, None)
+
     def __enter__(self) -> LocalWorkers:
+        return self.start()
+
+    def _begin(self) -> LocalWorkers:
         if self._app.is_in_process():
             import importlib
 
@@ -70,7 +92,7 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
         threads, self._threads = self._threads, None
         if threads is not None:
             threads.__exit__(kind, error, traceback)
-        self._stop()
+        self._end(is_interrupted=isinstance(error, KeyboardInterrupt))
 
     # --- processes --------------------------------------------------------------------------
 
@@ -145,7 +167,7 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
         environment[IMPORTS] = ",".join(self._modules())
         return environment
 
-    def _stop(self) -> None:
+    def _end(self, is_interrupted: bool) -> None:
         """Let the workers finish; kill those that do not."""
         import subprocess
 
@@ -155,11 +177,31 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
         with suppress(ProcessLookupError):
             process.terminate()
         try:
-            process.wait(self._shutdown + GRACE)
+            self._wait(process, is_interrupted)
         except subprocess.TimeoutExpired:
             pass
+        except KeyboardInterrupt:
+            process.terminate()  # the second time: they hand back what they run
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(GRACE)
+            raise
         finally:
             self._kill()
+
+    def _wait(self, process: subprocess.Popen[bytes], is_interrupted: bool) -> None:
+        import subprocess
+
+        if is_interrupted:
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(QUIET)
+                return
+            print(
+                f"the workers finish what they run, for at most {self._shutdown:g} s; "
+                "press Ctrl-C again to end them now",
+                file=sys.stderr,
+                flush=True,
+            )
+        process.wait(self._shutdown + GRACE)
 
     def _kill(self) -> None:
         process, self._process = self._process, None

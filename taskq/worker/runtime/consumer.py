@@ -79,7 +79,8 @@ class Consumer:
         memory: Callable[[], int] = lambda: 0,
         parent: int | None = None,
     ) -> None:
-        self._tasks = list(app.tasks)
+        self._app = app
+        self._is_stale = False  # the app has tasks that the broker does not know us to have
         self._identity = identity
         self._bounds = bounds
         self._slot = slot
@@ -87,7 +88,7 @@ class Consumer:
         self._memory = memory
         self.tidy: Callable[[], None] = lambda: None
         self._in_flight = in_flight = InFlight()
-        poller = Poller(waker, lambda: in_flight.stopping, parent, self.stop)
+        poller = Poller(waker, lambda: in_flight.stopping or self._is_stale, parent, self.stop)
         self._poller = poller
         self._link = RetryingConnection(app.broker, self._greeting, self._pause, reconnect_budget())
         self._fetcher = Fetcher(
@@ -120,6 +121,11 @@ class Consumer:
         self._guard.wake()
         self._waker.wake()
 
+    def renew(self) -> None:
+        """Register again, since the app has new tasks; from any thread."""
+        self._is_stale = True
+        self._waker.wake()
+
     def run(self) -> Ending:
         """Claim and run until it is time to leave; then hand back what has not begun.
 
@@ -142,6 +148,11 @@ class Consumer:
 
     def _live(self) -> Ending:
         while (ending := self._ending()) is None:
+            if self._is_stale:
+                self._is_stale = False
+                self._fetcher.withdraw()
+                self._link.attempt(lambda connection: connection.call(self._greeting()))
+                self._work()
             self._fetcher.turn(self._claim_size())
             if self._processor.cancellations.receipts:
                 self._processor.cancellations.keep(self._in_flight.held, self._in_flight.newest)
@@ -204,7 +215,7 @@ class Consumer:
         self._link.close()
 
     def _greeting(self) -> Register:
-        return self._identity.register(self._tasks, list(self._in_flight.held))
+        return self._identity.register(list(self._app.tasks), list(self._in_flight.held))
 
     def _pause(self, seconds: float) -> bool:
         if self._in_flight.stopping:

@@ -103,10 +103,14 @@ class Fetcher:
         if outcomes:
             settle_outcomes(self._link, self._in_flight, outcomes)
 
+    def withdraw(self) -> None:
+        """Withdraw the parked claim; what it has brought in the last moment is in the inbox."""
+        self._link.attempt(self._withdraw)
+
     def leave(self) -> None:
         """Withdraw the parked claim, settle the outbox, and return all that has not begun."""
         self._take_reply()
-        self._link.attempt(self._withdraw)
+        self.withdraw()
         self._in_flight.outbox.extend(self._in_flight.unstarted())
         self.settle()
 

@@ -22,7 +22,9 @@ from taskq.worker.runtime.limits import ThreadAlarm
 from taskq.worker.runtime.slot import Slot
 from taskq.worker.runtime.waking import Waker
 
-_BEAT = 0.5  # seconds that a heartbeat parks: how long its thread may outlive the block
+# seconds that a heartbeat parks: how long its thread may outlive the block, and a task that is
+# defined inside the block may be unknown
+_BEAT = 0.1
 
 
 @contextmanager
@@ -96,6 +98,8 @@ class _Pulse:
 
     def __init__(self, app: App, worker: str, group: str, hands: list[_Hand]) -> None:
         self._broker: Broker = app.broker
+        self._tasks = app.tasks
+        self._known = len(app.tasks)
         self._worker = worker
         self._info = worker_info(group, queues_of(app), len(hands))
         self._hands = hands
@@ -121,7 +125,11 @@ class _Pulse:
                     for hand in self._hands:
                         if hand.consumer.name == stop.consumer:
                             hand.slot.post(stop.receipt)
+                is_known = self._known == len(self._tasks)
+                self._known = len(self._tasks)
                 for hand in self._hands:
                     hand.slot.flush()
+                    if not is_known:  # a task was defined inside the block
+                        hand.consumer.renew()
         with suppress(TaskqError):
             self._broker.close()

@@ -1,0 +1,86 @@
+"""`queue.workers()`: with a block and without, and its end by Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from taskq import TaskQueue
+from tests.kit.files import ROOT
+from tests.kit.waiting import wait_until
+
+PROGRAM = """
+import sys, time
+from pathlib import Path
+from taskq import TaskQueue
+
+queue = TaskQueue("ctrlc")
+
+@queue.task
+def nap(path):
+    Path(path).touch()
+    time.sleep(60)
+
+if __name__ == "__main__":
+    with queue.workers(1):
+        nap(sys.argv[1])
+        time.sleep(60)
+"""
+
+
+def test_workers_start_and_stop_without_a_block() -> None:
+    queue = TaskQueue("notebook", broker="memory:")
+
+    @queue.task
+    def double(n: int) -> int:
+        return 2 * n
+
+    workers = queue.workers(1).start()
+    assert double(2).result(timeout=20) == 4
+    with pytest.raises(RuntimeError, match="run already"):
+        workers.start()
+    workers.stop()
+    workers.stop()
+    handle = double(3)
+    workers.start()
+    assert handle.result(timeout=20) == 6
+    workers.stop()
+
+
+def test_worker_threads_know_a_task_that_is_defined_inside_the_block() -> None:
+    queue = TaskQueue("late", broker="memory:")
+    with queue.workers(2):
+
+        @queue.task
+        def double(n: int) -> int:
+            return 2 * n
+
+        assert double.map(range(20)).results(timeout=20) == [2 * n for n in range(20)]
+
+
+def test_ctrl_c_says_what_it_waits_for_and_the_second_ends_it(tmp_path: Path) -> None:
+    program = tmp_path / "program.py"
+    program.write_text(PROGRAM)
+    started = tmp_path / "started"
+    errors = tmp_path / "stderr"
+    with errors.open("wb") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, str(program), str(started)],
+            stderr=stderr,
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "TASKQ_DIR": str(tmp_path / "d")},
+        )
+    try:
+        wait_until(started.exists)
+        process.send_signal(signal.SIGINT)
+        wait_until(lambda: "press Ctrl-C again" in errors.read_text())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) != 0
+    finally:
+        process.kill()
+        process.wait()
