@@ -165,9 +165,9 @@ class Group(Struct, eq=False):
 
     @property
     def is_drained(self) -> bool:
-        """Whether nothing is left that a worker of this group could ever be given."""
-        counts = self.counts
-        return not (counts[State.READY] or counts[State.SCHEDULED] or counts[State.LEASED])
+        """Whether nothing is left that a worker of this group will be given as things are."""
+        waits = not self.paused and (self.counts[State.READY] or self.counts[State.SCHEDULED])
+        return not (waits or self.counts[State.LEASED])
 
     def next_for(self, consumer: Consumer) -> Iterator[Delivery]:
         """Deliveries for this consumer, each taken out; the caller claims or puts back each one.

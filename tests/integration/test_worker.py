@@ -367,6 +367,29 @@ def test_burst_leaves_when_nothing_is_left(scene: Scene) -> None:
     assert retried.status() == "succeeded"
 
 
+def test_burst_says_what_it_leaves_behind(scene: Scene) -> None:
+    payload = app.queue.codec.encode_call("w", "x1", "elsewhere.task", (), {})
+    call = Call("x1", payload)
+    app.queue.broker.call(
+        Enqueue(queue="w", task="elsewhere.task", options=Options(), calls=[call])
+    )
+    worker = scene.worker("--burst", ready=False)
+    assert worker.exit_code() == 1
+    assert "1 message(s) of the task 'elsewhere.task' are left" in worker.output
+    assert "--include elsewhere" in worker.output
+
+
+def test_burst_on_a_paused_queue_ends(scene: Scene) -> None:
+    handle = app.add(1, 2)
+    app.queue.pause()
+    worker = scene.worker("--burst", ready=False)
+    assert worker.exit_code() == 1
+    assert "which is paused" in worker.output
+    app.queue.resume()
+    assert scene.worker("--burst", ready=False).exit_code() == 0
+    assert handle.result(PATIENCE) == 3
+
+
 def test_an_app_that_cannot_be_imported_is_shown(scene: Scene) -> None:
     broken = scene.directory / "broken_app.py"
     broken.write_text("import taskq\nraise RuntimeError('so broken')\n")

@@ -22,6 +22,7 @@ from taskq.errors import TaskqError
 from taskq.worker import logs
 from taskq.worker.identity import Identity
 from taskq.worker.pool import notes
+from taskq.worker.pool.leftovers import what_is_left
 from taskq.worker.runtime import retrying as link
 from taskq.worker.runtime import signals
 from taskq.worker.runtime.consumer import Bounds, Consumer, Ending
@@ -156,7 +157,7 @@ def _live(settings: Settings, seat: ChildArgs) -> int:
     notes.send(seat.channel, hello)
     ending = consumer.run()
     if ending is Ending.DRAINED:
-        notes.send(seat.channel, notes.Drained())
+        notes.send(seat.channel, notes.Drained(what_is_left(app.broker, settings.group, queues)))
     return EXIT_WORN_OUT if ending is Ending.WORN_OUT else EXIT_DONE
 
 

@@ -63,6 +63,7 @@ class Launcher:
             settings, self._worker, self, self._watch_child, self._unwatch_child
         )
         self._deaths: list[Death] = []
+        self._left_over: list[str] = []
         self._exit = EXIT_CLEAN
         self._slow_at: float | None = time.monotonic() + _SLOW_START  # `None`: it was told
         self._deadline: float | None = None  # of the drain
@@ -235,6 +236,14 @@ class Launcher:
             self._announce(f"error: {sentence}")
         if self._deadline is None:
             self._drain(time.monotonic())
+
+    def left_over(self, sentences: list[str]) -> None:
+        """A burst ends, and there are messages that this worker cannot run."""
+        for sentence in sentences:
+            if sentence not in self._left_over:
+                self._left_over.append(sentence)
+                log.warning(sentence)
+                self._exit = self._exit or EXIT_CUT
 
     def forget_in_child(self) -> None:
         """Close, in a forked child, what belongs to the launcher."""

@@ -39,7 +39,9 @@ class Armed(msgspec.Struct, tag=True):
 
 
 class Drained(msgspec.Struct, tag=True):
-    """Nothing is left to do in burst mode."""
+    """Nothing is left to do in burst mode. `left`: sentences on what this worker cannot do."""
+
+    left: list[str] = []
 
 
 class Left(msgspec.Struct, tag=True):

@@ -23,6 +23,10 @@ class Owner(Protocol):
         """End the worker with that exit code."""
         ...
 
+    def left_over(self, sentences: list[str]) -> None:
+        """A burst ends, and there are messages that this worker cannot run."""
+        ...
+
     def forget_in_child(self) -> None:
         """Close, in a forked child, what belongs to the launcher."""
         ...

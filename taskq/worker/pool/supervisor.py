@@ -202,6 +202,7 @@ class Supervisor:
             child.loaded = True
         elif isinstance(note, notes.Drained):
             child.drained = True
+            self._owner.left_over(note.left)
         elif isinstance(note, notes.Left):
             child.left_at = time.monotonic()
         elif isinstance(note, notes.Unusable):

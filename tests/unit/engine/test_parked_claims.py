@@ -95,6 +95,8 @@ def test_drained_tells_whether_anything_can_still_come(bench: EngineBench) -> No
     assert drained()
     bench.enqueue("b")
     bench.call(Control(queue="q", action="pause"))
+    assert drained()  # nobody will be given it as things are
+    bench.call(Control(queue="q", action="resume"))
     assert not drained()
 
 

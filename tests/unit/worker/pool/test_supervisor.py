@@ -84,6 +84,7 @@ class FakeHost:
     def __init__(self) -> None:
         self.reaps: list[Reap] = []
         self.failures: list[tuple[int, str]] = []
+        self.left: list[str] = []
 
     def report_death(self, death: Death) -> None:
         self.reaps.append(death.reap)
@@ -93,6 +94,9 @@ class FakeHost:
 
     def fail(self, code: int, sentence: str, traceback: str = "") -> None:
         self.failures.append((code, sentence))
+
+    def left_over(self, sentences: list[str]) -> None:
+        self.left += sentences
 
     def forget_in_child(self) -> None:
         """Nothing was inherited."""
@@ -520,12 +524,13 @@ def test_what_a_killed_worker_was_running_costs_no_attempt() -> None:
 def test_burst_ends_when_every_child_found_nothing() -> None:
     bench = SupervisorBench(concurrency=2, burst=True)
     first, second = bench.children
-    first.pending.append(notes.Drained())
+    first.pending.append(notes.Drained(["3 messages are left"]))
     first.die(0)
     second.runs(77)
     second.die(-signal.SIGSEGV)
     bench.supervisor.poll(1.0)
     assert [child.consumer for child in bench.children] == ["w/2.2"]
+    assert bench.host.left == ["3 messages are left"]
     bench.children[0].pending.append(notes.Drained())
     bench.children[0].die(0)
     bench.supervisor.poll(2.0)
