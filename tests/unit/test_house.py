@@ -18,7 +18,6 @@ MOST_LINES_OF_A_FUNCTION = 60
 LONG_LEFT = {
     "taskq.codec.envelope",
     "taskq.worker.pool.launcher",
-    "taskq.worker.runtime.processor",
 }
 
 # Private names that tests may use, and why.

@@ -9,20 +9,19 @@ import logging
 import os
 import sys
 import time
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from types import CoroutineType
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 from taskq import context as contexts
-from taskq.application import App, Policy, RunnableTask
+from taskq.application import App, Policy
 from taskq.codec.arguments import fits
 from taskq.codec.header import carries_code, serializer_of
 from taskq.codec.ref import CallRef
 from taskq.context import TaskContext
-from taskq.errors import LeaseLost, TaskCancelled, TaskTimeout
-from taskq.options.task_options import Retry, TaskOptions
+from taskq.errors import TaskCancelled, TaskTimeout
+from taskq.options.task_options import Retry
 from taskq.protocol.consuming import Extend
 from taskq.protocol.values import (
     Abandon,
@@ -34,8 +33,9 @@ from taskq.protocol.values import (
     Progress,
     Release,
 )
-from taskq.texts import escape_controls, one_line
+from taskq.worker.runtime.copies import end_copy
 from taskq.worker.runtime.coroutines import CoroutineRunner
+from taskq.worker.runtime.failures import log_failure, policy_of
 from taskq.worker.runtime.limits import GRACE, Alarm, late
 from taskq.worker.runtime.progress import ProgressReports
 from taskq.worker.runtime.slot import Cancellations, Cell, Slot
@@ -44,7 +44,6 @@ from taskq.worker.runtime.unknown import UnknownTasks
 T = TypeVar("T")
 
 _LARGE = 65_536  # bytes from which a result counts towards `Processor.unsettled_bytes`
-_DEFAULTS = TaskOptions()
 _ENDS: dict[type, str] = {Ack: "succeeded", Abandon: "was cancelled"}  # a failure is logged apart
 
 log = logging.getLogger("taskq.worker")
@@ -207,7 +206,7 @@ class Processor:
         It would go on as a second consumer of our name, and share our slot.
         """
         if os.getpid() != self._pid:
-            _end_copy(sys.exc_info()[1])
+            end_copy(sys.exc_info()[1])
 
     def _context(self, message: Delivered) -> TaskContext:
         receipt = message.receipt
@@ -258,7 +257,7 @@ class Processor:
         info = self._describe(message, error)
         self._words[Slot.FAILED] += 1
         with suppress(Exception):  # the app may have given our logger a filter that raises
-            _tell(message, error, info, final)
+            log_failure(message, error, info, final)
         return Fail(message.receipt, message.id, info, final=final, delay=delay)
 
     def _describe(self, message: Delivered, error: BaseException) -> ErrorInfo:
@@ -280,43 +279,3 @@ class Processor:
                 at=time.time(),
                 worker=self._worker,
             )
-
-
-def _tell(message: Delivered, error: BaseException, info: ErrorInfo, final: bool) -> None:
-    """Log a failed attempt; with the traceback, where the exception was not raised on purpose."""
-    lost = isinstance(error, LeaseLost)
-    traceback = "" if lost or isinstance(error, Retry) else info.traceback
-    log.log(
-        logging.DEBUG if lost else logging.WARNING,
-        "%s %s failed on attempt %d%s: %s: %s",
-        message.task,
-        message.id,
-        message.attempt,
-        " and is given up" if final else "",
-        info.kind,
-        one_line(info.text),
-        extra={"task_traceback": escape_controls(traceback)},
-    )
-
-
-def _end_copy(error: BaseException | None) -> NoReturn:
-    """End this process as a program would that ends with that exception."""
-    code = 0
-    try:
-        if isinstance(error, SystemExit):
-            code = error.code if isinstance(error.code, int) else int(error.code is not None)
-        elif error is not None:
-            code = 1
-            traceback.print_exception(error)
-        sys.stdout.flush()
-        sys.stderr.flush()
-    finally:
-        os._exit(code & 0xFF)
-
-
-def policy_of(task: RunnableTask | None, function: Callable[..., Any] | None) -> Policy:
-    """The options that decide about another attempt; a function by value brings its own."""
-    carried: Policy | None = getattr(function, "__taskq_options__", None)
-    if carried is not None:
-        return carried
-    return _DEFAULTS if task is None or function is not None else task.defaults
