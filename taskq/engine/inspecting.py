@@ -132,6 +132,7 @@ def _in_state(ledger: Ledger, group: Group, state: State) -> Iterator[Delivery]:
 
 def _preview(delivery: Delivery) -> Preview:
     message = delivery.message
+    consumer = delivery.consumer if delivery.state is State.LEASED else None
     return Preview(
         id=message.id,
         task=message.spec.task,
@@ -140,6 +141,9 @@ def _preview(delivery: Delivery) -> Preview:
         attempts=delivery.attempts,
         due_at=delivery.due_at,
         size=len(message.payload),
+        consumer=consumer.name if consumer else "",
+        leased_at=delivery.leased_at if consumer else None,
+        is_running=consumer is not None and delivery.receipt <= consumer.began,
     )
 
 

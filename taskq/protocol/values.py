@@ -269,7 +269,11 @@ class DeadLetter(Struct):
 
 
 class Preview(Struct):
-    """One message as `taskq queue peek` shows it."""
+    """One message as `taskq queue peek` shows it.
+
+    `consumer`: which process has it, `leased_at`: since when, `is_running`: whether it is known to
+    have begun; of leased messages only.
+    """
 
     id: str
     task: str
@@ -278,3 +282,6 @@ class Preview(Struct):
     attempts: int
     due_at: float
     size: int
+    consumer: str = ""
+    leased_at: float | None = None
+    is_running: bool = False

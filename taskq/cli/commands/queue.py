@@ -48,6 +48,8 @@ def peek(shared: Shared, queue: str, group: str, state: str, limit: int) -> None
 
 def _previews(found: list[Preview]) -> str:
     now = time.time()
+    if any(each.consumer for each in found):
+        return _leased(found, now)
     return table(
         ("id", "task", "state", "priority", "attempts", "size", "due"),
         [
@@ -59,6 +61,25 @@ def _previews(found: list[Preview]) -> str:
                 each.attempts,
                 size(each.size),
                 f"in {duration(each.due_at - now)}" if each.due_at > now else "",
+            )
+            for each in found
+        ],
+    )
+
+
+def _leased(found: list[Preview], now: float) -> str:
+    """Those that consumers have: a task that hangs is one that runs for long."""
+    return table(
+        ("id", "task", "consumer", "for", "attempts", "size", ""),
+        [
+            (
+                each.id,
+                each.task,
+                each.consumer,
+                duration(now - (each.leased_at or now)),
+                each.attempts,
+                size(each.size),
+                "running" if each.is_running else "",
             )
             for each in found
         ],

@@ -21,9 +21,11 @@ from taskq.protocol.consuming import HeartbeatReply
 from taskq.worker import logs
 from taskq.worker.identity import worker_info, worker_name
 from taskq.worker.pool import notes
+from taskq.worker.pool.checking import show_app
 from taskq.worker.pool.child_process import Child
 from taskq.worker.pool.deaths import Death
 from taskq.worker.pool.heartbeat import Heartbeater
+from taskq.worker.pool.strangers import reap_strangers
 from taskq.worker.pool.supervisor import Supervisor
 from taskq.worker.runtime.waking import Waker
 from taskq.worker.settings import Settings
@@ -102,7 +104,7 @@ class Launcher:
         while self._signals:
             self._on_signal(self._signals.pop(0), now)
         if os.getpid() == 1:
-            self._reap_strangers()
+            reap_strangers({child.pid for child in self._supervisor.children})
         delays = [self._supervisor.poll(now)]
         if self._heart is None:
             delays.append(self._wait_for_hello(now))
@@ -198,7 +200,7 @@ class Launcher:
         """A child is ready; the first one tells which broker and which queues."""
         settings = self._settings
         if settings.check:
-            _show(note, settings.log_format == "json")
+            show_app(note, settings.log_format == "json")
             return
         if self._heart is not None:
             return
@@ -297,16 +299,6 @@ class Launcher:
             self._selector.register(fd, selectors.EVENT_READ)
         self._heart_fd = fd
 
-    def _reap_strangers(self) -> None:
-        """Wait for orphans that became ours because we are process 1."""
-        ours = {child.pid for child in self._supervisor.children}
-        with suppress(ChildProcessError):
-            while True:
-                status = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
-                if status is None or status.si_pid in ours:
-                    return  # ours are buried first; the next look finds the strangers behind them
-                os.waitpid(status.si_pid, 0)
-
     def _announce(self, line: str) -> None:
         """Tell whoever started us how the start went."""
         fd, self._ready_fd = self._ready_fd, None
@@ -325,15 +317,3 @@ class Launcher:
         for number in _HANDLED:
             signal.signal(number, signal.SIG_DFL)
         log.debug("worker %s ended with exit code %d", self._worker, self._exit)
-
-
-def _show(note: notes.Hello, as_json: bool) -> None:
-    """What `--check` prints: the app as its workers see it."""
-    if as_json:
-        import json
-
-        found = {"app": note.name, "broker": note.url, "queues": note.queues, "tasks": note.tasks}
-        print(json.dumps(found, indent=2))
-        return
-    print(f"{note.name} at {note.url}")
-    print("\n".join(f"  {task}" for task in note.tasks) or "  (no tasks)")

@@ -6,7 +6,7 @@ import pytest
 
 from taskq.errors import LeaseLost, UnknownConsumer
 from taskq.protocol.consuming import Begin, Claim, Leave, Reap
-from taskq.protocol.operating import GetStats
+from taskq.protocol.operating import GetStats, Peek
 from taskq.protocol.values import Ended
 from tests.kit.engine import WORKER, EngineBench, ids
 
@@ -203,3 +203,14 @@ def test_leaving_returns_everything_without_cost(bench: EngineBench) -> None:
     assert bench.call(GetStats()).workers == []
     assert bench.stats().consumers == 0
     assert bench.call(Leave(worker="w"), HEART).count == 0
+
+
+def test_a_look_at_what_is_leased_says_who_has_it_since_when_and_what_runs(
+    bench: EngineBench,
+) -> None:
+    bench.enqueue("a", "b")
+    running, _ = bench.claim()
+    bench.heartbeat(running=[running.receipt])
+    found = bench.call(Peek(queue="q", state="leased")).messages
+    seen = [(each.id, each.consumer, each.leased_at, each.is_running) for each in found]
+    assert seen == [("a", "c", bench.now, True), ("b", "c", bench.now, False)]
