@@ -85,11 +85,11 @@ class BrokerServer(managers.Server):
         try:
             super().__init__(registry, address, authkey, serializer)
             key = bytes(self.authkey)
-            self._loop = Loop(
+            self.loop = Loop(
                 self.listener.socket, self.host, key, bound_name(self.address), limits, idle_exit
             )
             if (lock := self.host.lock) is not None:
-                self._loop.look_after(Upkeep(lock, self.listener, key, key_file).look)
+                self.loop.look_after(Upkeep(lock, self.listener, key, key_file).look)
                 lock.serving()
         except BaseException:
             self.host.close()
@@ -103,14 +103,14 @@ class BrokerServer(managers.Server):
         """
         try:
             with self._signals():
-                self._loop.run()
+                self.loop.run()
         finally:
             self.listener.close()
             self.host.close()
 
     def stop(self) -> None:
         """Make `serve_forever` return after the current tick; from any thread."""
-        self._loop.stop()
+        self.loop.stop()
 
     @contextlib.contextmanager
     def _signals(self) -> Iterator[None]:
@@ -129,7 +129,7 @@ class BrokerServer(managers.Server):
             for number in wanted
             if signal.getsignal(number) is not signal.SIG_IGN
         }
-        wakeup = signal.set_wakeup_fd(self._loop.wakeup_fd(), warn_on_full_buffer=False)
+        wakeup = signal.set_wakeup_fd(self.loop.wakeup_fd(), warn_on_full_buffer=False)
         try:
             yield
         finally:

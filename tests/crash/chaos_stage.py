@@ -63,12 +63,11 @@ class Stage:
         self.queue = TaskQueue("chaos", broker=direct)
         self._killed: dict[int, float] = {}
         self._stopped: dict[int, list[tuple[float, float]]] = {}
-        self._asleep: dict[int, tuple[float, float]] = {}  # process: since when, and until when
+        self._asleep: dict[int, float] = {}  # process: since when
         self._lost_calls = 0
         self._workers: list[subprocess.Popen[bytes]] = []
         self._auditors: list[subprocess.Popen[bytes]] = []
         self._producers: list[subprocess.Popen[bytes]] = []
-        self._calm = False
         self.queue.broker.call(Ping())
         self._staff()
         wait_until(self._is_staffed, 60)  # a group gets what is enqueued after it has come
@@ -77,12 +76,7 @@ class Stage:
     # --- keeping it going -----------------------------------------------------------------------
 
     def tend(self) -> int:
-        """Replace what is gone and wake what has slept; returns how many tasks are acknowledged."""
-        for pid, (_, until) in list(self._asleep.items()):
-            if self._calm or time.monotonic() >= until:
-                stops = self._stopped.setdefault(pid, [])
-                stops.append((self._asleep.pop(pid)[0], time.monotonic()))
-                _signal(pid, signal.SIGCONT)
+        """Replace what is gone; returns how many tasks are acknowledged."""
         if self._broker is not None and not self._broker.is_running:
             self._broker.start()
         self._staff()
@@ -102,7 +96,8 @@ class Stage:
 
     def calm(self) -> None:
         """No more harm; everybody is awake."""
-        self._calm = True
+        for pid in list(self._asleep):
+            self._wake(pid)
         self.tend()
 
     def is_drained(self) -> bool:
@@ -298,10 +293,19 @@ class Stage:
     def _stop(self, pid: int, seconds: float) -> bool:
         if not pid or pid in self._asleep:
             return False
-        since = time.monotonic()
-        self._asleep[pid] = since, since + seconds
+        self._asleep[pid] = time.monotonic()
         _signal(pid, signal.SIGSTOP)
+        # in a thread: the run itself may wait for what the stopped process has, such as a lock
+        timer = threading.Timer(seconds, self._wake, [pid])
+        timer.daemon = True
+        timer.start()
         return True
+
+    def _wake(self, pid: int) -> None:
+        """End a stop, once."""
+        if (since := self._asleep.pop(pid, None)) is not None:
+            _signal(pid, signal.SIGCONT)
+            self._stopped.setdefault(pid, []).append((since, time.monotonic()))
 
     def _produce(self, first: int, count: int) -> None:
         arguments = [str(first), str(count), f"{self._rate:.3f}"]

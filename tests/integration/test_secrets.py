@@ -168,10 +168,10 @@ def test_79_no_object_shows_or_pickles_a_key() -> None:
         queue = TaskQueue("q", broker=f"embedded:{base / 'b'}")
         manager = BrokerManager(Settings(base / "b"))
         server = manager.get_server()
-        shown = repr([queue, queue.broker, queue.codec, manager, server, server._loop])
+        shown = repr([queue, queue.broker, queue.codec, manager, server, server.loop])
         data = shown.encode() + pickle.dumps(queue)
         server.listener.close()
         server.host.close()
-        server._loop._close()
+        server.loop.close()
         for secret in secrets_of(base / "b"):
             assert secret not in data

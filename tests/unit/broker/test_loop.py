@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from taskq.broker.acceptor import Acceptor
 from taskq.broker.host import Host
 from taskq.broker.limits import Limits
 from taskq.broker.loop import Loop
@@ -349,11 +348,11 @@ def test_50_without_descriptors_it_pauses_and_serves_the_others(
     known = bench.client()
     attempts = []
 
-    def exhausted(acceptor: Acceptor) -> socket.socket:
+    def exhausted(listener: socket.socket) -> None:
         attempts.append(1)
         raise OSError(errno.EMFILE, "too many open files")
 
-    monkeypatch.setattr(Acceptor, "_take", exhausted)
+    monkeypatch.setattr(socket.socket, "accept", exhausted)
     bench.stranger()
     known.send(Ping(rid=1))
     bench.ticks(5)
