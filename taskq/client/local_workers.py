@@ -72,8 +72,8 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
 
             for module in self._app.include:
                 importlib.import_module(module)
-            # by name: the client does not know the worker
-            inline = importlib.import_module("taskq.worker.runtime.inline")
+            from taskq.worker.runtime import inline
+
             threads: AbstractContextManager[object] = inline.run_threads(
                 self._app, self._n, shutdown_timeout=self._shutdown
             )
