@@ -5,22 +5,26 @@ from __future__ import annotations
 import os
 import pickle
 from types import FrameType, TracebackType
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 from taskq import errors
 from taskq.codec.arguments import brief
 from taskq.codec.by_value import dump
+from taskq.codec.ref import CallRef
 from taskq.protocol.values import ErrorInfo
-
-if TYPE_CHECKING:
-    from taskq.codec.envelope import Codec
-    from taskq.codec.ref import CallRef
 
 MAX_TRACEBACK = 16 * 1024  # characters; the middle of a longer one is left out
 MAX_TEXT = 4 * 1024
 MAX_PICKLED = 256 * 1024  # bytes of a pickled exception; a larger one travels as text
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+
+
+class Envelope(Protocol):
+    """What signs a pickled exception, and opens it: the `Codec`."""
+
+    def sign_error(self, call: CallRef, by_value: bool, body: bytes) -> bytes: ...
+    def open_error(self, call: CallRef, data: bytes) -> Any: ...
 
 
 class RemoteTraceback(Exception):
@@ -35,7 +39,7 @@ class RemoteTraceback(Exception):
 
 
 def encode(
-    codec: Codec,
+    codec: Envelope,
     call: CallRef,
     error: BaseException,
     attempt: int,
@@ -55,7 +59,9 @@ def encode(
     )
 
 
-def decode(codec: Codec, call: CallRef, info: ErrorInfo, serializer: str | None) -> BaseException:
+def decode(
+    codec: Envelope, call: CallRef, info: ErrorInfo, serializer: str | None
+) -> BaseException:
     """See `Codec.decode_error`."""
     error = _rebuilt(codec, call, info, serializer)
     if info.traceback:
@@ -63,7 +69,7 @@ def decode(codec: Codec, call: CallRef, info: ErrorInfo, serializer: str | None)
     return error
 
 
-def _rebuilt(codec: Codec, call: CallRef, info: ErrorInfo, serializer: str | None) -> Exception:
+def _rebuilt(codec: Envelope, call: CallRef, info: ErrorInfo, serializer: str | None) -> Exception:
     if info.pickled is not None and serializer != "json":
         try:
             error = codec.open_error(call, info.pickled)
@@ -129,7 +135,7 @@ def _bounded(text: str, limit: int) -> str:
     return f"{text[:head]}\n… {left_out} characters left out …\n{text[head - limit :]}"
 
 
-def _pickled(codec: Codec, call: CallRef, error: BaseException) -> bytes | None:
+def _pickled(codec: Envelope, call: CallRef, error: BaseException) -> bytes | None:
     """The signed pickle, or `None` for an exception that would not come out as it went in."""
     try:
         by_value, body = dump(error)
