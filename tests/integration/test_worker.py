@@ -316,6 +316,11 @@ def test_usr1_shows_the_stacks_of_every_process(scene: Scene) -> None:
     wait_until(lambda: scene.lines("runs"))
     worker.signal(signal.SIGUSR1)
     wait_until(lambda: "in gate" in worker.output and "launcher.py" in worker.output)
+    (child,) = worker.children
+    stack = [line for line in worker.output.splitlines() if "in gate" in line]
+    assert all(line.startswith(f"[{child}] ") for line in stack)
+    own = [line for line in worker.output.splitlines() if "launcher.py" in line]
+    assert f"[{worker.pid}] " in own[0]
     Path(scene.path("open")).touch()
     handle.result(PATIENCE)
 

@@ -51,6 +51,7 @@ class ChildArgs:
         consumer: name of this child at the broker.
         channel: the child's end of the socket pair for notes.
         slot: shared memory.
+        stacks: descriptor that gets the stacks of this process, on SIGUSR1.
         first: whether it is the one that speaks for all while the app is imported.
         waits: whether it waits, with the app loaded, until the launcher tells it to go on.
     """
@@ -60,6 +61,7 @@ class ChildArgs:
     consumer: str
     channel: socket.socket
     slot: Slot
+    stacks: int
     first: bool
     waits: bool
 
@@ -86,7 +88,7 @@ def main(settings: Settings, seat: ChildArgs, forget: Callable[[], None]) -> Non
 def _settle_in(seat: ChildArgs, forget: Callable[[], None]) -> None:
     signals.reset()
     forget()
-    faulthandler.register(signal.SIGUSR1, all_threads=True, chain=False)
+    faulthandler.register(signal.SIGUSR1, file=seat.stacks, all_threads=True, chain=False)
     die_with_parent(seat.launcher)
     random.seed()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

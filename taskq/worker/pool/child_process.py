@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from taskq.worker.pool import child as child_process
 from taskq.worker.pool.notes import Note, NoteReader
+from taskq.worker.pool.stacks import Stacks
 from taskq.worker.runtime.slot import Slot
 from taskq.worker.settings import Settings
 
@@ -58,18 +59,21 @@ class Child:
         self._reader = NoteReader()
         self.channel, theirs = socket.socketpair()
         self.channel.setblocking(False)
+        self.stacks = Stacks()
         seat = child_process.ChildArgs(
             launcher=os.getpid(),
             worker=worker,
             consumer=consumer,
             channel=theirs,
             slot=self.slot,
+            stacks=self.stacks.writer,
             first=first,
             waits=waits,
         )
 
         def forget_all() -> None:
             self.channel.close()
+            self.stacks.close()
             forget()
 
         self._process = _fork.Process(
@@ -84,10 +88,12 @@ class Child:
             self._process.start()
         except BaseException:
             self.channel.close()
+            self.stacks.close()
             raise
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
             theirs.close()
+            self.stacks.close_writer()
         assert self._process.pid is not None
         self.pid = self._process.pid
 
@@ -154,8 +160,10 @@ class Child:
     def close(self) -> None:
         """Let go of a child that has ended."""
         self.channel.close()
+        self.stacks.close()
         self._process.close()
 
     def forget(self) -> None:
-        """Close our end in a sibling of it."""
+        """Close our ends in a sibling of it."""
         self.channel.close()
+        self.stacks.close()

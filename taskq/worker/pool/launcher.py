@@ -6,7 +6,6 @@ children. Everything it waits for comes through one selector.
 
 from __future__ import annotations
 
-import faulthandler
 import logging
 import os
 import selectors
@@ -25,6 +24,7 @@ from taskq.worker.pool.checking import show_app
 from taskq.worker.pool.child_process import Child
 from taskq.worker.pool.deaths import Death
 from taskq.worker.pool.heartbeat import Heartbeater
+from taskq.worker.pool.stacks import print_own_stacks
 from taskq.worker.pool.strangers import reap_strangers
 from taskq.worker.pool.supervisor import Supervisor
 from taskq.worker.runtime.waking import Waker
@@ -94,7 +94,7 @@ class Launcher:
         timeout = min((delay for delay in delays if delay is not None), default=None)
         for key, _ in self._selector.select(timeout):
             if isinstance(key.data, Child):
-                self._supervisor.listen(key.data)
+                self._listen(key.fd, key.data)
             elif key.fd == self._owner_fd:
                 self._orphaned()
         self._waker.clear()
@@ -171,7 +171,7 @@ class Launcher:
             log.info("SIGHUP: loading the app anew; the children are replaced when it could be")
             self._supervisor.restart()
         elif number == signal.SIGUSR1:
-            faulthandler.dump_traceback(all_threads=True)
+            print_own_stacks()
             for child in self._supervisor.children:
                 child.signal(signal.SIGUSR1)
 
@@ -284,9 +284,23 @@ class Launcher:
 
     def _watch_child(self, child: Child) -> None:
         self._selector.register(child.channel, selectors.EVENT_READ, child)
+        if child.stacks.reader is not None:
+            self._selector.register(child.stacks.reader, selectors.EVENT_READ, child)
 
     def _unwatch_child(self, child: Child) -> None:
         self._selector.unregister(child.channel)
+        self._unwatch_stacks(child)
+
+    def _unwatch_stacks(self, child: Child) -> None:
+        if child.stacks.reader is not None:
+            self._selector.unregister(child.stacks.reader)
+            child.stacks.close()
+
+    def _listen(self, fd: int, child: Child) -> None:
+        if fd != child.stacks.reader:
+            self._supervisor.listen(child)
+        elif not child.stacks.relay(child.pid):
+            self._unwatch_stacks(child)
 
     def _watch_heart(self) -> None:
         """Have the selector watch the heart's descriptor, which changes with each connection."""
