@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from taskq.clock import Clock
 from taskq.engine.tick import Tick
+from taskq.journal import DURABILITIES
 from taskq.protocol.base import Failed, Reply, Request
 from taskq.protocol.operating import Ping, Pong
 from taskq.protocol.producing import Enqueue
@@ -52,6 +53,8 @@ class Host:
         self.now = self._started = clock.now()
         self._tick = Tick(self.now, random)
         self._journal = journal
+        if journal.durability == "none":  # another broker of this place knows no receipt of ours
+            engine.begin_epoch(f"{os.getpid()}-{self.now:.6f}")
         self._due: float | None = None
         self._own: list[tuple[int, Reply]] = []  # replies that need no engine
         self._directory = directory
@@ -130,10 +133,10 @@ class Host:
         return Pong(
             rid=rid,
             version=__version__,
+            durability=DURABILITIES[self._journal.durability],
+            uptime=self.now - self._started,
             pid=os.getpid(),
             directory=self._directory,
-            durability=self._journal.durability,
-            uptime=self.now - self._started,
         )
 
 

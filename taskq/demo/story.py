@@ -193,12 +193,13 @@ class Story:
         pong = tasks.queue.broker.call(Ping())
         took = duration(time.monotonic() - began)
         self.say(
-            f"broker: started by itself in {took}, pid {pong.pid}, durability {pong.durability}"
+            f"broker: started by itself in {took}, pid {pong.pid}, durability {pong.durability.kind}"
         )
         try:
             yield
         finally:
             tasks.queue.close()
+            assert pong.pid is not None
             stop(pong.pid)
 
     def _keep(self, handle: ResultHandle[Any]) -> ResultHandle[Any]:

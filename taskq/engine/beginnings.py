@@ -17,7 +17,7 @@ from taskq.protocol.consuming import Begin
 
 def begin(ledger: Ledger, session: Session, request: Begin, tick: Tick) -> Done:
     """Remember that a consumer has begun a delivery; kept in memory only."""
-    note(leased(ledger, request.receipt))
+    note(leased(ledger, request.receipt, request.id))
     return Done(count=1)
 
 

@@ -75,6 +75,11 @@ class Engine:
         self._sessions: dict[int, Session] = {}
         self._now = 0.0
 
+    def begin_epoch(self, name: str) -> None:
+        """Give the books a name, where they do not outlive the broker. Receipts of other books mean
+        nothing, so consumers are told it."""
+        self.ledger.epoch = name
+
     # --- what a host calls ------------------------------------------------------------------
 
     def apply(self, session: int, request: Request[Any], tick: Tick) -> None:
@@ -158,7 +163,7 @@ class Engine:
 
         Renewals may wait in the sockets; nobody is to lose a lease because the broker was stopped.
         """
-        workers.extend_for_pause(self.ledger, seconds)
+        leases.extend_for_pause(self.ledger, seconds)
 
     @property
     def has_parked_enqueues(self) -> bool:

@@ -42,16 +42,18 @@ from taskq.protocol.values import ErrorInfo
 class Ledger:
     """State of the engine. `seq` and `fence` are the last numbers given.
 
-    `bytes`: payloads of all messages. `registered`, `attached`: sessions that belong to a consumer or
-    a worker. `groups_to_serve`: those in which a parked claim may find something. `heartbeats_due`:
-    workers whose parked heartbeat is to be answered. `queues_with_parked`: those with enqueues that
-    wait for room; `parked_enqueues`: the last number that one of these was given. `broker_full`: the
-    first of them waits for room in the broker, not in its queue.
+    `epoch`: see `Engine.begin_epoch`. `bytes`: payloads of all messages. `registered`, `attached`:
+    sessions that belong to a consumer or a worker. `groups_to_serve`: those in which a parked claim may
+    find something. `heartbeats_due`: workers whose parked heartbeat is to be answered.
+    `queues_with_parked`: those with enqueues that wait for room; `parked_enqueues`: the last number
+    that one of these was given. `broker_full`: the first of them waits for room in the broker, not in
+    its queue.
     """
 
     def __init__(self, capacity: Capacity = UNBOUNDED, retention: Retention = ON_DISK) -> None:
         self.capacity = capacity
         self.seq = self.fence = 0
+        self.epoch = ""
         self.marks = HighWaterMarks()
         self.specs = Specs()
         self.messages: dict[str, Message] = {}  # by id

@@ -9,13 +9,21 @@ from taskq.engine.beginnings import has_begun, note
 from taskq.engine.handlers import Handlers, ParkedKinds
 from taskq.engine.leases import fail, lease_lost, release, stop_of
 from taskq.engine.ledger import Ledger
-from taskq.engine.model import GRACE, Consumer, ParkedClaim, Worker
+from taskq.engine.model import GRACE, Consumer, Delivery, ParkedClaim, Worker
 from taskq.engine.sessions import Parked, Session
 from taskq.engine.states import Event
 from taskq.engine.tick import Tick
 from taskq.engine.timers import MovableTimer
 from taskq.protocol.base import Done
-from taskq.protocol.consuming import Heartbeat, HeartbeatReply, Leave, Reap, Reaped, Register
+from taskq.protocol.consuming import (
+    Heartbeat,
+    HeartbeatReply,
+    Leave,
+    Reap,
+    Reaped,
+    Register,
+    Registered,
+)
 from taskq.protocol.values import Ended, ErrorInfo
 
 
@@ -50,7 +58,7 @@ def consumer_named(worker: Worker, name: str) -> Consumer:
 # --- coming and going -----------------------------------------------------------------------
 
 
-def register(ledger: Ledger, session: Session, request: Register, tick: Tick) -> Done:
+def register(ledger: Ledger, session: Session, request: Register, tick: Tick) -> Registered:
     """Make this connection a consumer, and release what it no longer knows to hold."""
     worker = _attach(ledger, session, request.worker, tick.now)
     consumer = consumer_named(worker, request.consumer)
@@ -69,11 +77,9 @@ def register(ledger: Ledger, session: Session, request: Register, tick: Tick) ->
     for group in consumer.queues:
         group.consumers.add(consumer)
     holding = set(request.holding)
-    lost = [d for receipt, d in list(consumer.leases.items()) if receipt not in holding]
-    for delivery in lost:
-        ledger.revoke(delivery)
-        release(ledger, delivery, tick.now, Event.RELEASE)
-    return Done(count=len(lost))
+    lost = [receipt for receipt in consumer.leases if receipt not in holding]
+    _take_back(ledger, [consumer.leases[receipt] for receipt in lost], tick.now)
+    return Registered(released=lost, epoch=ledger.epoch)
 
 
 def leave(ledger: Ledger, session: Session, request: Leave, tick: Tick) -> Done:
@@ -82,9 +88,7 @@ def leave(ledger: Ledger, session: Session, request: Leave, tick: Tick) -> Done:
     if worker is None:
         return Done()
     held = [d for consumer in worker.consumers.values() for d in consumer.leases.values()]
-    for delivery in held:
-        ledger.revoke(delivery)
-        release(ledger, delivery, tick.now, Event.RELEASE)
+    _take_back(ledger, held, tick.now)
     for consumer in worker.consumers.values():
         _retire(ledger, consumer)
     _dismiss(ledger, worker)
@@ -117,6 +121,12 @@ def reap(ledger: Ledger, session: Session, request: Reap, tick: Tick) -> Reaped:
         message = delivery.message
         ended.append(Ended(receipt, message.id, message.spec.task, delivery.state.label))
     return Reaped(count=len(held), ended=ended)
+
+
+def _take_back(ledger: Ledger, held: list[Delivery], now: float) -> None:
+    for delivery in held:
+        ledger.revoke(delivery)
+        release(ledger, delivery, now, Event.RELEASE)
 
 
 def disconnect(ledger: Ledger, session: Session, now: float) -> None:
@@ -280,15 +290,6 @@ def _expire_leases(ledger: Ledger, worker: Worker, now: float) -> None:
         _dismiss(ledger, worker)  # the journal remembered it, and it has never come back
     elif worker.gone_at < inf:
         worker.timer.set(worker.gone_at + GRACE)
-
-
-def extend_for_pause(ledger: Ledger, seconds: float) -> None:
-    """Nobody could renew a lease for that long: all of them end later by as much."""
-    for worker in ledger.workers.values():
-        worker.gone_at += seconds
-        for consumer in worker.consumers.values():
-            for delivery in consumer.leases.values():
-                delivery.extended_to = worker.renewed_until(delivery) + seconds
 
 
 HANDLERS: Handlers = {Register: register, Leave: leave, Reap: reap, Heartbeat: heartbeat}

@@ -5,11 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+from taskq.protocol.operating import Durability
+
 if TYPE_CHECKING:
     from taskq.engine.changes import Changes
     from taskq.engine.engine import Engine
 
-DURABILITIES = ("fsync", "os", "none")
+DURABILITIES = {
+    "fsync": Durability("fsync", "what was acknowledged survives a loss of power"),
+    "os": Durability("os", "what was acknowledged survives the kill of any process", window=None),
+    "none": Durability("none", "everything is lost with the broker process", window=None),
+}
 
 
 class Journal(Protocol):

@@ -6,7 +6,7 @@ from taskq.protocol.base import Done, Parkable, Reply, Request, Seconds
 from taskq.protocol.values import Delivered, Ended, Outcome, Progress, Stop, WorkerInfo
 
 
-class Register(Request[Done], kw_only=True):
+class Register(Request["Registered"], kw_only=True):
     """This connection is consumer `consumer` of worker `worker`, in `group`.
 
     `tasks`: the names it knows; `None` means all. `holding`: receipts that it has in hand; what else
@@ -20,6 +20,14 @@ class Register(Request[Done], kw_only=True):
     queues: list[str]
     tasks: list[str] | None = None
     holding: list[int] = []
+
+
+class Registered(Reply, kw_only=True):
+    """`released`: receipts that were leased to the consumer and not in its hands. `epoch`: the life of
+    the broker's books; receipts of another one mean nothing, so a worker drops what it has of it."""
+
+    released: list[int]
+    epoch: str = ""
 
 
 class Claim(Parkable["Claimed"], kw_only=True):
@@ -47,7 +55,8 @@ class Begin(Request[Done], kw_only=True):
 
 
 class Settle(Request["Settled"], kw_only=True):
-    """End deliveries. The result, the acknowledgement and the retry are one transaction."""
+    """End deliveries. The result, the acknowledgement and the retry are one transaction. Each outcome
+    says its id; its group is the one that the connection has registered for."""
 
     outcomes: list[Outcome]
 
@@ -119,18 +128,23 @@ class Leave(Request[Done], kw_only=True):
 
 
 class Extend(Request[Done], kw_only=True):
-    """Extend a lease to at least `seconds` from now. Fails with `LeaseLost`."""
+    """Make the lease of a message, in one group, last at least `seconds` from now. Fails with
+    `LeaseLost`."""
 
     receipt: int
+    id: str
     seconds: Seconds
+    group: str = "default"
 
 
 class Report(Request[Done], kw_only=True):
-    """Store the progress of a running message. Fails with `LeaseLost`."""
+    """Store the progress of a running message, in one group. Fails with `LeaseLost`."""
 
     receipt: int
+    id: str
     progress: Progress
+    group: str = "default"
 
 
 Requests = Register | Claim | Begin | Settle | Heartbeat | Reap | Leave | Extend | Report
-Replies = Claimed | Settled | HeartbeatReply | Reaped
+Replies = Registered | Claimed | Settled | HeartbeatReply | Reaped

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from taskq.protocol.base import Done, Reply, Request
-from taskq.protocol.values import BrokerStats, DeadLetter, Preview, QueueStats, WorkerStats
+from taskq.protocol.values import (
+    BrokerStats,
+    DeadLetter,
+    Preview,
+    QueueStats,
+    WorkerStats,
+)
 
 
 class Control(Request[Done], kw_only=True):
@@ -107,18 +115,32 @@ class Stats(Reply, kw_only=True):
     workers: list[WorkerStats]
 
 
+class Durability(Struct):
+    """What survives which accident.
+
+    `kind` is one word; `text` says what it means. `window`: seconds of acknowledged work that a loss of
+    power may take, `None` for an unknown amount. `replicas`: copies on other machines.
+    """
+
+    kind: str
+    text: str = ""
+    window: float | None = 0.0
+    replicas: int = 0
+
+
 class Ping(Request["Pong"], kw_only=True):
     """Check whether the broker responds."""
 
 
 class Pong(Reply, kw_only=True):
-    """`version` of taskq, process id and directory of the broker."""
+    """`version` of taskq, and how long the broker has been up. One that is no process of ours has
+    neither process id nor directory."""
 
     version: str
-    pid: int
-    directory: str
-    durability: str
+    durability: Durability
     uptime: float
+    pid: int | None = None
+    directory: str | None = None
 
 
 Requests = Control | Limit | Peek | ListDead | Replay | PurgeDead | GetStats | Ping

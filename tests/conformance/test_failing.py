@@ -84,7 +84,7 @@ def test_a_stale_receipt_is_rejected(bench: PortBench) -> None:
     (message,) = bench.claim(worker)
     assert bench.ack(worker, stale, b"wrong") == [stale.receipt]
     with pytest.raises(errors.LeaseLost):
-        worker.call(Extend(receipt=stale.receipt, seconds=10))
+        worker.call(Extend(receipt=stale.receipt, id=stale.id, seconds=10))
     assert bench.ack(worker, message, b"right") == []
     assert bench.ack(worker, message, b"right") == []  # the first reply may have been lost
     assert bench.end("a").value == b"right"

@@ -81,7 +81,7 @@ def test_stats_and_inspect(bench: PortBench) -> None:
     bench.enqueue("a", "b", priority=1)
     bench.enqueue("later", delay=1000)
     (message,) = bench.claim(worker, 1)
-    worker.call(Report(receipt=message.receipt, progress=Progress(1, 2, "half")))
+    worker.call(Report(receipt=message.receipt, id=message.id, progress=Progress(1, 2, "half")))
     stats = bench.stats()
     assert (stats.ready, stats.scheduled, stats.leased, stats.consumers) == (1, 1, 1, 1)
     assert stats.bytes == 3 * len(b"payload")

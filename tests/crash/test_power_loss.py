@@ -96,7 +96,8 @@ def outcome(message: Delivered) -> Outcome:
 def answered(event: Event) -> int | None:
     """The id of the request that the broker answers with this event; it has one client."""
     if event.call == "sendto" and (b"Enqueued" in event.data or b"Settled" in event.data):
-        return int(msgspec.msgpack.decode(event.data[4:])[-1])
+        _, rid, *_ = msgspec.msgpack.decode(event.data[4:])
+        return int(rid)
     return None
 
 

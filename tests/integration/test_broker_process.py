@@ -99,7 +99,7 @@ def test_it_serves_in_the_foreground_and_stops_cleanly(site: Site, number: int) 
     pong = site.broker(autostart=False).call(Ping())
     assert pong.pid == process.pid
     assert pong.directory == str(site.path)
-    assert pong.durability == "fsync"
+    assert pong.durability.kind == "fsync"
     process.signal(number)
     assert process.wait() == 0, process.output
     assert not (site.path / "sock").exists()

@@ -166,7 +166,7 @@ class EngineBench:
             tasks=None if tasks is None else list(tasks),
             holding=list(holding),
         )
-        return self.call(request, session).count
+        return len(self.call(request, session).released)
 
     def claim(
         self, n: int = 100, session: int = WORKER, queues: Sequence[str] = ("q",)

@@ -57,7 +57,10 @@ class Operating(Stage):
         if self.ledger.leases:
             receipts = sorted(self.ledger.leases)
             receipt = receipts[pick % len(receipts)]
-            self.bench.call(Extend(receipt=receipt, seconds=wanted), WAITER)
+            self.bench.call(
+                Extend(receipt=receipt, id=self.ledger.leases[receipt].message.id, seconds=wanted),
+                WAITER,
+            )
             self._secure(receipt, wanted)
             self.pass_time(wanted / 2 if pick % 2 else 0.0)
 

@@ -136,5 +136,5 @@ class Working(Stage):
                 "4: a lost lease was taken for a settled one"
             )
         with pytest.raises(errors.LeaseLost):
-            self.bench.call(Extend(receipt=message.receipt, seconds=100), WAITER)
+            self.bench.call(Extend(receipt=message.receipt, id=message.id, seconds=100), WAITER)
         assert snapshot(self.bench.engine) == before, "4: a stale receipt changed something"

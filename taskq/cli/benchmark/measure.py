@@ -157,7 +157,7 @@ class Bench:
             with defer_signals(
                 signal.SIGINT, signal.SIGTERM
             ):  # else nobody would know whom to stop
-                self._pid = queue.broker.call(Ping()).pid
+                self._pid = queue.broker.call(Ping()).pid or 0
             yield
         finally:
             queue.close()

@@ -52,6 +52,7 @@ def as_data(target: Target, pong: Pong | None, stats: Stats | None, why: str) ->
         return data | {"reason": why}
     broker = plain(pong) | plain(stats.broker)
     broker.pop("rid")
+    broker["durability"] = pong.durability.kind
     return data | {
         "broker": broker,
         "queues": plain(stats.queues),
@@ -66,11 +67,11 @@ def lines(target: Target, pong: Pong | None, stats: Stats | None, why: str) -> I
         return
     yield (
         f"{target.name}: broker pid {pong.pid}, taskq {pong.version}, durability "
-        f"{pong.durability}, up {duration(pong.uptime)}, {target.url}"
+        f"{pong.durability.kind}, up {duration(pong.uptime)}, {target.url}"
     )
     broker = stats.broker
     yield (
-        f"{plural(broker.messages, 'message')} and {plural(broker.results, 'result')} kept, "
+        f"{plural(broker.messages, 'message')} and {_results(broker.results)} kept, "
         f"{broker.acknowledged:,} accepted since the journal began"
     )
     yield ""
@@ -79,6 +80,10 @@ def lines(target: Target, pong: Pong | None, stats: Stats | None, why: str) -> I
     yield from _remarks(stats.queues)
     yield ""
     yield workers_table(stats.workers, broker.now) if stats.workers else "no workers"
+
+
+def _results(number: int | None) -> str:
+    return "an unknown number of results" if number is None else plural(number, "result")
 
 
 def queues_table(queues: list[QueueStats], now: float) -> str:

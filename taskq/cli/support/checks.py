@@ -59,7 +59,7 @@ def examine(target: Target, option: str = "") -> list[Finding]:
 
 def alive(pong: Pong) -> Iterator[Finding]:
     """The broker answers, and is of this version."""
-    text = f"pid {pong.pid} answers, durability {pong.durability}"
+    text = f"pid {pong.pid} answers, durability {pong.durability.kind}"
     yield Finding("broker", text)
     if pong.version != __version__:
         yield Finding(
@@ -134,7 +134,8 @@ def results(broker: BrokerStats) -> Iterator[Finding]:
         yield Finding(
             "results",
             f"{plural(broker.evicted_results, 'result')} expired early since the broker was started: "
-            f"{broker.results:,} of {size(broker.result_bytes)} are kept, which is all it may keep",
+            f"{broker.results or 0:,} of {size(broker.result_bytes)} are kept, which is all it may "
+            "keep",
             "give tasks a shorter result_ttl, or restart the broker with higher --max-results, "
             "--max-result-bytes or --max-bytes (TASKQ_MAX_RESULTS, …)",
         )

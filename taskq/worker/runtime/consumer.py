@@ -94,7 +94,7 @@ class Consumer:
         self._fetcher = Fetcher(
             self._link, in_flight, Rotation(identity.queues), poller.until, bounds.burst
         )
-        self._processor = Processor(app, identity.worker, slot, alarm, armed)
+        self._processor = Processor(app, identity.worker, slot, alarm, armed, identity.group)
         self._sizer = BatchSizer(bounds.batch)
         self._guard = SlowTaskGuard(
             in_flight,

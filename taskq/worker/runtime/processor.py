@@ -67,8 +67,10 @@ class Processor:
         slot: Slot,
         alarm: Alarm,
         armed: Callable[[], None],
+        group: str = "default",
     ) -> None:
         self._broker = app.broker
+        self._group = group
         self._codec = app.codec
         self._tasks = app.tasks
         self._unknown = UnknownTasks()
@@ -78,7 +80,7 @@ class Processor:
         self._cell = slot.cells[0]
         self._ints = self._cell.ints
         self.cancellations = Cancellations(slot)
-        self.reports = ProgressReports()
+        self.reports = ProgressReports(group)
         self._alarm = alarm
         self._armed = armed
         self._coroutines = CoroutineRunner()
@@ -225,11 +227,14 @@ class Processor:
 
     def _report(self, message: Delivered, done: float, total: float | None, note: str) -> None:
         if not message.ack_early:
-            self.reports.put(message.receipt, Progress(done, total, note))
+            self.reports.put(message.receipt, message.id, Progress(done, total, note))
 
     def _extend(self, message: Delivered, seconds: float) -> None:
         if not message.ack_early:
-            self._broker.call(Extend(receipt=message.receipt, seconds=seconds))
+            request = Extend(
+                receipt=message.receipt, id=message.id, seconds=seconds, group=self._group
+            )
+            self._broker.call(request)
 
     # --- failures -----------------------------------------------------------------------------
 

@@ -12,19 +12,23 @@ from taskq.protocol.values import Progress
 class ProgressReports:
     """What running tasks have said and the broker has not been told.
 
+    Args:
+        group: the consumer group of the tasks.
+
     Attributes:
         pending: the latest of each task, by receipt.
         on_first: called when there is something to send after there was nothing.
     """
 
-    __slots__ = ("_lost", "on_first", "pending")
+    __slots__ = ("_group", "_lost", "on_first", "pending")
 
-    def __init__(self) -> None:
-        self.pending: dict[int, Progress] = {}
+    def __init__(self, group: str = "default") -> None:
+        self.pending: dict[int, Report] = {}
+        self._group = group
         self.on_first: Callable[[], None] = lambda: None
         self._lost: set[int] = set()
 
-    def put(self, receipt: int, progress: Progress) -> None:
+    def put(self, receipt: int, id: str, progress: Progress) -> None:
         """Keep the progress of a task, in place of what it said before.
 
         Raises:
@@ -35,7 +39,8 @@ class ProgressReports:
                 f"receipt {receipt} is stale: the message was delivered again or has ended"
             )
         is_first = not self.pending
-        self.pending[receipt] = progress
+        report = Report(receipt=receipt, id=id, progress=progress, group=self._group)
+        self.pending[receipt] = report
         if is_first:
             self.on_first()
 
@@ -43,8 +48,8 @@ class ProgressReports:
         """What is to be sent."""
         taken = []
         while self.pending:
-            receipt, progress = self.pending.popitem()
-            taken.append(Report(receipt=receipt, progress=progress))
+            _, report = self.pending.popitem()
+            taken.append(report)
         return taken
 
     def refused(self, receipt: int) -> None:

@@ -21,7 +21,7 @@ from taskq.errors import (
 from taskq.protocol import frames as wire
 from taskq.protocol.base import Done, Failed, Reply, Request
 from taskq.protocol.consuming import Claim, Claimed, Heartbeat, Register, Settle, Settled
-from taskq.protocol.operating import Ping, Pong
+from taskq.protocol.operating import Durability, Ping, Pong
 from taskq.protocol.producing import Unwatch
 from taskq.protocol.values import WorkerInfo
 
@@ -113,7 +113,9 @@ def channel(script: Script) -> Iterator[Callable[..., Channel]]:
 
 
 def pong(rid: int) -> Pong:
-    return Pong(version="1", pid=1, directory="", durability="none", uptime=0.0, rid=rid)
+    return Pong(
+        version="1", pid=1, directory="", durability=Durability("none"), uptime=0.0, rid=rid
+    )
 
 
 def test_a_call_gets_its_own_reply(script: Script, channel: Callable[..., Channel]) -> None:

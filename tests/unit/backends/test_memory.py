@@ -55,7 +55,7 @@ def test_a_connection_that_nobody_closes_goes_with_its_thread() -> None:
 
 def test_it_answers_ping_as_any_broker_does() -> None:
     pong = MemoryBroker().call(Ping())
-    assert (pong.pid, pong.durability, pong.directory) == (os.getpid(), "none", "")
+    assert (pong.pid, pong.durability.kind, pong.directory) == (os.getpid(), "none", "")
 
 
 def test_a_connection_names_the_time_at_which_the_engine_has_to_run() -> None:

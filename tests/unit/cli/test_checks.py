@@ -15,7 +15,7 @@ import pytest
 from taskq.cli.support import checks, checks_on_disk
 from taskq.cli.support.finding import Finding
 from taskq.cli.support.target import of_directory
-from taskq.protocol.operating import Pong, Stats
+from taskq.protocol.operating import Durability, Pong, Stats
 from taskq.protocol.values import BrokerStats, QueueStats, WorkerInfo, WorkerStats
 from taskq.version import __version__
 
@@ -27,7 +27,7 @@ def stats(**changes: Any) -> QueueStats:
 
 
 def pong(version: str = __version__) -> Pong:
-    return Pong(version=version, pid=1, directory="/d", durability="fsync", uptime=1.0)
+    return Pong(version=version, pid=1, directory="/d", durability=Durability("fsync"), uptime=1.0)
 
 
 def wrong(findings: Any) -> list[str]:

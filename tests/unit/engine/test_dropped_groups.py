@@ -99,7 +99,7 @@ def test_its_leases_are_stale_from_then_on(bench: EngineBench) -> None:
     assert drop(bench) == 2
     assert bench.ack(late) == [late.receipt]
     with pytest.raises(errors.LeaseLost):
-        bench.call(Extend(receipt=late.receipt, seconds=10))
+        bench.call(Extend(receipt=late.receipt, id=late.id, seconds=10))
     bench.after(100)  # its worker is dismissed, nothing comes back
     assert groups(bench) == ["default"]
     assert [worker.name for worker in bench.call(GetStats()).workers] == ["w"]

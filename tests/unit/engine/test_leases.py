@@ -122,7 +122,7 @@ def test_a_wait_on_the_connection_of_a_heartbeat_does_not_delay_it(bench: Engine
 def test_extend_makes_one_lease_last_longer(bench: EngineBench) -> None:
     bench.enqueue("a", "b", lease=10)
     first, _ = bench.claim()
-    assert bench.call(Extend(receipt=first.receipt, seconds=100)).count == 1
+    assert bench.call(Extend(receipt=first.receipt, id=first.id, seconds=100)).count == 1
     bench.after(10)
     assert (bench.state("a"), bench.state("b")) == ("leased", "ready")
     bench.after(90 - MOMENT)
@@ -135,8 +135,8 @@ def test_extend_never_shortens_and_leaves_the_start_alone(bench: EngineBench) ->
     bench.enqueue("a", lease=10)
     message = bench.claim_one()
     started = bench.now
-    bench.call(Extend(receipt=message.receipt, seconds=100))
-    bench.call(Extend(receipt=message.receipt, seconds=1))
+    bench.call(Extend(receipt=message.receipt, id=message.id, seconds=100))
+    bench.call(Extend(receipt=message.receipt, id=message.id, seconds=1))
     bench.after(50)
     assert bench.state("a") == "leased"
     assert bench.job("a").started_at == started
@@ -145,7 +145,7 @@ def test_extend_never_shortens_and_leaves_the_start_alone(bench: EngineBench) ->
 def test_an_extension_ends_with_its_delivery(bench: EngineBench) -> None:
     bench.enqueue("a", lease=10)
     message = bench.claim_one()
-    bench.call(Extend(receipt=message.receipt, seconds=1000))
+    bench.call(Extend(receipt=message.receipt, id=message.id, seconds=1000))
     bench.release(message)
     bench.claim_one()
     bench.after(10)
@@ -157,9 +157,9 @@ def test_a_stale_receipt_gets_lease_lost(bench: EngineBench, how: str) -> None:
     bench.enqueue("a", lease=5)
     message = bench.claim_one()
     bench.after(5)
-    request: Request[Done] = Extend(receipt=message.receipt, seconds=5)
+    request: Request[Done] = Extend(receipt=message.receipt, id=message.id, seconds=5)
     if how == "report":
-        request = Report(receipt=message.receipt, progress=Progress(1))
+        request = Report(receipt=message.receipt, id=message.id, progress=Progress(1))
     with pytest.raises(LeaseLost, match="stale"):
         bench.call(request)
 
@@ -167,7 +167,7 @@ def test_a_stale_receipt_gets_lease_lost(bench: EngineBench, how: str) -> None:
 def test_progress_is_shown_and_gone_with_the_attempt(bench: EngineBench) -> None:
     bench.enqueue("a")
     message = bench.claim_one()
-    report = Report(receipt=message.receipt, progress=Progress(3, 10, "files"))
+    report = Report(receipt=message.receipt, id=message.id, progress=Progress(3, 10, "files"))
     assert bench.call(report).count == 1
     progress = bench.job("a").progress
     assert progress is not None

@@ -89,7 +89,7 @@ def register_again(bench: EngineBench) -> None:
 
 def extend(bench: EngineBench) -> None:
     claim(bench)
-    bench.call(Extend(receipt=1, seconds=100))
+    bench.call(Extend(receipt=1, id="a", seconds=100))
     bench.after(50)
 
 

@@ -24,6 +24,7 @@ from taskq.protocol.consuming import (
     Reap,
     Reaped,
     Register,
+    Registered,
     Report,
     Settle,
     Settled,
@@ -31,6 +32,7 @@ from taskq.protocol.consuming import (
 from taskq.protocol.operating import (
     Control,
     DeadLetters,
+    Durability,
     GetStats,
     Limit,
     ListDead,
@@ -135,8 +137,8 @@ REQUESTS: tuple[Request[Any], ...] = (
         began=3,
     ),
     Leave(rid=11, worker="w"),
-    Extend(rid=12, receipt=1, seconds=60.0),
-    Report(rid=13, receipt=1, progress=_PROGRESS),
+    Extend(rid=12, receipt=1, id="a", seconds=60.0, group="audit"),
+    Report(rid=13, receipt=1, id="a", progress=_PROGRESS, group="audit"),
     Control(rid=14, queue="q", action="pause", group="audit"),
     Limit(rid=15, queue="q", max_messages=10, max_bytes=1000),
     Peek(rid=16, queue="q", group="audit", state="dead", limit=5),
@@ -194,6 +196,7 @@ REPLIES: tuple[Reply, ...] = (
             )
         ],
     ),
+    Registered(rid=14, released=[1, 2], epoch="77-1000.5"),
     Claimed(
         rid=7,
         messages=[Delivered(1, "a", "q", "m.f", b"payload", 2, 9.0, 20.0, True)],
@@ -271,7 +274,14 @@ REPLIES: tuple[Reply, ...] = (
             WorkerStats(name="w", info=_WORKER, seen_at=1000.0, consumers=2, leased=3, tasks=4)
         ],
     ),
-    Pong(rid=13, version="1.0", pid=77, directory="/srv/taskq", durability="fsync", uptime=3600.0),
+    Pong(
+        rid=13,
+        version="1.0",
+        durability=Durability("fsync", "survives a loss of power", 0.0, 1),
+        uptime=3600.0,
+        pid=77,
+        directory="/srv/taskq",
+    ),
 )
 
 

@@ -269,7 +269,8 @@ def test_progress_waits_for_the_guard_and_only_the_latest_is_kept() -> None:
     bench = ProcessorBench(work)
     message = bench.app.claim("work")
     assert isinstance(bench.processor.run(message), Ack)
-    assert sent == [Report(receipt=message.receipt, progress=Progress(100, 100, "working"))]
+    told = Progress(100, 100, "working")
+    assert sent == [Report(receipt=message.receipt, id=message.id, progress=told)]
     assert not bench.processor.reports
 
 

@@ -158,16 +158,16 @@ def test_it_sends_the_progress_of_tasks_and_remembers_whose_message_is_lost() ->
     first, second = FakeConnection(answer), FakeConnection(answer)
     link = RetryingConnection(FakeBroker(first, second), None, lambda s: False, budget=0.0)
     guard = SlowTaskGuard(InFlight(), link, reports)
-    reports.put(1, Progress(3))
+    reports.put(1, "a", Progress(3))
     assert not guard.asleep  # it was woken
-    reports.put(1, Progress(4))
-    reports.put(2, Progress(5))
+    reports.put(1, "a", Progress(4))
+    reports.put(2, "b", Progress(5))
     guard.poll(10.0)
     sent = sorted([*first.sent, *second.sent], key=lambda report: report.receipt)
     assert sent == [
-        Report(receipt=1, progress=Progress(4)),
-        Report(receipt=2, progress=Progress(5)),
+        Report(receipt=1, id="a", progress=Progress(4)),
+        Report(receipt=2, id="b", progress=Progress(5)),
     ]
     with pytest.raises(LeaseLost):
-        reports.put(2, Progress(6))
+        reports.put(2, "b", Progress(6))
     assert not reports.pending
