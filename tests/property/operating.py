@@ -167,7 +167,7 @@ class Operating(Stage):
             sorted(e.last_failed_at for e in entries if e.group == "default" and e.queue == "q")
         )
         id = self.pick_id(pick)
-        result = None if id is None else self.ledger.results.get(id)
-        told = result is not None and not result.has_expired(self.bench.now)
+        entry = None if id is None else self.ledger.results.entry(id)
+        told = entry is not None and not entry.has_expired(self.bench.now)
         if id is not None and (id in self.ledger.messages or told):
             assert self.bench.call(Inspect(id=id)).jobs
