@@ -97,7 +97,9 @@ class Working(Stage):
                 if id in self.ledger.messages:
                     assert self.state(id, actor.group) in states
                 elif actor.group == "default":
-                    assert self.ledger.results.get(id).state in states
+                    result = self.ledger.results.get(id)
+                    evicted = result is None and self.ledger.capacity.bytes
+                    assert evicted or result.state in states
         for outcome in outcomes:
             actor.hand.pop(outcome.receipt, None)
         if twice and outcomes and not self.someone_waits():
