@@ -292,8 +292,11 @@ class PortMachine(RuleBasedStateMachine):
         self.look()
         stale = [receipt for receipt in self.model.owners if not self.model.is_live(receipt)]
         if stale:
+            receipt = stale[pick % len(stale)]
             with pytest.raises(errors.LeaseLost):
-                self.broker.call(Extend(receipt=stale[pick % len(stale)], seconds=100))
+                self.broker.call(
+                    Extend(receipt=receipt, id=self.model.owners[receipt][0], seconds=100)
+                )
 
     @rule(pick=picks, how=st.sampled_from(["gone", "reaped", "left", "back"]))
     def a_worker_goes(self, pick: int, how: str) -> None:
