@@ -12,13 +12,14 @@ if TYPE_CHECKING:
 _FORMS = '"embedded:DIR", "unix:PATH", "tcp://HOST:PORT" or "memory:"'
 
 
-def connect(url: str | None, name: str) -> Broker:
+def connect(url: str | None, name: str, *, autostart: bool = True) -> Broker:
     """The broker under a URL; no connection is opened yet.
 
     Args:
         url: one of the forms below. `None`: the environment's `TASKQ_BROKER`, else the embedded
             broker in the default directory for `name`.
         name: of the queue, for that default.
+        autostart: start the broker of a directory where none runs.
 
     Raises:
         ValueError: the URL has another form.
@@ -29,7 +30,7 @@ def connect(url: str | None, name: str) -> Broker:
         from taskq.backends.embedded import EmbeddedBroker
         from taskq.transport.directory import default_path
 
-        return EmbeddedBroker(default_path(name))
+        return EmbeddedBroker(default_path(name), autostart)
     scheme, _, rest = url.partition(":")
     if scheme == "memory" and not rest:
         from taskq.backends.memory import MemoryBroker
@@ -38,7 +39,7 @@ def connect(url: str | None, name: str) -> Broker:
     if scheme == "embedded" and rest:
         from taskq.backends.embedded import EmbeddedBroker
 
-        return EmbeddedBroker(Path(rest))
+        return EmbeddedBroker(Path(rest), autostart)
     if scheme == "unix" and rest:
         from taskq.backends.embedded import UnixBroker
 

@@ -56,7 +56,12 @@ class Scene:
     # --- workers ------------------------------------------------------------------------------
 
     def worker(
-        self, *arguments: str, app: str = "", ready: bool = True, **environment: str
+        self,
+        *arguments: str,
+        app: str = "",
+        ready: bool = True,
+        slow_start: bool = False,
+        **environment: str,
     ) -> WorkerProcess:
         """Start `taskq worker`.
 
@@ -64,6 +69,7 @@ class Scene:
             arguments: more of the command line.
             app: another one than that of the scene, as `module:attribute`.
             ready: wait until its children are ready.
+            slow_start: it waits for the start of a broker as good as for ever.
             environment: variables besides those of the scene.
         """
         if "--broker" not in arguments:
@@ -73,6 +79,7 @@ class Scene:
             *arguments,
             log=self.directory / f"log{len(self.workers)}",
             environment=self.environment | environment,
+            slow_start=slow_start,
         )
         self.workers.append(worker)
         if ready:

@@ -14,6 +14,14 @@ from tests.kit.files import ROOT
 
 PATIENCE = 20.0  # seconds; less than the lease of 30, so nothing is saved by its end
 
+_WITH_SLOW_START = """
+import sys
+from taskq.backends import embedded
+from taskq.worker.__main__ import main
+embedded.HANDSHAKE = 600.0
+sys.exit(main())
+"""
+
 
 class WorkerProcess:
     """`python -m taskq.worker`, in a process group of its own.
@@ -23,6 +31,7 @@ class WorkerProcess:
         arguments: more of the command line.
         log: the file of its output.
         environment: variables besides those of this process.
+        slow_start: it waits for the start of a broker as good as for ever.
     """
 
     def __init__(
@@ -31,13 +40,15 @@ class WorkerProcess:
         *arguments: str,
         log: Path,
         environment: Mapping[str, str] | None = None,
+        slow_start: bool = False,
     ) -> None:
         self.log = log
         self.process: subprocess.Popen[bytes]
         self._ready: int | None
+        program = ["-c", _WITH_SLOW_START] if slow_start else ["-m", "taskq.worker"]
         with log.open("wb") as output:
             self.process, self._ready = processes.start(
-                [sys.executable, "-m", "taskq.worker", app, *arguments],
+                [sys.executable, *program, app, *arguments],
                 output,
                 {"TASKQ_DURABILITY": "os", **(environment or {})},
                 stdout=output,

@@ -14,19 +14,21 @@ from taskq.backends.port import Broker, Connection
 from taskq.errors import BrokerUnavailable, TaskqError
 from taskq.protocol.consuming import Heartbeat, HeartbeatReply, Leave, Reap, Reaped
 from taskq.protocol.values import WorkerInfo
+from taskq.worker.pool.finder import Finder
 from taskq.worker.runtime.retrying import LoggedReconnector
 
 PARK = 10.0  # seconds; the broker answers sooner where a lease is shorter
 OnReaped = Callable[[Reaped], None]
 
-_CALL = 5.0  # seconds that any call may keep the launcher from its other duties
+_CALL = 5.0  # seconds that a worker which ends waits for the broker, and for each of its answers
 
 
 class Heartbeater:
-    """Keeps a worker alive in the eyes of the broker.
+    """Keeps a worker alive in the eyes of the broker. Only `leave` waits for anything.
 
     Args:
-        broker: where the leases are.
+        broker: where the leases are; connecting to it starts none.
+        finder: looks for it when it is lost, and may start it.
         worker: the worker's name there.
         info: what `taskq status` shows.
         attend: called with each answer.
@@ -37,6 +39,7 @@ class Heartbeater:
     def __init__(
         self,
         broker: Broker,
+        finder: Finder,
         worker: str,
         info: WorkerInfo,
         attend: Callable[[HeartbeatReply], None],
@@ -44,6 +47,8 @@ class Heartbeater:
         budget: float,
     ) -> None:
         self._broker = broker
+        self._finder = finder
+        self._is_lost = False  # so that the next connection may take its time
         self._worker = worker
         self._info = info
         self._attend = attend
@@ -56,8 +61,8 @@ class Heartbeater:
         self.lost: TaskqError | None = None
 
     def fileno(self) -> int | None:
-        """The descriptor to wait on, while there is a connection."""
-        return self._connection.fileno() if self._connection is not None else None
+        """The descriptor to wait on, while there is a connection or one is looked for."""
+        return self._connection.fileno() if self._connection is not None else self._finder.fileno()
 
     def reap(self, request: Reap, on_reaped: OnReaped) -> None:
         """Tell the broker of a dead child with the next `poll`; then `on_reaped` gets the answer."""
@@ -74,9 +79,13 @@ class Heartbeater:
         if self._connection is None and now < self._retry_at:
             return self._retry_at - now
         try:
-            self._talk()
+            connection = self._connection or self._connect()
+            if connection is None:
+                return None  # until the search for the broker ends
+            self._talk(connection)
         except BrokerUnavailable as error:
             self.drop()
+            self._is_lost = True
             delay = self._reconnector.failed_because(error, now)
             if delay is None:
                 self.lost = error
@@ -95,40 +104,51 @@ class Heartbeater:
     def leave(self) -> None:
         """Hand back whatever the worker still holds; as well as possible."""
         with suppress(TaskqError):
-            if self._connection is None:
-                self._connection = self._broker.connect(patience=0)
-            self._report_deaths(self._connection)
-            self._connection.call(Leave(worker=self._worker), timeout=_CALL)
+            connection = self._connection or self._connect()
+            if connection is None:
+                self._finder.wait(_CALL)
+                connection = self._connect()
+            if connection is not None:
+                while self._reaps:
+                    request, on_reaped = self._reaps[0]
+                    on_reaped(connection.call(request, timeout=_CALL))
+                    self._reaps.popleft()
+                connection.call(Leave(worker=self._worker), timeout=_CALL)
         self.drop()
 
     def drop(self) -> None:
-        """Close the connection."""
+        """Close the connection, and give up the search for the broker."""
+        self._finder.close()
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(OSError, TaskqError):
                 connection.close()
 
-    def _talk(self) -> None:
-        if self._connection is None:
-            self._connection = self._broker.connect(patience=0)
-            self._send()
-        connection = self._connection
-        self._report_deaths(connection)
+    def _connect(self) -> Connection | None:
+        """Connect where that takes no time; `None`: the broker is being looked for."""
+        if self._is_lost:
+            if not self._finder.found():
+                return None
+            self._is_lost = False
+        connection = self._connection = self._broker.connect(patience=0)
+        self._send(connection)
+        return connection
+
+    def _talk(self, connection: Connection) -> None:
+        while self._reaps:
+            request, on_reaped = self._reaps[0]
+            if not connection.arrived(request):  # this also sends it, the first time
+                break
+            reaped = connection.receive(request)
+            self._reaps.popleft()
+            on_reaped(reaped)
         while connection.arrived(self._beat):
             attended = connection.receive(self._beat)
             self._attend(attended)
-            self._send()
+            self._send(connection)
 
-    def _report_deaths(self, connection: Connection) -> None:
-        while self._reaps:
-            request, on_reaped = self._reaps[0]
-            reaped = connection.call(request, timeout=_CALL)
-            self._reaps.popleft()
-            on_reaped(reaped)
-
-    def _send(self) -> None:
-        assert self._connection is not None
+    def _send(self, connection: Connection) -> None:
         self._beat = Heartbeat(
             worker=self._worker, info=self._info, wait=PARK, running=self._running()
         )
-        self._connection.send(self._beat)
+        connection.send(self._beat)

@@ -23,6 +23,7 @@ from taskq.worker.pool import notes
 from taskq.worker.pool.checking import show_app
 from taskq.worker.pool.child_process import Child
 from taskq.worker.pool.deaths import Death
+from taskq.worker.pool.finder import BrokerFinder
 from taskq.worker.pool.heartbeat import Heartbeater
 from taskq.worker.pool.stacks import print_own_stacks
 from taskq.worker.pool.strangers import reap_strangers
@@ -61,6 +62,7 @@ class Launcher:
         self._signals: list[int] = []
         self._heart: Heartbeater | None = None
         self._heart_fd: int | None = None
+        self._finder: BrokerFinder | None = None
         self._supervisor = Supervisor(
             settings, self._worker, self, self._watch_child, self._unwatch_child
         )
@@ -104,7 +106,8 @@ class Launcher:
         while self._signals:
             self._on_signal(self._signals.pop(0), now)
         if os.getpid() == 1:
-            reap_strangers({child.pid for child in self._supervisor.children})
+            finder = self._finder.pid if self._finder is not None else None
+            reap_strangers({child.pid for child in self._supervisor.children} | {finder or 0})
         delays = [self._supervisor.poll(now)]
         if self._heart is None:
             delays.append(self._wait_for_hello(now))
@@ -206,8 +209,12 @@ class Launcher:
             return
         from taskq import backends
 
+        self._finder = BrokerFinder(
+            backends.connect(note.url, note.name), self._supervisor.forget_in_child
+        )
         self._heart = Heartbeater(
-            backends.connect(note.url, note.name),
+            backends.connect(note.url, note.name, autostart=False),
+            self._finder,
             self._worker,
             worker_info(settings.group, note.queues, settings.concurrency),
             self._attend,

@@ -161,7 +161,7 @@ class Supervisor:
                 f"{self._worker}/{place.number}.{place.generation}",
                 first=place.number == 1 and place.generation == 1,
                 waits=waits,
-                forget=self._forget,
+                forget=self.forget_in_child,
             )
         except OSError as error:  # no descriptors, processes or memory left
             log.error("a child cannot be started, trying again: %s", error.strerror or error)
@@ -169,7 +169,8 @@ class Supervisor:
         self._watch(child)
         return child
 
-    def _forget(self) -> None:
+    def forget_in_child(self) -> None:
+        """Close, in a forked process, what belongs to the launcher."""
         self._owner.forget_in_child()
         for child in self.children:
             child.forget()

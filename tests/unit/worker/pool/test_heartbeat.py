@@ -14,11 +14,44 @@ from taskq.worker.pool.heartbeat import Heartbeater
 from tests.kit.fakes import FakeBroker, FakeConnection
 
 
-def make(*connections: FakeConnection | Exception) -> tuple[Heartbeater, list[HeartbeatReply]]:
+class FakeFinder:
+    """Finds the broker at once, or when `is_there` is set."""
+
+    def __init__(self, is_there: bool = True) -> None:
+        self.is_there = is_there
+        self.searches = 0
+
+    def fileno(self) -> int | None:
+        return None if self.is_there else 99
+
+    def found(self) -> bool:
+        self.searches += 1
+        return self.is_there
+
+    def wait(self, seconds: float) -> None:
+        self.is_there = True
+
+    def close(self) -> None:
+        """Nothing goes on."""
+
+
+class Prompt(FakeConnection):
+    """Answers what is sent through `arrived`, but for heartbeats, at once."""
+
+    def arrived(self, request: Any) -> bool:
+        if not isinstance(request, Heartbeat) and request not in self.sent:
+            self.parked[id(request)] = self.call(request)
+        return super().arrived(request)
+
+
+def make(
+    *connections: FakeConnection | Exception, finder: FakeFinder | None = None
+) -> tuple[Heartbeater, list[HeartbeatReply]]:
     news: list[HeartbeatReply] = []
-    return Heartbeater(
-        FakeBroker(*connections), "w", WorkerInfo(), news.append, lambda: [4], budget=1.0
-    ), news
+    broker = FakeBroker(*connections)
+    finder = finder or FakeFinder()
+    heart = Heartbeater(broker, finder, "w", WorkerInfo(), news.append, lambda: [4], budget=1.0)
+    return heart, news
 
 
 def done(request: object) -> Done | Reaped:
@@ -59,7 +92,7 @@ def test_a_broker_that_does_not_answer_is_noticed_when_its_reply_is_due(
 
 
 def test_a_death_is_told_once() -> None:
-    connection = FakeConnection(done)
+    connection = Prompt(done)
     heart, _ = make(connection)
     reap = Reap(worker="w", consumer="w/1", running=[3], reason="killed")
     answers: list[Reaped] = []
@@ -70,11 +103,48 @@ def test_a_death_is_told_once() -> None:
     assert answers == [Reaped()]
 
 
+def test_a_broker_that_is_slow_to_answer_a_death_keeps_nobody_waiting() -> None:
+    silent = FakeConnection(done)
+    heart, _ = make(silent)
+    reap = Reap(worker="w", consumer="w/1", running=[3], reason="killed")
+    answers: list[Reaped] = []
+    heart.reap(reap, answers.append)
+    heart.poll(0.0)
+    assert answers == []
+    silent.parked[id(reap)] = Reaped()
+    heart.poll(1.0)
+    assert answers == [Reaped()]
+
+
+def test_while_the_broker_is_looked_for_nothing_else_waits() -> None:
+    finder = FakeFinder(is_there=False)
+    second = FakeConnection(done)
+    heart, _ = make(BrokerUnavailable("gone"), second, finder=finder)
+    delay = heart.poll(0.0)
+    assert delay is not None
+    assert finder.searches == 0  # the first time it is a child that has just spoken to it
+    assert heart.poll(delay) is None
+    assert heart.fileno() == 99
+    assert heart.poll(2 * delay) is None
+    finder.is_there = True
+    heart.poll(3 * delay)
+    assert [type(request) for request in second.sent] == [Heartbeat]
+
+
+def test_at_the_end_it_waits_for_the_broker_that_is_looked_for() -> None:
+    finder = FakeFinder(is_there=False)
+    second = FakeConnection(done)
+    heart, _ = make(BrokerUnavailable("gone"), second, finder=finder)
+    heart.poll(0.0)
+    heart.leave()
+    assert [type(request) for request in second.sent] == [Heartbeat, Leave]
+
+
 def test_a_death_is_told_after_a_reconnect() -> None:
     def gone(request: object) -> Any:
         raise BrokerUnavailable("gone")
 
-    first, second = FakeConnection(gone), FakeConnection(done)
+    first, second = Prompt(gone), Prompt(done)
     heart, _ = make(first, second)
     reap = Reap(worker="w", consumer="w/1", running=[3], reason="killed")
     heart.reap(reap, lambda reaped: None)
@@ -107,6 +177,6 @@ def test_it_leaves_after_the_last_death_was_told() -> None:
     reap = Reap(worker="w", consumer="w/1", running=[], reason="")
     heart.reap(reap, lambda reaped: None)
     heart.leave()
-    assert [type(request) for request in connection.sent] == [Reap, Leave]
+    assert [type(request) for request in connection.sent] == [Heartbeat, Reap, Leave]
     assert connection.closed
     assert heart.fileno() is None
