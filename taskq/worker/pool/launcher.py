@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import logging
 import os
-import selectors
 import signal
 import sys
 import time
-from contextlib import suppress
-from types import FrameType
 
 from taskq.backends.reconnect import reconnect_budget
 from taskq.protocol.consuming import HeartbeatReply
@@ -21,20 +18,19 @@ from taskq.worker import logs
 from taskq.worker.identity import worker_info, worker_name
 from taskq.worker.pool import notes
 from taskq.worker.pool.checking import show_app
-from taskq.worker.pool.child_process import Child
 from taskq.worker.pool.deaths import Death
 from taskq.worker.pool.finder import BrokerFinder
 from taskq.worker.pool.heartbeat import Heartbeater
+from taskq.worker.pool.inputs import Inputs
 from taskq.worker.pool.stacks import print_own_stacks
+from taskq.worker.pool.start_report import StartReport
 from taskq.worker.pool.strangers import reap_strangers
 from taskq.worker.pool.supervisor import Supervisor
-from taskq.worker.runtime.waking import Waker
 from taskq.worker.settings import Settings
 
 EXIT_CLEAN = 0
 EXIT_CUT = 1
 _SLOW_START = 5.0  # seconds after which the log tells what the start waits for
-_HANDLED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
 
 log = logging.getLogger("taskq.worker")
 
@@ -55,16 +51,17 @@ class Launcher:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._worker = worker_name(settings.name)
-        # poll, not epoll: it keeps no state in the kernel, which forked children would share, and
-        # which would lose a descriptor that is closed and opened again under the same number
-        self._selector = selectors.PollSelector()
-        self._waker = Waker()
-        self._signals: list[int] = []
         self._heart: Heartbeater | None = None
-        self._heart_fd: int | None = None
         self._finder: BrokerFinder | None = None
+        self._inputs = Inputs(
+            settings.owner_fd, lambda child: self._supervisor.listen(child), self._orphaned
+        )
         self._supervisor = Supervisor(
-            settings, self._worker, self, self._watch_child, self._unwatch_child
+            settings,
+            self._worker,
+            self,
+            self._inputs.watch_child,
+            self._inputs.unwatch_child,
         )
         self._deaths: list[Death] = []
         self._left_over: list[str] = []
@@ -72,39 +69,27 @@ class Launcher:
         self._slow_at: float | None = time.monotonic() + _SLOW_START  # `None`: it was told
         self._deadline: float | None = None  # of the drain
         self._killed = False
-        self._ready_fd = settings.ready_fd
-        self._owner_fd = settings.owner_fd
+        self._report = StartReport(settings.ready_fd)
 
     def run(self) -> int:
         """The whole life."""
-        self._take_signals()
-        self._watch_owner()
+        self._inputs.open()
         try:
             while not self._supervisor.over:
-                self._step()
+                delay = self.poll(time.monotonic())
+                self._inputs.watch_heart(None if self._heart is None else self._heart.fileno())
+                self._inputs.wait(delay)
         finally:
             self._end()
         return self._exit
 
     # --- the loop ---------------------------------------------------------------------------
 
-    def _step(self) -> None:
-        delays = [self.poll(time.monotonic())]
-        self._watch_heart()
-        if self._signals:  # came while we polled; its byte may have been cleared
-            return
-        timeout = min((delay for delay in delays if delay is not None), default=None)
-        for key, _ in self._selector.select(timeout):
-            if isinstance(key.data, Child):
-                self._listen(key.fd, key.data)
-            elif key.fd == self._owner_fd:
-                self._orphaned()
-        self._waker.clear()
-
     def poll(self, now: float) -> float | None:
         """Do all that is due; returns seconds until the next time, or `None`."""
-        while self._signals:
-            self._on_signal(self._signals.pop(0), now)
+        signals = self._inputs.signals
+        while signals:
+            self._on_signal(signals.pop(0), now)
         if os.getpid() == 1:
             finder = self._finder.pid if self._finder is not None else None
             reap_strangers({child.pid for child in self._supervisor.children} | {finder or 0})
@@ -115,8 +100,8 @@ class Launcher:
             delays.append(self._heart.poll(now))
             if self._heart.lost is not None and self._deadline is None:
                 self.fail(3, f"{type(self._heart.lost).__name__}: {self._heart.lost}")
-        if self._ready_fd is not None and self._supervisor.all_ready:
-            self._announce("ready")
+        if self._report.is_due and self._supervisor.all_ready:
+            self._report.send("ready")
         if self._deadline is not None:
             delays.append(self._enforce_shutdown(now))
         if self._supervisor.over:
@@ -149,15 +134,6 @@ class Launcher:
         return None
 
     # --- signals ----------------------------------------------------------------------------
-
-    def _take_signals(self) -> None:
-        def note(signum: int, frame: FrameType | None) -> None:
-            self._signals.append(signum)
-
-        for number in _HANDLED:
-            signal.signal(number, note)
-        self._waker.install()
-        self._selector.register(self._waker.fileno(), selectors.EVENT_READ)
 
     def _on_signal(self, number: int, now: float) -> None:
         if number in (signal.SIGTERM, signal.SIGINT):
@@ -242,7 +218,7 @@ class Launcher:
                 print(traceback.rstrip(), file=sys.stderr)
             print(f"Error: {sentence}", file=sys.stderr, flush=True)
             self._exit = code
-            self._announce(f"error: {sentence}")
+            self._report.send(f"error: {sentence}")
         if self._deadline is None:
             self._drain(time.monotonic())
 
@@ -256,13 +232,10 @@ class Launcher:
 
     def forget_in_child(self) -> None:
         """Close, in a forked child, what belongs to the launcher."""
-        self._selector.close()
-        self._waker.close()
+        self._inputs.forget_in_child()
+        self._report.forget_in_child()
         if self._heart is not None:
             self._heart.drop()
-        for fd in (self._ready_fd, self._owner_fd):
-            if fd is not None:
-                os.close(fd)
 
     # --- wiring -----------------------------------------------------------------------------
 
@@ -270,17 +243,8 @@ class Launcher:
         if attended.stop:
             self._supervisor.stop_tasks(attended.stop)
 
-    def _watch_owner(self) -> None:
-        if self._owner_fd is not None:
-            os.set_inheritable(self._owner_fd, False)
-            self._selector.register(self._owner_fd, selectors.EVENT_READ)
-
     def _orphaned(self) -> None:
-        """Whoever needs this worker is gone, perhaps by SIGKILL; nobody else would end us."""
-        assert self._owner_fd is not None
-        self._selector.unregister(self._owner_fd)
-        os.close(self._owner_fd)
-        self._owner_fd = None
+        """The program that needs this worker is gone, perhaps by SIGKILL; nobody else would end us."""
         if self._deadline is None:
             log.warning(
                 "the program that started this worker is gone: finishing what is running, "
@@ -289,52 +253,10 @@ class Launcher:
             )
             self._drain(time.monotonic())
 
-    def _watch_child(self, child: Child) -> None:
-        self._selector.register(child.channel, selectors.EVENT_READ, child)
-        if child.stacks.reader is not None:
-            self._selector.register(child.stacks.reader, selectors.EVENT_READ, child)
-
-    def _unwatch_child(self, child: Child) -> None:
-        self._selector.unregister(child.channel)
-        self._unwatch_stacks(child)
-
-    def _unwatch_stacks(self, child: Child) -> None:
-        if child.stacks.reader is not None:
-            self._selector.unregister(child.stacks.reader)
-            child.stacks.close()
-
-    def _listen(self, fd: int, child: Child) -> None:
-        if fd != child.stacks.reader:
-            self._supervisor.listen(child)
-        elif not child.stacks.relay(child.pid):
-            self._unwatch_stacks(child)
-
-    def _watch_heart(self) -> None:
-        """Have the selector watch the heart's descriptor, which changes with each connection."""
-        fd = self._heart.fileno() if self._heart is not None else None
-        if fd == self._heart_fd:
-            return
-        if self._heart_fd is not None:
-            self._selector.unregister(self._heart_fd)
-        if fd is not None:
-            self._selector.register(fd, selectors.EVENT_READ)
-        self._heart_fd = fd
-
-    def _announce(self, line: str) -> None:
-        """Tell whoever started us how the start went."""
-        fd, self._ready_fd = self._ready_fd, None
-        if fd is not None:
-            with suppress(OSError):  # nobody waits any more
-                os.write(fd, line.encode() + b"\n")
-            os.close(fd)
-
     def _end(self) -> None:
         self._supervisor.kill()
-        self._announce("error: the worker ended before it was ready")
+        self._report.send("error: the worker ended before it was ready")
         if self._heart is not None:
             self._heart.leave()
-        self._waker.uninstall()
-        self._selector.close()
-        for number in _HANDLED:
-            signal.signal(number, signal.SIG_DFL)
+        self._inputs.close()
         log.debug("worker %s ended with exit code %d", self._worker, self._exit)
