@@ -104,7 +104,7 @@ class Processor:
             outcome = self._process(message)
         finally:
             ints[Cell.ENDED] = receipt
-            if self.reports:
+            if self.reports.running:
                 self.reports.forget(receipt)
         if self._debug and type(outcome) in _ENDS:
             seconds = time.perf_counter() - began_at

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 
 from taskq.errors import LeaseLost
 from taskq.protocol.consuming import Report
@@ -10,23 +11,27 @@ from taskq.protocol.values import Progress
 
 
 class ProgressReports:
-    """What running tasks have said and the broker has not been told.
+    """Reports of running tasks that have not been sent.
+
+    Tasks put reports in, the guard's thread takes them out, and a task may end at any time meanwhile.
 
     Args:
         group: the consumer group of the tasks.
 
     Attributes:
         pending: the latest of each task, by receipt.
-        on_first: called when there is something to send after there was nothing.
+        running: receipts of the running tasks that have reported.
+        on_report: called after each report.
     """
 
-    __slots__ = ("_group", "_lost", "on_first", "pending")
+    __slots__ = ("_group", "_lost", "on_report", "pending", "running")
 
     def __init__(self, group: str = "default") -> None:
         self.pending: dict[int, Report] = {}
         self._group = group
-        self.on_first: Callable[[], None] = lambda: None
-        self._lost: set[int] = set()
+        self.on_report: Callable[[], None] = lambda: None
+        self.running: set[int] = set()
+        self._lost: set[int] = set()  # those of `running` whose report was refused
 
     def put(self, receipt: int, id: str, progress: Progress) -> None:
         """Keep the progress of a task, in place of what it said before.
@@ -38,28 +43,26 @@ class ProgressReports:
             raise LeaseLost(
                 f"receipt {receipt} is stale: the message was delivered again or has ended"
             )
-        is_first = not self.pending
+        self.running.add(receipt)
         report = Report(receipt=receipt, id=id, progress=progress, group=self._group)
         self.pending[receipt] = report
-        if is_first:
-            self.on_first()
+        self.on_report()
 
     def take(self) -> list[Report]:
-        """What is to be sent."""
+        """Remove and return what is to be sent."""
         taken = []
-        while self.pending:
-            _, report = self.pending.popitem()
-            taken.append(report)
+        with suppress(KeyError):  # nothing is left, perhaps because its task has ended just now
+            while True:
+                taken.append(self.pending.popitem()[1])
         return taken
 
     def refused(self, receipt: int) -> None:
-        """The message of that receipt is somebody else's now."""
-        self._lost.add(receipt)
+        """The message of that receipt is another worker's now; its task learns it, if it runs."""
+        if receipt in self.running:
+            self._lost.add(receipt)
 
     def forget(self, receipt: int) -> None:
         """The task has ended."""
+        self.running.discard(receipt)
         self.pending.pop(receipt, None)
         self._lost.discard(receipt)
-
-    def __bool__(self) -> bool:
-        return bool(self.pending or self._lost)

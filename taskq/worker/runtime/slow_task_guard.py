@@ -38,7 +38,7 @@ class SlowTaskGuard:
     ) -> None:
         self._in_flight = in_flight
         self._reports = reports
-        reports.on_first = self.wake
+        reports.on_report = self._on_report
         self._link = link
         self._calls: SimpleQueue[bool] = SimpleQueue()
         self._idle_looks = 0
@@ -54,6 +54,11 @@ class SlowTaskGuard:
         """A batch has begun that may need it, or the consumer is to stop."""
         self.asleep = False
         self._calls.put(True)
+
+    def _on_report(self) -> None:
+        """A task has reported. `asleep` is read after the report is there: see `_overlooked`."""
+        if self.asleep:
+            self.wake()
 
     def end(self) -> None:
         """Have the thread end, and wait until the broker has what it is handing back.
@@ -111,18 +116,25 @@ class SlowTaskGuard:
                 self.asleep = True
                 if self._overlooked():
                     self.asleep = False
+                    self._gather()
                     continue
             try:
                 if not self._calls.get(timeout=delay):
                     break
             except Empty:
                 continue
-            if self._reports.pending and not self._in_flight.stopping:
-                time.sleep(REPORT_EVERY)  # what a task says meanwhile goes along
+            self._gather()
         self._link.close()
 
+    def _gather(self) -> None:
+        """Where there are reports, let tasks replace them for a moment by later ones."""
+        if self._reports.pending and not self._in_flight.stopping:
+            time.sleep(REPORT_EVERY)
+
     def _overlooked(self) -> bool:
-        """Whether a batch began just before `asleep` was set, so that nobody called."""
+        """Whether a batch began, or a task reported, just before `asleep` was set, without a call."""
+        if self._reports.pending:
+            return True
         began = self._in_flight.began
         # however long ago: this thread may have been kept waiting between the look and now
         return bool(began and self._in_flight.inbox and began != self._handed_back)

@@ -271,13 +271,14 @@ def test_progress_waits_for_the_guard_and_only_the_latest_is_kept() -> None:
     assert isinstance(bench.processor.run(message), Ack)
     told = Progress(100, 100, "working")
     assert sent == [Report(receipt=message.receipt, id=message.id, progress=told)]
-    assert not bench.processor.reports
+    assert not bench.processor.reports.running
 
 
 def test_progress_of_a_lost_message_tells_the_task() -> None:
     def work() -> None:
-        bench.processor.reports.refused(current().fence)
         current().progress(1)
+        bench.processor.reports.refused(current().fence)
+        current().progress(2)
 
     bench = ProcessorBench(work)
     assert bench.fails("work").error.kind.endswith("LeaseLost")

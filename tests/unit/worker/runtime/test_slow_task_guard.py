@@ -148,6 +148,44 @@ def test_a_batch_that_begins_while_it_falls_asleep_is_not_overlooked(
     guard.end()
 
 
+class ReportingDesk(InFlight):
+    """A task reports when the guard looks at the batch for the last time before it sleeps."""
+
+    __slots__ = ("looks", "report")
+
+    @property
+    def began(self) -> float:  # type: ignore[override]
+        self.looks -= 1
+        if self.looks == 0:
+            self.report()
+        return 0.0
+
+    @began.setter
+    def began(self, when: float) -> None: ...
+
+
+def test_a_report_that_comes_while_it_falls_asleep_is_sent(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("taskq.worker.runtime.slow_task_guard.PATIENCE", 0.001)
+    monkeypatch.setattr("taskq.worker.runtime.slow_task_guard.REPORT_EVERY", 0.001)
+    sent = threading.Event()
+
+    def answer(request: Any) -> Done:
+        sent.set()
+        return Done()
+
+    desk, reports = ReportingDesk(), ProgressReports()
+    desk.looks = 5  # the next one finds it asleep
+    desk.report = lambda: reports.put(1, "id", Progress(3))
+    link = RetryingConnection(FakeBroker(FakeConnection(answer)), None, lambda s: False, budget=0.0)
+    guard = SlowTaskGuard(desk, link, reports)
+    guard.asleep = False
+    guard.start()
+    assert sent.wait(10)
+    guard.end()
+
+
 def test_it_sends_the_progress_of_tasks_and_remembers_whose_message_is_lost() -> None:
     def answer(request: Any) -> Any:
         if request.receipt == 2:
