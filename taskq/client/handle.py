@@ -197,8 +197,8 @@ class ResultHandle(Generic[R_co]):
                 from taskq.client.digit_limit import raise_digit_limit
 
                 raise_digit_limit(value)
-            self._value = value  # last: another thread may print it at once
-            self._error = None
+            self._error = None  # before: another thread that sees the value asks no more
+            self._value = value  # after the digit limit: that thread may print it at once
         elif state == "dead" and finished.error is not None:
             self._error = codec.decode_error(call, finished.error, serializer)
         else:

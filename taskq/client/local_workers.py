@@ -24,6 +24,9 @@ QUIET = 0.5  # seconds that the end may take after Ctrl-C before it is explained
 GRACE = 5.0  # seconds beyond the shutdown timeout, before they are killed
 
 
+_running: set[LocalWorkers] = set()  # nobody else may keep what `start` has returned
+
+
 class LocalWorkers(AbstractContextManager["LocalWorkers"]):
     """See `TaskQueue.workers`."""
 
@@ -57,7 +60,9 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
         """
         if self._process is not None or self._threads is not None:
             raise RuntimeError("these workers run already; stop() ends them")
-        return self._begin()
+        self._begin()
+        _running.add(self)
+        return self
 
     def stop(self) -> None:
         """Let the workers finish what they run, for at most the shutdown timeout. Again: nothing."""
@@ -66,7 +71,7 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
     def __enter__(self) -> LocalWorkers:
         return self.start()
 
-    def _begin(self) -> LocalWorkers:
+    def _begin(self) -> None:
         if self._app.is_in_process():
             import importlib
 
@@ -79,9 +84,8 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
             )
             threads.__enter__()
             self._threads = threads
-            return self
-        self._start()
-        return self
+        else:
+            self._start()
 
     def __exit__(
         self,
@@ -89,6 +93,7 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        _running.discard(self)
         threads, self._threads = self._threads, None
         if threads is not None:
             threads.__exit__(kind, error, traceback)

@@ -52,6 +52,27 @@ def test_workers_start_and_stop_without_a_block() -> None:
     workers.stop()
 
 
+UNKEPT = """
+import gc
+from taskq import TaskQueue
+
+queue = TaskQueue("unkept", broker="memory:")
+
+@queue.task
+def double(n):
+    return 2 * n
+
+queue.workers(1).start()
+gc.collect()
+print(double(2).result(timeout=20))
+"""
+
+
+def test_workers_that_nobody_keeps_run_until_the_program_ends() -> None:
+    ended = subprocess.run([sys.executable, "-c", UNKEPT], capture_output=True, timeout=60)
+    assert (ended.stdout, ended.stderr, ended.returncode) == (b"4\n", b"", 0)
+
+
 def test_worker_threads_know_a_task_that_is_defined_inside_the_block() -> None:
     queue = TaskQueue("late", broker="memory:")
     with queue.workers(2):

@@ -21,6 +21,7 @@ from taskq.protocol.consuming import Claim, Register
 from taskq.protocol.producing import Unwatch, Wait, Waited
 from taskq.protocol.values import Finished
 from tests.kit.inline_worker import run_ready
+from tests.kit.races import interrupted
 
 R = TypeVar("R")
 
@@ -146,6 +147,23 @@ def test_an_unknown_id_may_become_known(q: TaskQueue) -> None:
     q.tasks["one"].options(id="mine")(3)
     run_ready(q)
     assert handle.result(timeout=0) == 3
+
+
+@pytest.mark.parametrize("line", range(12))
+def test_a_thread_sees_no_old_error_beside_a_result(q: TaskQueue, line: int) -> None:
+    handle = q.handle("mine")
+    with pytest.raises(errors.UnknownMessage):
+        handle.result(timeout=0)
+    q.tasks["one"].options(id="mine")(3)
+    run_ready(q)
+    seen: list[object] = []
+    interrupted(
+        lambda: handle.result(timeout=0),
+        ResultHandle.settle.__code__,
+        line,
+        lambda: seen.append(handle.result(timeout=0)),
+    )
+    assert seen in ([], [3])
 
 
 def test_handles_are_values(q: TaskQueue) -> None:
