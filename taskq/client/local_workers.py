@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 from contextlib import AbstractContextManager, suppress
@@ -24,7 +25,7 @@ QUIET = 0.5  # seconds that the end may take after Ctrl-C before it is explained
 GRACE = 5.0  # seconds beyond the shutdown timeout, before they are killed
 
 
-_running: set[LocalWorkers] = set()  # nobody else may keep what `start` has returned
+_running: set[LocalWorkers] = set()  # the caller of `start` need not keep what it returned
 
 
 class LocalWorkers(AbstractContextManager["LocalWorkers"]):
@@ -42,6 +43,7 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
         self._process: subprocess.Popen[bytes] | None = None
         self._lifeline: int | None = None  # its end tells the workers that we are gone
         self._threads: AbstractContextManager[object] | None = None
+        self._pid = 0  # of the process that started them
 
     @property
     def pid(self) -> int | None:
@@ -61,12 +63,18 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
         if self._process is not None or self._threads is not None:
             raise RuntimeError("these workers run already; stop() ends them")
         self._begin()
+        self._pid = os.getpid()
         _running.add(self)
         return self
 
     def stop(self) -> None:
         """Let the workers finish what they run, for at most the shutdown timeout. Again: nothing."""
         self.__exit__(None, None, None)
+
+    def stop_at_exit(self) -> None:
+        """End worker threads of this process; worker processes notice its end by themselves."""
+        if self._threads is not None and self._pid == os.getpid():
+            self.stop()
 
     def __enter__(self) -> LocalWorkers:
         return self.start()
@@ -217,6 +225,14 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
         lifeline, self._lifeline = self._lifeline, None
         if lifeline is not None:
             os.close(lifeline)
+
+
+@atexit.register
+def _stop_threads() -> None:
+    # the interpreter stops daemon threads wherever they are: one may hold the broker's lock, and
+    # the workers would wait for it when they are collected
+    for workers in list(_running):
+        workers.stop_at_exit()
 
 
 def is_standard(path: str) -> bool:
