@@ -114,7 +114,7 @@ class Operating(Stage):
             actor.registered and actor.group == group and queue in actor.queues
             for actor in self.actors
         )
-        finals = (State.SUCCEEDED, State.CANCELLED, State.EXPIRED)
+        finals = (State.SUCCEEDED, State.CANCELLED, State.EXPIRED, State.PURGED)
         copies = [
             entry
             for message in self.ledger.messages.values()
