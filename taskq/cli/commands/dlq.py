@@ -9,7 +9,7 @@ import click
 
 from taskq.cli.support.conversation import ask, conversation
 from taskq.cli.support.failure import USAGE, CliError
-from taskq.cli.support.output import one_line, plain, plural, table, when
+from taskq.cli.support.output import failed_attempts, fields, one_line, plain, plural, table, when
 from taskq.cli.support.shared import F, Group, Shared, confirm, data_options, pass_shared
 from taskq.cli.support.target import only
 from taskq.cli.support.values import COUNT, RATE
@@ -98,7 +98,7 @@ def show(shared: Shared, id: str) -> None:
 def describe(letter: DeadLetter) -> Iterator[str]:
     """One dead letter, for people."""
     call = describe_call(letter.payload)
-    for name, value in (
+    found: list[tuple[str, object]] = [
         ("id", letter.id),
         ("task", letter.task),
         ("arguments", call.arguments),
@@ -110,13 +110,9 @@ def describe(letter: DeadLetter) -> Iterator[str]:
         ("worker deaths", letter.deaths or ""),
         ("enqueued", when(letter.enqueued_at)),
         ("failed", f"{when(letter.first_failed_at)} to {when(letter.last_failed_at)}"),
-    ):
-        if value != "":
-            yield f"{name:<10}{value}"
-    for error in letter.errors:
-        yield ""
-        yield f"attempt {error.attempt} failed {when(error.at)} on {error.worker or 'the broker'}"
-        yield (error.traceback or f"{error.kind}: {error.text}").rstrip("\n")
+    ]
+    yield from fields(found)
+    yield from failed_attempts(letter.errors)
 
 
 def _check(ids: tuple[str, ...], everything: bool, fits: str, verb: str) -> None:

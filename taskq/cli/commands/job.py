@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import click
 
 from taskq.cli.support.conversation import ask
-from taskq.cli.support.output import duration, one_line, plain, size, when
+from taskq.cli.support.output import duration, failed_attempts, fields, one_line, plain, size, when
 from taskq.cli.support.shared import Group, Shared, data_options, pass_shared
 from taskq.codec.describe import describe_call
 from taskq.protocol.producing import Cancel, Inspect
@@ -37,7 +37,7 @@ def show(shared: Shared, id: str) -> None:
 
 def describe(job: JobInfo) -> Iterator[str]:
     """One message in one group, for people."""
-    fields: list[tuple[str, object]] = [
+    found: list[tuple[str, object]] = [
         ("id", job.id),
         ("task", job.task),
         ("arguments", _arguments(job)),
@@ -58,14 +58,9 @@ def describe(job: JobInfo) -> Iterator[str]:
     if job.progress is not None:
         total = "" if job.progress.total is None else f" of {job.progress.total:g}"
         note = one_line(job.progress.note)
-        fields.append(("progress", f"{job.progress.done:g}{total} {note}".rstrip()))
-    for name, value in fields:
-        if value != "":
-            yield f"{name:<10}{value}"
-    for error in job.errors:
-        yield ""
-        yield f"attempt {error.attempt} failed {when(error.at)} on {error.worker or 'the broker'}"
-        yield (error.traceback or f"{error.kind}: {error.text}").rstrip("\n")
+        found.append(("progress", f"{job.progress.done:g}{total} {note}".rstrip()))
+    yield from fields(found)
+    yield from failed_attempts(job.errors)
 
 
 def _arguments(job: JobInfo) -> str:
@@ -74,9 +69,9 @@ def _arguments(job: JobInfo) -> str:
 
 def _as_data(job: JobInfo) -> dict[str, object]:
     """The fields of a message, with the text of its arguments in place of their bytes."""
-    fields: dict[str, object] = plain(job)
-    del fields["payload"]
-    return fields | {"arguments": _arguments(job)}
+    data: dict[str, object] = plain(job)
+    del data["payload"]
+    return data | {"arguments": _arguments(job)}
 
 
 def _took(job: JobInfo) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import isfinite
 from time import localtime, strftime
 from typing import Any
@@ -13,6 +13,7 @@ import click
 from msgspec import Struct
 
 from taskq import texts
+from taskq.protocol.values import ErrorInfo
 from taskq.sizes import size_text
 
 Row = Sequence[object]
@@ -88,6 +89,22 @@ def table(headers: Sequence[str], rows: Iterable[Row]) -> str:
             parts.append(gap + text if is_right else text + gap)
         lines.append("  ".join(parts).rstrip())
     return "\n".join(lines)
+
+
+def fields(pairs: Iterable[tuple[str, object]]) -> Iterator[str]:
+    """Aligned lines of names and values; those whose value is an empty text are left out."""
+    shown = [(name, value) for name, value in pairs if value != ""]
+    columns = max((width(name) for name, _ in shown), default=0) + 2
+    for name, value in shown:
+        yield f"{name:<{columns}}{value}"
+
+
+def failed_attempts(errors: Iterable[ErrorInfo]) -> Iterator[str]:
+    """The attempts of a message that have failed, each with its traceback, for people."""
+    for error in errors:
+        yield ""
+        yield f"attempt {error.attempt} failed {when(error.at)} on {error.worker or 'the broker'}"
+        yield (error.traceback or f"{error.kind}: {error.text}").rstrip("\n")
 
 
 def _cell(value: object) -> str:

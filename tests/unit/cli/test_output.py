@@ -6,7 +6,16 @@ import json
 
 import pytest
 
-from taskq.cli.support.output import duration, emit_json, one_line, plain, plural, size, table
+from taskq.cli.support.output import (
+    duration,
+    emit_json,
+    fields,
+    one_line,
+    plain,
+    plural,
+    size,
+    table,
+)
 from taskq.protocol.values import ErrorInfo, Progress
 
 
@@ -24,6 +33,11 @@ def test_wide_and_combining_signs_are_counted_in_terminal_columns() -> None:
 
 def test_an_empty_table_has_its_headers() -> None:
     assert table(("a", "b"), []) == "a  b"
+
+
+def test_names_of_any_length_stand_apart_from_their_values() -> None:
+    found = [("id", "a"), ("worker deaths", 1), ("code", ""), ("attempts", 0)]
+    assert list(fields(found)) == ["id             a", "worker deaths  1", "attempts       0"]
 
 
 def test_cells_cannot_break_the_table() -> None:
