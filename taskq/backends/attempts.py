@@ -1,4 +1,4 @@
-"""The attempts of one connection to reach its broker: what is tried again, and what is told at once."""
+"""The attempts of one connection to reach its broker: which errors are retried, which raised."""
 
 from __future__ import annotations
 

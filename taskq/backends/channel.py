@@ -96,11 +96,11 @@ class Channel:
             raise
         self._due[request.rid] = time.monotonic() + REPLY_TIMEOUT + may_park(request)
 
-    def receive(self, request: Request[R]) -> R:
+    def receive(self, request: Request[R], *, timeout: float | None = None) -> R:
         """Wait for the reply of a request that was sent; one that got lost is sent again."""
         if not self._knows(request):
-            return self.call(request)
-        return self._converse((), request, None)
+            return self.call(request, timeout=timeout)
+        return self._converse((), request, timeout)
 
     def arrived(self, request: Request[Any]) -> bool:
         """Whether `receive` would return at once; reads what has come in, and does not wait."""

@@ -212,9 +212,9 @@ class MemoryConnection:
         self._broker.tick()
         return request.rid in self.replies
 
-    def receive(self, request: Request[R]) -> R:
+    def receive(self, request: Request[R], *, timeout: float | None = None) -> R:
         """Wait for the reply of a request that was sent."""
-        return self._receive(request, None)
+        return self._receive(request, timeout)
 
     def due(self) -> float | None:
         """When the engine has to be run again; `arrived` does."""

@@ -53,8 +53,9 @@ class Connection(Protocol):
         """
         ...
 
-    def receive(self, request: Request[R]) -> R:
-        """Wait for the reply of a request given to `send`, or of the claim given to `turn`."""
+    def receive(self, request: Request[R], *, timeout: float | None = None) -> R:
+        """Wait for the reply of a request given to `send` or `arrived`, or of the claim given to
+        `turn`; parameters and errors are those of `call`."""
         ...
 
     def send(self, request: Request[Any]) -> None:

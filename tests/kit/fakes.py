@@ -81,7 +81,9 @@ class FakeConnection:
     def arrived(self, request: AnyRequest[Any]) -> bool:
         return id(request) in self.parked
 
-    def receive(self, request: AnyRequest[Any]) -> Any:
+    def receive(self, request: AnyRequest[Any], *, timeout: float | None = None) -> Any:
+        if request not in self.sent:
+            return self.call(request, timeout=timeout)
         reply = self.parked.pop(id(request))
         if isinstance(reply, Exception):
             raise reply

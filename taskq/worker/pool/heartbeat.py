@@ -1,4 +1,4 @@
-"""The worker's heartbeat: one parked request that renews every lease and brings news.
+"""The worker's heartbeat: one parked request that renews every lease and brings cancellations.
 
 It lives in the launcher, outside the children, so a task that holds the GIL keeps its lease. The
 host calls `poll` whenever `fileno` is readable or the delay that `poll` gave is over.
@@ -31,9 +31,9 @@ class Heartbeater:
         finder: looks for it when it is lost, and may start it.
         worker: the worker's name there.
         info: what `taskq status` shows.
-        attend: called with each answer.
+        on_reply: called with each reply.
         running: gives the receipts of the tasks that run.
-        budget: seconds without a broker after which `lost` tells why.
+        budget: seconds without a broker after which `lost` is set.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Heartbeater:
         finder: Finder,
         worker: str,
         info: WorkerInfo,
-        attend: Callable[[HeartbeatReply], None],
+        on_reply: Callable[[HeartbeatReply], None],
         running: Callable[[], list[int]],
         budget: float,
     ) -> None:
@@ -51,7 +51,7 @@ class Heartbeater:
         self._is_lost = False  # so that the next connection may take its time
         self._worker = worker
         self._info = info
-        self._attend = attend
+        self._on_reply = on_reply
         self._reconnector = LoggedReconnector(budget)
         self._running = running
         self._retry_at = 0.0
@@ -102,7 +102,7 @@ class Heartbeater:
         return None if due is None else max(due - now, 0.0)
 
     def leave(self) -> None:
-        """Hand back whatever the worker still holds; as well as possible."""
+        """Release what the worker still holds, if the broker can be reached."""
         with suppress(TaskqError):
             connection = self._connection or self._connect()
             if connection is None:
@@ -111,7 +111,8 @@ class Heartbeater:
             if connection is not None:
                 while self._reaps:
                     request, on_reaped = self._reaps[0]
-                    on_reaped(connection.call(request, timeout=_CALL))
+                    # received, where `poll` has sent it: a second reply would name no tasks
+                    on_reaped(connection.receive(request, timeout=_CALL))
                     self._reaps.popleft()
                 connection.call(Leave(worker=self._worker), timeout=_CALL)
         self.drop()
@@ -143,8 +144,8 @@ class Heartbeater:
             self._reaps.popleft()
             on_reaped(reaped)
         while connection.arrived(self._beat):
-            attended = connection.receive(self._beat)
-            self._attend(attended)
+            reply = connection.receive(self._beat)
+            self._on_reply(reply)
             self._send(connection)
 
     def _send(self, connection: Connection) -> None:

@@ -24,7 +24,7 @@ class RecordingBroker:
 
     send = call
 
-    def receive(self, request: Any) -> Any:
+    def receive(self, request: Any, *, timeout: float | None = None) -> Any:
         return Enqueued()
 
     def connect(self) -> RecordingBroker:

@@ -171,6 +171,26 @@ def test_a_wrong_key_ends_it_at_once() -> None:
     assert isinstance(heart.lost, AuthenticationFailed)
 
 
+def test_a_death_that_was_sent_before_it_leaves_is_not_sent_again() -> None:
+    class Slow(FakeConnection):
+        """Sends what `arrived` is asked for; the reply comes when it is waited for."""
+
+        def arrived(self, request: Any) -> bool:
+            if request not in self.sent:
+                self.parked[id(request)] = self.call(request)
+            return False
+
+    connection = Slow(done)
+    heart, _ = make(connection)
+    reap = Reap(worker="w", consumer="w/1", running=[3], reason="killed")
+    answers: list[Reaped] = []
+    heart.reap(reap, answers.append)
+    heart.poll(0.0)
+    heart.leave()
+    assert [type(request) for request in connection.sent] == [Heartbeat, Reap, Leave]
+    assert answers == [Reaped()]
+
+
 def test_it_leaves_after_the_last_death_was_told() -> None:
     connection = FakeConnection(done)
     heart, _ = make(connection)
