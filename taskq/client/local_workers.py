@@ -170,7 +170,7 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
         return [module for module in dict.fromkeys(found) if module is not None]
 
     def _environment(self) -> dict[str, str]:
-        """What the workers shall import from is what this process imports from."""
+        """The environment of the workers: they import from where this process imports."""
         environment = dict(os.environ)
         package = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
         own = [os.path.abspath(path) for path in sys.path if not is_standard(path)]

@@ -11,7 +11,7 @@ Layout of a payload: 1 byte format version · 1 byte codec · 2 bytes Python maj
 The MAC is a keyed BLAKE2b over what the payload belongs to (kind, queue, task, id), the header, the
 length of the body and the body, so a payload can neither be changed nor moved to another message.
 Of a large body it takes the SHA-256 instead, which processors compute twice as fast. It is checked
-before anything is loaded. Whoever holds the key can run code on the workers.
+before anything is loaded. Everybody who has the key can run code on the workers.
 """
 
 from __future__ import annotations

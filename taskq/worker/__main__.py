@@ -27,7 +27,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--log-format", default="text", choices=["text", "json"])
     add("--check", action="store_true", help="import the app, reach the broker, print the tasks")
     add("--ready-fd", type=int, metavar="FD")
-    add("--owner-fd", type=int, metavar="FD", help="a pipe from whoever needs this worker")
+    add("--owner-fd", type=int, metavar="FD", help="a pipe from the process that needs this worker")
     return parser
 
 

@@ -18,7 +18,7 @@ def worker_name(name: str | None) -> str:
 
 
 def worker_info(group: str, queues: list[str], concurrency: int) -> WorkerInfo:
-    """What a worker tells about itself."""
+    """The description of this worker that `taskq status` shows."""
     return WorkerInfo(
         host=socket.gethostname(),
         pid=os.getpid(),

@@ -1,4 +1,4 @@
-"""What a worker is told: `Settings`, and the parsing of its queue and size notations."""
+"""The settings of a worker, and the parsing of its queue and size notations."""
 
 from __future__ import annotations
 

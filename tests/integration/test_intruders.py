@@ -33,11 +33,11 @@ on_linux = pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc"
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user")
 
 
-# --- strangers ----------------------------------------------------------------------------------
+# --- the unauthenticated ------------------------------------------------------------------------
 
 
 def speak(broker: BrokerUnderAttack, *bodies: bytes) -> bytes:
-    """All that a stranger who says that hears after the broker's greeting."""
+    """All that an unauthenticated client which says that hears after the broker's greeting."""
     sock = broker.raw_connect()
     sock.sendall(b"".join(map(frame, bodies)))
     said = read_to_end(sock)
@@ -97,7 +97,7 @@ def test_69_70_73_the_silent_and_the_slow_are_dropped_and_keep_nobody_out() -> N
             silent.append(broker.raw_connect())
             if number % 100 == 0:
                 assert broker.serves()
-                assert broker.descriptors() < 110, "64 strangers and some newcomers"
+                assert broker.descriptors() < 110, "64 handshakes and some newcomers"
         wait_until(lambda: sum(map(is_closed, silent[:900])) == 900)
         late = [broker.raw_connect() for _ in range(20)]
         slow = broker.raw_connect()
@@ -290,7 +290,7 @@ else:
 """
 
 
-def knock_as_nobody(broker: BrokerUnderAttack) -> str:
+def connect_as_nobody(broker: BrokerUnderAttack) -> str:
     """What another user's client with the right key comes to."""
     program = KNOCK.format(nobody=NOBODY, address=broker.address, key=broker.key)
     done = subprocess.run(
@@ -302,11 +302,11 @@ def knock_as_nobody(broker: BrokerUnderAttack) -> str:
 @as_root
 def test_78_another_user_is_refused_by_the_directory_and_then_by_the_kernel_s_word() -> None:
     with broker_under_attack() as broker:
-        assert knock_as_nobody(broker).startswith("PermissionError")
+        assert connect_as_nobody(broker).startswith("PermissionError")
         broker.directory.chmod(0o755)
         (broker.directory / "sock").chmod(0o666)
         # it has the key and reaches the socket, and may not even say its greeting
-        assert "came in" not in knock_as_nobody(broker)
+        assert "came in" not in connect_as_nobody(broker)
         wait_until(lambda: "belongs to user 65534, not to user 0" in broker.output)
         assert broker.serves()
 

@@ -1,7 +1,7 @@
 """The process that runs user code: loads the app, then lives as one consumer.
 
 Forked from the launcher, which has one thread and none of the user's modules. Nothing is relied on
-to be inherited but the seat's socket and slot.
+to be inherited but the socket and the slot of its arguments.
 """
 
 from __future__ import annotations
@@ -23,8 +23,7 @@ from taskq.worker import logs
 from taskq.worker.identity import Identity
 from taskq.worker.pool import notes
 from taskq.worker.pool.leftovers import what_is_left
-from taskq.worker.runtime import retrying as link
-from taskq.worker.runtime import signals
+from taskq.worker.runtime import retrying, signals
 from taskq.worker.runtime.consumer import Bounds, Consumer, Ending
 from taskq.worker.runtime.limits import SignalAlarm, memory_reader
 from taskq.worker.runtime.slot import Slot
@@ -34,7 +33,7 @@ from taskq.worker.settings import Settings
 EXIT_DONE = 0  # stopped or drained
 EXIT_CRASHED = 1
 EXIT_WORN_OUT = 80  # replace me: enough tasks, or too much memory
-EXIT_TOLD = 81  # a note says why
+EXIT_EXPLAINED = 81  # a note says why
 
 _PR_SET_PDEATHSIG = 1
 
@@ -53,7 +52,7 @@ class ChildArgs:
         slot: shared memory.
         stacks: descriptor that gets the stacks of this process, on SIGUSR1.
         first: whether it is the one that speaks for all while the app is imported.
-        waits: whether it waits, with the app loaded, until the launcher tells it to go on.
+        waits: whether it waits, with the app loaded, until the launcher lets it go on.
     """
 
     launcher: int
@@ -66,30 +65,30 @@ class ChildArgs:
     waits: bool
 
 
-def main(settings: Settings, seat: ChildArgs, forget: Callable[[], None]) -> None:
+def main(settings: Settings, args: ChildArgs, forget: Callable[[], None]) -> None:
     """Live as a child; ends the process.
 
     Args:
         forget: closes what was inherited from the launcher.
     """
-    _settle_in(seat, forget)
+    _settle_in(args, forget)
     try:
-        code = _live(settings, seat)
+        code = _live(settings, args)
     except TaskqError as error:
-        notes.send(seat.channel, notes.Unreachable(f"{type(error).__name__}: {error}"))
-        code = EXIT_TOLD
+        notes.send(args.channel, notes.Unreachable(f"{type(error).__name__}: {error}"))
+        code = EXIT_EXPLAINED
     except Exception:
         log.exception("a worker child crashed; this is a fault of taskq or of a library")
         code = EXIT_CRASHED
-    notes.send(seat.channel, notes.Left())
+    notes.send(args.channel, notes.Left())
     sys.exit(code)
 
 
-def _settle_in(seat: ChildArgs, forget: Callable[[], None]) -> None:
+def _settle_in(args: ChildArgs, forget: Callable[[], None]) -> None:
     signals.reset()
     forget()
-    faulthandler.register(signal.SIGUSR1, file=seat.stacks, all_threads=True, chain=False)
-    die_with_parent(seat.launcher)
+    faulthandler.register(signal.SIGUSR1, file=args.stacks, all_threads=True, chain=False)
+    die_with_parent(args.launcher)
     random.seed()
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
@@ -102,22 +101,22 @@ def die_with_parent(parent: int) -> None:
         os._exit(EXIT_CRASHED)
 
 
-def _live(settings: Settings, seat: ChildArgs) -> int:
-    app = _load(settings, seat)
+def _live(settings: Settings, args: ChildArgs) -> int:
+    app = _load(settings, args)
     if app is None:
-        return EXIT_TOLD
+        return EXIT_EXPLAINED
     try:
         url = app.broker.url
     except ValueError as error:  # the URL or a variable of the environment is wrong
-        notes.send(seat.channel, notes.Unusable(str(error), ""))
-        return EXIT_TOLD
+        notes.send(args.channel, notes.Unusable(str(error), ""))
+        return EXIT_EXPLAINED
     if url.startswith("memory:"):
         sentence = (
             "the broker memory: is in the process that calls, where no worker reaches it; give the "
             "worker another one with --broker, or use: with queue.workers():"
         )
-        notes.send(seat.channel, notes.Unusable(sentence, ""))
-        return EXIT_TOLD
+        notes.send(args.channel, notes.Unusable(sentence, ""))
+        return EXIT_EXPLAINED
     logs.adopt_root()
     queues = settings.queues or tuple((name, 1) for name in queues_of(app))
     hello = notes.Hello(
@@ -130,58 +129,58 @@ def _live(settings: Settings, seat: ChildArgs) -> int:
         from taskq.protocol.operating import Ping
 
         app.broker.call(Ping())
-        notes.send(seat.channel, hello)
+        notes.send(args.channel, hello)
         return EXIT_DONE
-    if seat.waits and not _told_to_go(seat.channel):
-        return EXIT_TOLD
+    if args.waits and not _may_go(args.channel):
+        return EXIT_EXPLAINED
     waker = Waker()
     consumer = Consumer(
         app,
-        Identity(seat.worker, seat.consumer, settings.group, queues),
+        Identity(args.worker, args.consumer, settings.group, queues),
         Bounds(
             batch=settings.batch,
             burst=settings.burst,
             max_tasks=settings.max_tasks,
             max_memory=settings.max_memory,
         ),
-        seat.slot,
+        args.slot,
         SignalAlarm(),
         waker,
-        armed=lambda: notes.send(seat.channel, notes.Armed()),
+        armed=lambda: notes.send(args.channel, notes.Armed()),
         memory=memory_reader() if settings.max_memory else lambda: 0,
-        parent=seat.channel.fileno(),
+        parent=args.channel.fileno(),
     )
     consumer.tidy = signals.install(consumer.stop, waker)
-    if not seat.first:
-        link.log.setLevel(logging.ERROR)
+    if not args.first:
+        retrying.log.setLevel(logging.ERROR)
     consumer.join()
-    link.log.setLevel(logging.ERROR)  # from here on the launcher tells that the broker is gone
-    notes.send(seat.channel, hello)
+    retrying.log.setLevel(logging.ERROR)  # from here on the launcher logs that the broker is gone
+    notes.send(args.channel, hello)
     ending = consumer.run()
     if ending is Ending.DRAINED:
-        notes.send(seat.channel, notes.Drained(what_is_left(app.broker, settings.group, queues)))
+        notes.send(args.channel, notes.Drained(what_is_left(app.broker, settings.group, queues)))
     return EXIT_WORN_OUT if ending is Ending.WORN_OUT else EXIT_DONE
 
 
-def _told_to_go(channel: socket.socket) -> bool:
+def _may_go(channel: socket.socket) -> bool:
     """Wait as a successor; false where the launcher is gone."""
     notes.send(channel, notes.Loaded())
     return bool(channel.recv(1))
 
 
-def _load(settings: Settings, seat: ChildArgs) -> App | None:
+def _load(settings: Settings, args: ChildArgs) -> App | None:
     from taskq import loader
 
     if settings.app is None:
         from taskq.client.app import TaskQueue
 
         return TaskQueue(settings.queues[0][0], broker=settings.broker)
-    if not seat.first:
+    if not args.first:
         logging.getLogger("taskq.loader").setLevel(logging.ERROR)
     try:
         app = loader.load_app(settings.app, settings.include)
         app.use_broker(settings.broker)
         return app
     except loader.AppImportError as error:
-        notes.send(seat.channel, notes.Unusable(str(error), error.user_traceback))
+        notes.send(args.channel, notes.Unusable(str(error), error.user_traceback))
         return None

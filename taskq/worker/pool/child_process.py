@@ -28,7 +28,7 @@ class Child:
         ready_at: `time.monotonic` at which it had loaded the app and registered.
         loaded: it has loaded the app and waits for `go`.
         left_at: `time.monotonic` at which it said that it ends.
-        asked: it was told to end.
+        asked: it was asked to end.
         drained: it found nothing left to do.
         terminating: receipts for which it is to be killed if it runs them.
         timed_out: receipt for which it was killed since its time was over, or 0.
@@ -60,7 +60,7 @@ class Child:
         self.channel, theirs = socket.socketpair()
         self.channel.setblocking(False)
         self.stacks = Stacks()
-        seat = child_process.ChildArgs(
+        child_args = child_process.ChildArgs(
             launcher=os.getpid(),
             worker=worker,
             consumer=consumer,
@@ -78,7 +78,7 @@ class Child:
 
         self._process = _fork.Process(
             target=child_process.main,
-            args=(settings, seat, forget_all),
+            args=(settings, child_args, forget_all),
             name=consumer,
             daemon=False,
         )
@@ -108,7 +108,7 @@ class Child:
         return self._process.exitcode
 
     def notes(self) -> list[Note]:
-        """What it has told since the last call."""
+        """The notes that it has sent since the last call."""
         data = b""
         with suppress(BlockingIOError):
             try:

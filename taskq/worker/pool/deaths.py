@@ -56,7 +56,7 @@ class Death:
         )
 
     def log(self, reaped: Reaped) -> None:
-        """Log it, with the names of the tasks; called when the broker has told them."""
+        """Log it, with the names of the tasks; called with the broker's reply."""
         for ended in reaped.ended:
             self._log_task(ended)
         if reaped.ended:

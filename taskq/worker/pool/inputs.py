@@ -34,7 +34,7 @@ class Inputs:
         self._selector = selectors.PollSelector()
         self._waker = Waker()
         self._owner_fd = owner_fd
-        self._heart_fd: int | None = None
+        self._heartbeat_fd: int | None = None
         self._listen = listen
         self._orphaned = orphaned
         self.signals: list[int] = []
@@ -75,15 +75,15 @@ class Inputs:
         self._selector.unregister(child.channel)
         self._unwatch_stacks(child)
 
-    def watch_heart(self, fd: int | None) -> None:
+    def watch_heartbeat(self, fd: int | None) -> None:
         """Watch the heartbeat's descriptor, which changes with each connection."""
-        if fd == self._heart_fd:
+        if fd == self._heartbeat_fd:
             return
-        if self._heart_fd is not None:
-            self._selector.unregister(self._heart_fd)
+        if self._heartbeat_fd is not None:
+            self._selector.unregister(self._heartbeat_fd)
         if fd is not None:
             self._selector.register(fd, selectors.EVENT_READ)
-        self._heart_fd = fd
+        self._heartbeat_fd = fd
 
     def forget_in_child(self) -> None:
         """Close all of it in a forked process."""

@@ -30,13 +30,13 @@ from taskq.worker.settings import Settings
 
 EXIT_CLEAN = 0
 EXIT_CUT = 1
-_SLOW_START = 5.0  # seconds after which the log tells what the start waits for
+_SLOW_START = 5.0  # seconds after which it is logged what the start waits for
 
 log = logging.getLogger("taskq.worker")
 
 
 def run(settings: Settings) -> int:
-    """Run a worker until it is told to end.
+    """Run a worker until it has to end.
 
     Returns:
         0 clean · 1 crashed, or work was cut short · 2 the app cannot be imported · 3 no broker.
@@ -51,7 +51,7 @@ class Launcher:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._worker = worker_name(settings.name)
-        self._heart: Heartbeater | None = None
+        self._heartbeater: Heartbeater | None = None
         self._finder: BrokerFinder | None = None
         self._inputs = Inputs(
             settings.owner_fd, lambda child: self._supervisor.listen(child), self._orphaned
@@ -66,7 +66,7 @@ class Launcher:
         self._deaths: list[Death] = []
         self._left_over: list[str] = []
         self._exit = EXIT_CLEAN
-        self._slow_at: float | None = time.monotonic() + _SLOW_START  # `None`: it was told
+        self._slow_at: float | None = time.monotonic() + _SLOW_START  # `None`: it has been logged
         self._deadline: float | None = None  # of the drain
         self._killed = False
         self._report = StartReport(settings.ready_fd)
@@ -77,7 +77,9 @@ class Launcher:
         try:
             while not self._supervisor.over:
                 delay = self.poll(time.monotonic())
-                self._inputs.watch_heart(None if self._heart is None else self._heart.fileno())
+                self._inputs.watch_heartbeat(
+                    None if self._heartbeater is None else self._heartbeater.fileno()
+                )
                 self._inputs.wait(delay)
         finally:
             self._end()
@@ -94,12 +96,12 @@ class Launcher:
             finder = self._finder.pid if self._finder is not None else None
             reap_strangers({child.pid for child in self._supervisor.children} | {finder or 0})
         delays = [self._supervisor.poll(now)]
-        if self._heart is None:
+        if self._heartbeater is None:
             delays.append(self._wait_for_hello(now))
         else:
-            delays.append(self._heart.poll(now))
-            if self._heart.lost is not None and self._deadline is None:
-                self.fail(3, f"{type(self._heart.lost).__name__}: {self._heart.lost}")
+            delays.append(self._heartbeater.poll(now))
+            if self._heartbeater.lost is not None and self._deadline is None:
+                self.fail(3, f"{type(self._heartbeater.lost).__name__}: {self._heartbeater.lost}")
         if self._report.is_due and self._supervisor.all_ready:
             self._report.send("ready")
         if self._deadline is not None:
@@ -109,7 +111,7 @@ class Launcher:
         return min((delay for delay in delays if delay is not None), default=None)
 
     def _wait_for_hello(self, now: float) -> float | None:
-        """Tell once that no child is ready yet; returns seconds until then."""
+        """Log once that no child is ready yet; returns seconds until then."""
         if self._slow_at is None:
             return None
         if now < self._slow_at:
@@ -169,36 +171,36 @@ class Launcher:
     # --- what the supervisor asks -------------------------------------------------------------
 
     def report_death(self, death: Death) -> None:
-        """Tell the broker of a dead child, now or when it is known which broker."""
-        if self._heart is not None:
-            self._heart.reap(death.reap, death.log)
+        """Report a dead child to the broker, now or when it is known which broker."""
+        if self._heartbeater is not None:
+            self._heartbeater.reap(death.reap, death.log)
         else:
             self._deaths.append(death)
 
     def hello(self, note: notes.Hello) -> None:
-        """A child is ready; the first one tells which broker and which queues."""
+        """A child is ready; the first one says which broker and which queues."""
         settings = self._settings
         if settings.check:
             show_app(note, settings.log_format == "json")
             return
-        if self._heart is not None:
+        if self._heartbeater is not None:
             return
         from taskq import backends
 
         self._finder = BrokerFinder(
             backends.connect(note.url, note.name), self._supervisor.forget_in_child
         )
-        self._heart = Heartbeater(
+        self._heartbeater = Heartbeater(
             backends.connect(note.url, note.name, autostart=False),
             self._finder,
             self._worker,
             worker_info(settings.group, note.queues, settings.concurrency),
-            self._attend,
+            self._on_heartbeat,
             lambda: self._supervisor.running,
             reconnect_budget(),
         )
         for death in self._deaths:
-            self._heart.reap(death.reap, death.log)
+            self._heartbeater.reap(death.reap, death.log)
         logs.banner(
             self._worker,
             {
@@ -234,14 +236,14 @@ class Launcher:
         """Close, in a forked child, what belongs to the launcher."""
         self._inputs.forget_in_child()
         self._report.forget_in_child()
-        if self._heart is not None:
-            self._heart.drop()
+        if self._heartbeater is not None:
+            self._heartbeater.drop()
 
     # --- wiring -----------------------------------------------------------------------------
 
-    def _attend(self, attended: HeartbeatReply) -> None:
-        if attended.stop:
-            self._supervisor.stop_tasks(attended.stop)
+    def _on_heartbeat(self, reply: HeartbeatReply) -> None:
+        if reply.stop:
+            self._supervisor.stop_tasks(reply.stop)
 
     def _orphaned(self) -> None:
         """The program that needs this worker is gone, perhaps by SIGKILL; nobody else would end us."""
@@ -256,7 +258,7 @@ class Launcher:
     def _end(self) -> None:
         self._supervisor.kill()
         self._report.send("error: the worker ended before it was ready")
-        if self._heart is not None:
-            self._heart.leave()
+        if self._heartbeater is not None:
+            self._heartbeater.leave()
         self._inputs.close()
         log.debug("worker %s ended with exit code %d", self._worker, self._exit)

@@ -1,4 +1,4 @@
-"""What a child tells its launcher: one JSON line a note, over a socket pair."""
+"""Messages of a child to its launcher: one JSON line each, over a socket pair."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Hello(msgspec.Struct, tag=True):
 
 
 class Loaded(msgspec.Struct, tag=True):
-    """The app is loaded; the child waits until it is told to go on."""
+    """The app is loaded; the child waits until the launcher lets it go on."""
 
 
 class Unusable(msgspec.Struct, tag=True):
-    """The app could not be loaded, or its broker URL is none."""
+    """The app could not be loaded, or its broker cannot be used."""
 
     sentence: str
     traceback: str

@@ -1,4 +1,4 @@
-"""Keeps the children running: starts and replaces them, and hears what they say.
+"""Keeps the children running: starts and replaces them, and reads their notes.
 
 `poll` does what is due and returns the delay until it wants to be called again; it is also called
 after SIGCHLD and whenever a child's socket is readable.
@@ -13,7 +13,7 @@ from math import inf
 
 from taskq.protocol.values import Stop
 from taskq.worker.pool import enforcer, notes
-from taskq.worker.pool.child import EXIT_DONE, EXIT_TOLD, EXIT_WORN_OUT
+from taskq.worker.pool.child import EXIT_DONE, EXIT_EXPLAINED, EXIT_WORN_OUT
 from taskq.worker.pool.child_process import Child
 from taskq.worker.pool.deaths import Death, describe_exit
 from taskq.worker.pool.owner import Owner
@@ -33,7 +33,7 @@ class Supervisor:
     """The children of one launcher.
 
     Args:
-        settings: how many, and what they are told.
+        settings: how many, and their settings.
         worker: name of the worker.
         owner: the launcher.
         watch: called with each new child, before anything is read from it.
@@ -254,7 +254,7 @@ class Supervisor:
         place.successor = None
         if not child.asked and self._rollout.holds(place):
             self._rollout.abandon()
-            if code != EXIT_TOLD:
+            if code != EXIT_EXPLAINED:
                 log.error(
                     "the reload has failed, and every child keeps the code it has: a new child %s "
                     "while it loaded the app",
@@ -269,7 +269,7 @@ class Supervisor:
         orderly = not death.running and (code in (EXIT_DONE, EXIT_WORN_OUT) or child.asked)
         if self._draining or (child.drained and self._settings.burst) or self._settings.check:
             place.start_at = inf
-        elif code == EXIT_TOLD:
+        elif code == EXIT_EXPLAINED:
             place.start_at = now + RELOAD_DELAY
         elif orderly:
             log.debug("child %d has ended and is replaced", child.pid)

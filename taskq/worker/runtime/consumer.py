@@ -61,7 +61,7 @@ class Consumer:
         slot: where the launcher sees what it runs.
         alarm: raises `TaskTimeout` in its thread.
         waker: ends its sleep.
-        armed: tells the launcher of a new deadline.
+        armed: called when there is a deadline that the launcher does not wait for yet.
         memory: gives the resident memory in bytes.
         parent: a descriptor that is readable when the launcher is gone.
     """
@@ -139,7 +139,7 @@ class Consumer:
         except BrokerUnavailable:
             if not self._in_flight.stopping or self._in_flight.held:
                 raise
-            # with nothing in hand a broker that is gone is no loss
+            # with nothing in flight a broker that is gone is no loss
             self._guard.end()
             self._processor.close()
             self._link.close()

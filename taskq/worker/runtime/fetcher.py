@@ -31,7 +31,7 @@ class Fetcher:
 
     Args:
         link: the registered connection.
-        in_flight: what the consumer has in hand.
+        in_flight: the consumer's buffers.
         rotation: the order of the queues.
         wait: waits for a descriptor; false when the consumer is to stop.
         burst: ask whether the queues are drained.
@@ -92,7 +92,7 @@ class Fetcher:
             return
 
         def step(connection: Connection) -> None:
-            with suppress(LeaseLost):  # settling it tells the same
+            with suppress(LeaseLost):  # settling it shows the same
                 connection.receive(begin)
 
         self._link.attempt(step)

@@ -1,4 +1,4 @@
-"""What one consumer has in hand: messages not begun, outcomes not settled, receipts of both.
+"""In-flight buffers of one consumer: messages not begun, outcomes not settled, receipts of both.
 
 The main thread and the slow-task guard both take from the two deques. `popleft` and `pop` are
 atomic, so each message and each outcome goes to exactly one of them, without a lock on the hot path.
@@ -13,7 +13,7 @@ from taskq.protocol.values import Delivered, Outcome, Release
 
 
 class InFlight:
-    """The hands of one consumer.
+    """The in-flight buffers of one consumer.
 
     Args:
         inbox: claimed and not begun, in the order in which they will run.
@@ -21,7 +21,7 @@ class InFlight:
         held: every receipt that the broker has leased to us, as far as we know.
         newest: the highest receipt that was ever claimed.
         began: `time.monotonic` at which the present batch began; 0 between batches.
-        stopping: no further claim shall be made.
+        stopping: whether the consumer makes no further claims.
     """
 
     __slots__ = ("began", "held", "inbox", "newest", "outbox", "stopping")

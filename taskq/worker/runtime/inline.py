@@ -42,20 +42,20 @@ def run_threads(
     if n < 1:
         raise ValueError(f"the number of worker threads must be at least 1, not {n}")
     worker = worker_name("threads")
-    hands = [_Hand(app, worker, number, group) for number in range(1, n + 1)]
-    pulse = _Pulse(app, worker, group, hands)
+    threads = [_WorkerThread(app, worker, number, group) for number in range(1, n + 1)]
+    pulse = _Pulse(app, worker, group, threads)
     try:
-        for hand in hands:
-            hand.consumer.join()
+        for thread in threads:
+            thread.consumer.join()
         pulse.start()
-        for hand in hands:
-            hand.start()
+        for thread in threads:
+            thread.start()
         yield
     finally:
-        for hand in hands:
-            hand.consumer.stop()
+        for thread in threads:
+            thread.consumer.stop()
         deadline = time.monotonic() + shutdown_timeout
-        late = [hand for hand in hands if not hand.finish(deadline)]
+        late = [thread for thread in threads if not thread.finish(deadline)]
         pulse.stop()
         if late:
             warnings.warn(
@@ -66,7 +66,7 @@ def run_threads(
             )
 
 
-class _Hand:
+class _WorkerThread:
     """One worker thread."""
 
     def __init__(self, app: App, worker: str, number: int, group: str) -> None:
@@ -96,13 +96,13 @@ class _Hand:
 class _Pulse:
     """The thread of the heartbeats; in waiting for them it also moves the broker's clock."""
 
-    def __init__(self, app: App, worker: str, group: str, hands: list[_Hand]) -> None:
+    def __init__(self, app: App, worker: str, group: str, threads: list[_WorkerThread]) -> None:
         self._broker: Broker = app.broker
         self._tasks = app.tasks
         self._known = len(app.tasks)
         self._worker = worker
-        self._info = worker_info(group, queues_of(app), len(hands))
-        self._hands = hands
+        self._info = worker_info(group, queues_of(app), len(threads))
+        self._workers = threads
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="taskq-pulse", daemon=True)
 
@@ -120,16 +120,16 @@ class _Pulse:
         with suppress(TaskqError):
             while not self._stopping:
                 beat = Heartbeat(worker=self._worker, info=self._info, wait=_BEAT)
-                attended = self._broker.call(beat)
-                for stop in attended.stop:
-                    for hand in self._hands:
-                        if hand.consumer.name == stop.consumer:
-                            hand.slot.post(stop.receipt)
+                reply = self._broker.call(beat)
+                for stop in reply.stop:
+                    for thread in self._workers:
+                        if thread.consumer.name == stop.consumer:
+                            thread.slot.post(stop.receipt)
                 is_known = self._known == len(self._tasks)
                 self._known = len(self._tasks)
-                for hand in self._hands:
-                    hand.slot.flush()
+                for thread in self._workers:
+                    thread.slot.flush()
                     if not is_known:  # a task was defined inside the block
-                        hand.consumer.renew()
+                        thread.consumer.renew()
         with suppress(TaskqError):
             self._broker.close()

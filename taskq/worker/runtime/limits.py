@@ -26,12 +26,12 @@ class Alarm(Protocol):
         ...
 
     def stop(self) -> None:
-        """Never mind."""
+        """Cancel it."""
         ...
 
 
 def late(timeout: float) -> str:
-    """What a `TaskTimeout` says."""
+    """The text of a `TaskTimeout`."""
     return f"the attempt ran longer than its timeout of {timeout:g} s"
 
 
@@ -51,8 +51,8 @@ class SignalAlarm:
         signal.setitimer(signal.ITIMER_REAL, seconds)
 
     def stop(self) -> None:
-        """Never mind."""
-        # the flag first: a signal that has come but was not handled yet shall do nothing
+        """Cancel it."""
+        # the flag first: a signal that has come and is not handled yet then does nothing
         self._armed = False
         signal.setitimer(signal.ITIMER_REAL, 0)
 
@@ -80,7 +80,7 @@ class ThreadAlarm:
         timer.start()
 
     def stop(self) -> None:
-        """Never mind."""
+        """Cancel it."""
         with self._lock:
             timer, self._timer = self._timer, None
         if timer is not None:

@@ -199,7 +199,7 @@ class Processor:
             self._end_copies()  # before it takes the deadline out of the slot that we share
             try:
                 self._alarm.stop()
-            finally:  # the alarm may ring right here; the next task shall not die of our deadline
+            finally:  # the alarm may ring right here; the next task must not be killed for our deadline
                 cell.deadline = 0.0
 
     def _end_copies(self) -> None:

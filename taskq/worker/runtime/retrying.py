@@ -15,7 +15,7 @@ from taskq.protocol.base import Request
 
 T = TypeVar("T")
 
-_SILENCE = 2.0  # seconds without a broker before the log tells of it; a restart takes less
+_SILENCE = 2.0  # seconds without a broker before it is logged; a restart takes less
 _PARTING = 5.0  # seconds for which a process that is to end still looks for the broker
 
 

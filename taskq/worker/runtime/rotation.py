@@ -19,7 +19,7 @@ class Rotation:
         self._credit = [0] * len(self._names)
 
     def next(self) -> list[str]:
-        """The queue names in the order in which the next claim shall try them."""
+        """The queue names in the order in which the next claim tries them."""
         names = self._names
         if len(names) == 1:
             return names

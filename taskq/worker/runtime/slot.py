@@ -160,7 +160,7 @@ class Cancellations:
                 self.at = (self.at + 1) % RING
 
     def watcher(self, cell: Cell, receipt: int) -> Callable[[], bool]:
-        """A function that tells whether that running task is cancelled."""
+        """A function that returns whether that running task is cancelled."""
 
         def cancelled() -> bool:
             if self.ring[self.at]:

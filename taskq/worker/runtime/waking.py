@@ -56,7 +56,7 @@ class Waker:
 
 
 class Poller:
-    """How a consumer waits for a descriptor or a time, until it is told to stop.
+    """How a consumer waits for a descriptor or a time, until it has to stop.
 
     `stopped` is asked after every wake-up. `parent`: a descriptor that is readable when the launcher
     is gone; then `orphaned` is called.

@@ -65,13 +65,13 @@ class LoopBench:
         for _ in range(count):
             self.loop.tick(0)
 
-    def stranger(self) -> Client:
+    def unauthenticated(self) -> Client:
         client = Client(self.path)
         self.clients.append(client)
         return client
 
     def client(self) -> Client:
-        client = self.stranger()
+        client = self.unauthenticated()
         handshake = ClientHandshake(KEY, "bench")
         message = handshake.hello()
         while not handshake.done:
@@ -252,7 +252,7 @@ def test_68_an_oversized_header_closes_the_connection(bench: LoopBench) -> None:
 
 
 def test_65_a_wrong_key_is_told_nothing(bench: LoopBench) -> None:
-    client = bench.stranger()
+    client = bench.unauthenticated()
     handshake = ClientHandshake(b"wrong" * 10, "bench")
     client.sock.sendall(wire.frame(handshake.hello()))
     bench.ticks(2)
@@ -269,7 +269,7 @@ def test_who_is_dropped_in_the_handshake_is_told_that_it_is_not_the_key(
     bench = make(Limits(pending_handshakes=2))
 
     def greeted() -> Client:
-        client = bench.stranger()
+        client = bench.unauthenticated()
         client.sock.sendall(wire.frame(ClientHandshake(KEY, "bench").hello()))
         bench.ticks(2)
         assert len(client.bodies()) == 1
@@ -290,7 +290,7 @@ def test_who_is_dropped_in_the_handshake_is_told_that_it_is_not_the_key(
 
 
 def test_a_request_before_the_end_of_the_handshake_is_not_served(bench: LoopBench) -> None:
-    client = bench.stranger()
+    client = bench.unauthenticated()
     hello = wire.frame(ClientHandshake(KEY, "bench").hello())
     client.sock.sendall(hello + wire.encode(enqueue(1)))
     bench.ticks(2)
@@ -298,15 +298,15 @@ def test_a_request_before_the_end_of_the_handshake_is_not_served(bench: LoopBenc
     assert not bench.engine.ledger.messages
 
 
-def test_a_stranger_s_frames_are_small(bench: LoopBench) -> None:
-    client = bench.stranger()
+def test_frames_of_the_unauthenticated_are_small(bench: LoopBench) -> None:
+    client = bench.unauthenticated()
     client.sock.sendall(struct.pack("!i", 5000))
     bench.ticks(2)
     assert client.hung_up
 
 
 def test_70_the_handshake_has_one_deadline_for_all_of_it(bench: LoopBench) -> None:
-    client = bench.stranger()
+    client = bench.unauthenticated()
     bench.ticks()
     for byte in wire.frame(ClientHandshake(KEY, "bench").hello())[:6]:
         assert not client.hung_up
@@ -316,14 +316,14 @@ def test_70_the_handshake_has_one_deadline_for_all_of_it(bench: LoopBench) -> No
     assert client.hung_up
 
 
-def test_69_the_oldest_stranger_goes_when_there_are_too_many(
+def test_69_the_oldest_handshake_goes_when_there_are_too_many(
     make: Callable[..., LoopBench],
 ) -> None:
     bench = make(Limits(pending_handshakes=3))
     known = bench.client()
-    strangers = [bench.stranger() for _ in range(5)]
+    clients = [bench.unauthenticated() for _ in range(5)]
     bench.ticks(2)
-    assert [client.hung_up for client in strangers] == [True, True, False, False, False]
+    assert [client.hung_up for client in clients] == [True, True, False, False, False]
     known.send(Ping())
     bench.ticks()
     assert isinstance(known.replies()[0], Pong)
@@ -332,7 +332,7 @@ def test_69_the_oldest_stranger_goes_when_there_are_too_many(
 def test_beyond_the_limit_newcomers_wait_until_one_leaves(make: Callable[..., LoopBench]) -> None:
     bench = make(Limits(connections=2))
     first, _second = bench.client(), bench.client()
-    third = bench.stranger()
+    third = bench.unauthenticated()
     third.sock.sendall(wire.frame(ClientHandshake(KEY, "bench").hello()))
     bench.ticks(3)
     assert third.bodies() == []
@@ -353,7 +353,7 @@ def test_50_without_descriptors_it_pauses_and_serves_the_others(
         raise OSError(errno.EMFILE, "too many open files")
 
     monkeypatch.setattr(socket.socket, "accept", exhausted)
-    bench.stranger()
+    bench.unauthenticated()
     known.send(Ping(rid=1))
     bench.ticks(5)
     assert len(attempts) == 1
@@ -515,6 +515,6 @@ def test_78_a_peer_of_another_user_is_refused(
     bench: LoopBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("taskq.transport.peercred.peer_uid", lambda sock: 12345)
-    client = bench.stranger()
+    client = bench.unauthenticated()
     bench.ticks()
     assert client.hung_up

@@ -47,11 +47,13 @@ class Prompt(FakeConnection):
 def make(
     *connections: FakeConnection | Exception, finder: FakeFinder | None = None
 ) -> tuple[Heartbeater, list[HeartbeatReply]]:
-    news: list[HeartbeatReply] = []
+    replies: list[HeartbeatReply] = []
     broker = FakeBroker(*connections)
     finder = finder or FakeFinder()
-    heart = Heartbeater(broker, finder, "w", WorkerInfo(), news.append, lambda: [4], budget=1.0)
-    return heart, news
+    heartbeater = Heartbeater(
+        broker, finder, "w", WorkerInfo(), replies.append, lambda: [4], budget=1.0
+    )
+    return heartbeater, replies
 
 
 def done(request: object) -> Done | Reaped:
@@ -60,16 +62,16 @@ def done(request: object) -> Done | Reaped:
 
 def test_one_heartbeat_is_always_parked() -> None:
     connection = FakeConnection(done)
-    heart, news = make(connection)
-    assert heart.poll(0.0) is None
+    heartbeater, replies = make(connection)
+    assert heartbeater.poll(0.0) is None
     (beat,) = connection.sent
     assert isinstance(beat, Heartbeat)
     assert beat.running == [4]
     connection.parked[id(beat)] = attended = HeartbeatReply(renew_in=10.0, stop=[Stop(5, "w/1")])
-    heart.poll(1.0)
-    assert news == [attended]
+    heartbeater.poll(1.0)
+    assert replies == [attended]
     assert [type(request) for request in connection.sent] == [Heartbeat, Heartbeat]
-    heart.poll(2.0)
+    heartbeater.poll(2.0)
     assert len(connection.sent) == 2
 
 
@@ -82,10 +84,10 @@ def test_a_broker_that_does_not_answer_is_noticed_when_its_reply_is_due(
         raise BrokerTimeout("did not answer")
 
     monkeypatch.setattr(silent, "due", lambda: 40.0)
-    heart, _ = make(silent)
-    assert heart.poll(1.0) == 39.0
+    heartbeater, _ = make(silent)
+    assert heartbeater.poll(1.0) == 39.0
     monkeypatch.setattr(silent, "arrived", overdue)
-    delay = heart.poll(40.0)
+    delay = heartbeater.poll(40.0)
     assert delay is not None
     assert delay < 1.0  # it looks for the broker again
     assert silent.closed
@@ -93,50 +95,50 @@ def test_a_broker_that_does_not_answer_is_noticed_when_its_reply_is_due(
 
 def test_a_death_is_told_once() -> None:
     connection = Prompt(done)
-    heart, _ = make(connection)
+    heartbeater, _ = make(connection)
     reap = Reap(worker="w", consumer="w/1", running=[3], reason="killed")
     answers: list[Reaped] = []
-    heart.reap(reap, answers.append)
-    heart.poll(0.0)
-    heart.poll(1.0)
+    heartbeater.reap(reap, answers.append)
+    heartbeater.poll(0.0)
+    heartbeater.poll(1.0)
     assert connection.sent.count(reap) == 1
     assert answers == [Reaped()]
 
 
 def test_a_broker_that_is_slow_to_answer_a_death_keeps_nobody_waiting() -> None:
     silent = FakeConnection(done)
-    heart, _ = make(silent)
+    heartbeater, _ = make(silent)
     reap = Reap(worker="w", consumer="w/1", running=[3], reason="killed")
     answers: list[Reaped] = []
-    heart.reap(reap, answers.append)
-    heart.poll(0.0)
+    heartbeater.reap(reap, answers.append)
+    heartbeater.poll(0.0)
     assert answers == []
     silent.parked[id(reap)] = Reaped()
-    heart.poll(1.0)
+    heartbeater.poll(1.0)
     assert answers == [Reaped()]
 
 
 def test_while_the_broker_is_looked_for_nothing_else_waits() -> None:
     finder = FakeFinder(is_there=False)
     second = FakeConnection(done)
-    heart, _ = make(BrokerUnavailable("gone"), second, finder=finder)
-    delay = heart.poll(0.0)
+    heartbeater, _ = make(BrokerUnavailable("gone"), second, finder=finder)
+    delay = heartbeater.poll(0.0)
     assert delay is not None
     assert finder.searches == 0  # the first time it is a child that has just spoken to it
-    assert heart.poll(delay) is None
-    assert heart.fileno() == 99
-    assert heart.poll(2 * delay) is None
+    assert heartbeater.poll(delay) is None
+    assert heartbeater.fileno() == 99
+    assert heartbeater.poll(2 * delay) is None
     finder.is_there = True
-    heart.poll(3 * delay)
+    heartbeater.poll(3 * delay)
     assert [type(request) for request in second.sent] == [Heartbeat]
 
 
 def test_at_the_end_it_waits_for_the_broker_that_is_looked_for() -> None:
     finder = FakeFinder(is_there=False)
     second = FakeConnection(done)
-    heart, _ = make(BrokerUnavailable("gone"), second, finder=finder)
-    heart.poll(0.0)
-    heart.leave()
+    heartbeater, _ = make(BrokerUnavailable("gone"), second, finder=finder)
+    heartbeater.poll(0.0)
+    heartbeater.leave()
     assert [type(request) for request in second.sent] == [Heartbeat, Leave]
 
 
@@ -145,30 +147,30 @@ def test_a_death_is_told_after_a_reconnect() -> None:
         raise BrokerUnavailable("gone")
 
     first, second = Prompt(gone), Prompt(done)
-    heart, _ = make(first, second)
+    heartbeater, _ = make(first, second)
     reap = Reap(worker="w", consumer="w/1", running=[3], reason="killed")
-    heart.reap(reap, lambda reaped: None)
-    delay = heart.poll(0.0)
+    heartbeater.reap(reap, lambda reaped: None)
+    delay = heartbeater.poll(0.0)
     assert delay is not None
-    assert heart.poll(delay / 2) == delay / 2  # too soon
-    heart.poll(delay)
+    assert heartbeater.poll(delay / 2) == delay / 2  # too soon
+    heartbeater.poll(delay)
     assert reap in second.sent
-    assert heart.lost is None
+    assert heartbeater.lost is None
 
 
 def test_it_tells_when_the_budget_is_spent() -> None:
-    heart, _ = make(*(BrokerUnavailable("gone") for _ in range(100)))
+    heartbeater, _ = make(*(BrokerUnavailable("gone") for _ in range(100)))
     now = 0.0
-    while (delay := heart.poll(now)) is not None:
+    while (delay := heartbeater.poll(now)) is not None:
         now += delay
-    assert isinstance(heart.lost, BrokerUnavailable)
+    assert isinstance(heartbeater.lost, BrokerUnavailable)
     assert 1.0 <= now < 1.5
 
 
 def test_a_wrong_key_ends_it_at_once() -> None:
-    heart, _ = make(AuthenticationFailed("wrong key"))
-    assert heart.poll(0.0) is None
-    assert isinstance(heart.lost, AuthenticationFailed)
+    heartbeater, _ = make(AuthenticationFailed("wrong key"))
+    assert heartbeater.poll(0.0) is None
+    assert isinstance(heartbeater.lost, AuthenticationFailed)
 
 
 def test_a_death_that_was_sent_before_it_leaves_is_not_sent_again() -> None:
@@ -181,22 +183,22 @@ def test_a_death_that_was_sent_before_it_leaves_is_not_sent_again() -> None:
             return False
 
     connection = Slow(done)
-    heart, _ = make(connection)
+    heartbeater, _ = make(connection)
     reap = Reap(worker="w", consumer="w/1", running=[3], reason="killed")
     answers: list[Reaped] = []
-    heart.reap(reap, answers.append)
-    heart.poll(0.0)
-    heart.leave()
+    heartbeater.reap(reap, answers.append)
+    heartbeater.poll(0.0)
+    heartbeater.leave()
     assert [type(request) for request in connection.sent] == [Heartbeat, Reap, Leave]
     assert answers == [Reaped()]
 
 
 def test_it_leaves_after_the_last_death_was_told() -> None:
     connection = FakeConnection(done)
-    heart, _ = make(connection)
+    heartbeater, _ = make(connection)
     reap = Reap(worker="w", consumer="w/1", running=[], reason="")
-    heart.reap(reap, lambda reaped: None)
-    heart.leave()
+    heartbeater.reap(reap, lambda reaped: None)
+    heartbeater.leave()
     assert [type(request) for request in connection.sent] == [Heartbeat, Reap, Leave]
     assert connection.closed
-    assert heart.fileno() is None
+    assert heartbeater.fileno() is None

@@ -11,7 +11,7 @@ import pytest
 from taskq.protocol.consuming import Reap
 from taskq.protocol.values import Stop
 from taskq.worker.pool import notes, supervisor
-from taskq.worker.pool.child import EXIT_TOLD, EXIT_WORN_OUT
+from taskq.worker.pool.child import EXIT_EXPLAINED, EXIT_WORN_OUT
 from taskq.worker.pool.deaths import Death
 from taskq.worker.pool.supervisor import RAPID_LIMIT, RELOAD_DELAY, SCARCE_DELAY, Supervisor
 from taskq.worker.runtime.slot import RING, Cancellations, Cell, Slot
@@ -131,7 +131,7 @@ class SupervisorBench:
     def unusable(self, child: FakeChild, sentence: str) -> None:
         child.pending.append(notes.Unusable(sentence, "Traceback"))
         self.supervisor.listen(child)  # type: ignore[arg-type]
-        child.die(EXIT_TOLD)
+        child.die(EXIT_EXPLAINED)
 
     def greet(self, child: FakeChild) -> None:
         child.pending.append(notes.Hello("q", "u", [], []))
@@ -378,7 +378,7 @@ def test_an_import_error_at_the_start_ends_the_worker() -> None:
     bench = SupervisorBench(ready=False)
     (child,) = bench.children
     child.pending.append(notes.Unusable("no such module", ""))
-    child.die(EXIT_TOLD)
+    child.die(EXIT_EXPLAINED)
     bench.supervisor.poll(0.1)
     assert bench.host.failures == [(2, "no such module")]
 

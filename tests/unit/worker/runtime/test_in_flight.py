@@ -11,28 +11,28 @@ def delivered(receipt: int, early: bool = False) -> Delivered:
 
 
 def test_unstarted_messages_become_releases_in_order() -> None:
-    desk = InFlight()
-    desk.take([delivered(1), delivered(2), delivered(3)])
-    desk.inbox.popleft()
-    assert desk.unstarted() == [Release(2, "id2"), Release(3, "id3")]
-    assert not desk.inbox
-    assert desk.held == {1, 2, 3}  # until the broker has said that it took them back
+    in_flight = InFlight()
+    in_flight.take([delivered(1), delivered(2), delivered(3)])
+    in_flight.inbox.popleft()
+    assert in_flight.unstarted() == [Release(2, "id2"), Release(3, "id3")]
+    assert not in_flight.inbox
+    assert in_flight.held == {1, 2, 3}  # until the broker has said that it took them back
 
 
 def test_what_is_acknowledged_early_stays_to_be_run() -> None:
-    desk = InFlight()
-    desk.take([delivered(1), delivered(2, early=True), delivered(3), delivered(4, early=True)])
-    assert [release.receipt for release in desk.unstarted()] == [1, 3]
-    assert [message.receipt for message in desk.inbox] == [2, 4]
-    assert desk.held == {1, 3}
+    in_flight = InFlight()
+    in_flight.take([delivered(1), delivered(2, early=True), delivered(3), delivered(4, early=True)])
+    assert [release.receipt for release in in_flight.unstarted()] == [1, 3]
+    assert [message.receipt for message in in_flight.inbox] == [2, 4]
+    assert in_flight.held == {1, 3}
 
 
 def test_settled_outcomes_are_no_longer_held() -> None:
-    desk = InFlight()
-    desk.take([delivered(1), delivered(2)])
-    desk.outbox.append(Ack(1, "id1", None))
-    outcomes = desk.finished()
-    assert desk.held == {1, 2}
-    desk.settled(outcomes)
-    assert desk.held == {2}
-    assert desk.finished() == []
+    in_flight = InFlight()
+    in_flight.take([delivered(1), delivered(2)])
+    in_flight.outbox.append(Ack(1, "id1", None))
+    outcomes = in_flight.finished()
+    assert in_flight.held == {1, 2}
+    in_flight.settled(outcomes)
+    assert in_flight.held == {2}
+    assert in_flight.finished() == []

@@ -25,55 +25,55 @@ def delivered(receipt: int) -> Delivered:
 def make(
     answer: Any = lambda request: Settled(rejected=[]),
 ) -> tuple[SlowTaskGuard, InFlight, FakeConnection]:
-    desk = InFlight()
+    in_flight = InFlight()
     connection = FakeConnection(answer)
     link = RetryingConnection(FakeBroker(connection), None, lambda s: False, budget=0.0)
-    return SlowTaskGuard(desk, link, ProgressReports()), desk, connection
+    return SlowTaskGuard(in_flight, link, ProgressReports()), in_flight, connection
 
 
 def test_it_looks_again_when_the_batch_will_be_old() -> None:
-    relay, desk, connection = make()
-    desk.began = 10.0
-    desk.take([delivered(1)])
-    assert relay.poll(10.0) == pytest.approx(PATIENCE)
-    assert relay.poll(10.0 + PATIENCE / 4) == pytest.approx(PATIENCE * 3 / 4)
+    guard, in_flight, connection = make()
+    in_flight.began = 10.0
+    in_flight.take([delivered(1)])
+    assert guard.poll(10.0) == pytest.approx(PATIENCE)
+    assert guard.poll(10.0 + PATIENCE / 4) == pytest.approx(PATIENCE * 3 / 4)
     assert connection.sent == []
 
 
 def test_an_old_batch_is_handed_back_and_what_is_finished_is_settled() -> None:
-    relay, desk, connection = make()
-    desk.began = 10.0
-    desk.take([delivered(2), delivered(3)])
-    desk.held.add(1)
-    desk.outbox.append(Ack(1, "id1", b""))
-    assert relay.poll(10.0 + PATIENCE) is None
+    guard, in_flight, connection = make()
+    in_flight.began = 10.0
+    in_flight.take([delivered(2), delivered(3)])
+    in_flight.held.add(1)
+    in_flight.outbox.append(Ack(1, "id1", b""))
+    assert guard.poll(10.0 + PATIENCE) is None
     (settle,) = connection.sent
     assert isinstance(settle, Settle)
     assert settle.outcomes == [Ack(1, "id1", b""), Release(2, "id2"), Release(3, "id3")]
-    assert desk.held == set()
-    assert not desk.inbox
+    assert in_flight.held == set()
+    assert not in_flight.inbox
 
 
 def test_a_long_task_with_nothing_behind_it_costs_no_message() -> None:
-    relay, desk, connection = make()
-    desk.began = 10.0
-    assert relay.poll(60.0) is None
+    guard, in_flight, connection = make()
+    in_flight.began = 10.0
+    assert guard.poll(60.0) is None
     assert connection.sent == []
 
 
 def test_a_stop_hands_back_at_once() -> None:
-    relay, desk, connection = make()
-    desk.began = 10.0
-    desk.stopping = True
-    desk.take([delivered(1)])
-    relay.poll(10.0)
+    guard, in_flight, connection = make()
+    in_flight.began = 10.0
+    in_flight.stopping = True
+    in_flight.take([delivered(1)])
+    guard.poll(10.0)
     assert len(connection.sent) == 1
 
 
 def test_it_falls_asleep_when_the_consumer_stays_idle() -> None:
-    relay, _, _ = make()
+    guard, _, _ = make()
     looks = 0
-    while relay.poll(float(looks)) is not None:
+    while guard.poll(float(looks)) is not None:
         looks += 1
         assert looks < 100
     assert looks > 1  # it lingers, so that a consumer that is seldom idle need not wake it
@@ -83,12 +83,12 @@ def test_without_a_broker_everything_stays_in_hand() -> None:
     def gone(request: object) -> Any:
         raise BrokerUnavailable("gone")
 
-    relay, desk, _ = make(gone)
-    desk.began = 10.0
-    desk.take([delivered(1)])
-    relay.poll(20.0)
-    assert list(desk.outbox) == [Release(1, "id1")]
-    assert desk.held == {1}
+    guard, in_flight, _ = make(gone)
+    in_flight.began = 10.0
+    in_flight.take([delivered(1)])
+    guard.poll(20.0)
+    assert list(in_flight.outbox) == [Release(1, "id1")]
+    assert in_flight.held == {1}
 
 
 def test_its_end_waits_until_the_broker_has_what_was_handed_back() -> None:
@@ -99,13 +99,13 @@ def test_its_end_waits_until_the_broker_has_what_was_handed_back() -> None:
         may_answer.wait()
         return Settled(rejected=[])
 
-    relay, desk, _ = make(slowly)
-    desk.outbox.append(Ack(1, "id1", b""))
-    desk.began, desk.stopping = 10.0, True
-    relay.start()
-    relay.wake()
+    guard, in_flight, _ = make(slowly)
+    in_flight.outbox.append(Ack(1, "id1", b""))
+    in_flight.began, in_flight.stopping = 10.0, True
+    guard.start()
+    guard.wake()
     assert asked.wait(10)
-    ending = threading.Thread(target=relay.end)
+    ending = threading.Thread(target=guard.end)
     ending.start()
     ending.join(0.05)
     assert ending.is_alive()  # or the process would end, and the task would run again
@@ -114,7 +114,7 @@ def test_its_end_waits_until_the_broker_has_what_was_handed_back() -> None:
     assert not ending.is_alive()
 
 
-class LateDesk(InFlight):
+class LateBatch(InFlight):
     """A batch begins when the guard has looked `looks` times, and at once it is an old one."""
 
     __slots__ = ("looks",)
@@ -138,17 +138,17 @@ def test_a_batch_that_begins_while_it_falls_asleep_is_not_overlooked(
         handed_back.set()
         return Settled(rejected=[])
 
-    desk = LateDesk()
-    desk.looks = 5  # then it would sleep for good
-    desk.take([delivered(1)])
+    in_flight = LateBatch()
+    in_flight.looks = 5  # then it would sleep for good
+    in_flight.take([delivered(1)])
     link = RetryingConnection(FakeBroker(FakeConnection(answer)), None, lambda s: False, budget=0.0)
-    guard = SlowTaskGuard(desk, link, ProgressReports())
+    guard = SlowTaskGuard(in_flight, link, ProgressReports())
     guard.start()
     assert handed_back.wait(10)
     guard.end()
 
 
-class ReportingDesk(InFlight):
+class ReportingBatch(InFlight):
     """A task reports when the guard looks at the batch for the last time before it sleeps."""
 
     __slots__ = ("looks", "report")
@@ -175,11 +175,11 @@ def test_a_report_that_comes_while_it_falls_asleep_is_sent(
         sent.set()
         return Done()
 
-    desk, reports = ReportingDesk(), ProgressReports()
-    desk.looks = 5  # the next one finds it asleep
-    desk.report = lambda: reports.put(1, "id", Progress(3))
+    in_flight, reports = ReportingBatch(), ProgressReports()
+    in_flight.looks = 5  # the next one finds it asleep
+    in_flight.report = lambda: reports.put(1, "id", Progress(3))
     link = RetryingConnection(FakeBroker(FakeConnection(answer)), None, lambda s: False, budget=0.0)
-    guard = SlowTaskGuard(desk, link, reports)
+    guard = SlowTaskGuard(in_flight, link, reports)
     guard.asleep = False
     guard.start()
     assert sent.wait(10)
