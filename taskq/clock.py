@@ -32,3 +32,8 @@ class Clock:
     def now(self) -> float:
         """The current Unix time in seconds, counted from the start of this clock."""
         return self._offset + steady()
+
+    def ahead(self) -> float:
+        """Seconds by which it is ahead of the wall clock as that is set now."""
+        wall = time.time()  # read first: what is turned by it is never early
+        return self.now() - wall

@@ -10,6 +10,8 @@ import os
 from random import random
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace
+
 from taskq.clock import Clock
 from taskq.engine.tick import Tick
 from taskq.journal import DURABILITIES
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
 
 _VERIFY = 1.0  # seconds between two looks whether the journal's files are still there
-_LATE = 1.0  # seconds behind plan from which on the broker counts as having been away
+_LATE = 0.02  # seconds behind plan from which on the broker counts as having been away
 
 
 class Host:
@@ -34,7 +36,7 @@ class Host:
     Args:
         engine: already loaded from the journal.
         journal: where each tick's changes go.
-        clock: any object with `now()`.
+        clock: any object with `now()` and `ahead()`.
         directory: reported by `Pong`.
         lock: the right to serve that directory; given back by `close`.
     """
@@ -77,6 +79,8 @@ class Host:
             sentence = self._disk_full(request.task)
             self._own.append((session, Failed(error="DiskFull", text=sentence, rid=request.rid)))
         else:
+            if type(request) is Enqueue:
+                request = self._turned(request)
             self.engine.apply(session, request, self._tick)
 
     def disconnect(self, session: int) -> None:
@@ -107,7 +111,9 @@ class Host:
 
     def next_deadline(self) -> float | None:
         """When the engine wants to run again, in the clock's time."""
-        self._due = due = self.engine.next_deadline()
+        due = self.engine.next_deadline()
+        # where work is left over, as planned is at once
+        self._due = None if due is None else max(due, self.now)
         return due
 
     def may_leave(self, within: float) -> bool:
@@ -122,6 +128,17 @@ class Host:
         self._journal.close()
         if self.lock is not None:
             self.lock.release()
+
+    def _turned(self, request: Enqueue) -> Enqueue:
+        """With absolute times that hold by the wall clock, which may have been set since ours began."""
+        if request.eta_at is None and request.expires_at is None:
+            return request
+        ahead = self.clock.ahead()
+        return replace(
+            request,
+            eta_at=None if request.eta_at is None else request.eta_at + ahead,
+            expires_at=None if request.expires_at is None else request.expires_at + ahead,
+        )
 
     def _disk_full(self, whose: str) -> str:
         return (

@@ -13,6 +13,9 @@ from taskq.errors import UnknownConsumer
 from taskq.protocol.consuming import Claim, Claimed
 from taskq.protocol.values import Delivered
 
+MOST = 1000  # messages of one claim
+LOOK = 100  # messages that a claim looks at beyond those that it takes
+
 
 def claim(ledger: Ledger, session: Session, request: Claim, tick: Tick) -> Claimed | None:
     """Hand out what is ready, or park."""
@@ -47,7 +50,8 @@ def take(
     consumer says when it begins it: if it kills, it takes nothing with it, and it is known who did.
     """
     taken: list[Delivered] = []
-    size = 0
+    size = looked_at = 0
+    n = min(n, MOST)
     if n < 1:
         return taken
     for group in groups:
@@ -56,6 +60,11 @@ def take(
         for delivery in group.next_for(consumer):
             message = delivery.message
             expires_at = message.expires_at
+            looked_at += 1
+            if looked_at > LOOK + n:  # many have expired, or nobody knows them
+                group.put(delivery)
+                ledger.groups_to_serve_next[group] = None
+                return taken
             if expires_at is not None and expires_at <= now and not delivery.has_run:
                 ledger.finish(delivery, Event.EXPIRE, now)
                 continue
@@ -79,6 +88,8 @@ def take(
                 ledger.finish(delivery, Event.ACK, now)
             if alone or len(taken) >= n or size >= REPLY_BYTES:
                 return taken
+        if group.has_work and not group.ready.is_empty:  # behind many stale entries
+            ledger.groups_to_serve_next[group] = None
     return taken
 
 

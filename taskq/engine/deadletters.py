@@ -2,33 +2,44 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from heapq import merge
-from itertools import dropwhile
+from itertools import dropwhile, islice
 
 from taskq.engine.handlers import REPLY_BYTES, Handlers
 from taskq.engine.ledger import Ledger
 from taskq.engine.model import Delivery, Group
+from taskq.engine.operations import Steps
 from taskq.engine.selecting import matching_groups
 from taskq.engine.sessions import Session
-from taskq.engine.states import Event
+from taskq.engine.states import Event, State
 from taskq.engine.tick import Tick
 from taskq.errors import TaskqError, UnknownMessage
-from taskq.protocol.base import Done
+from taskq.protocol.base import Done, Reply
 from taskq.protocol.operating import DeadLetters, ListDead, PurgeDead, Replay
 from taskq.protocol.values import DeadLetter
 
+LOOKS_IN_A_STEP = 5  # dead letters that a listing looks at in one step
+MOST = 1000  # entries of one reply
 
-def list_dead(ledger: Ledger, session: Session, request: ListDead, tick: Tick) -> DeadLetters:
+
+def list_dead(ledger: Ledger, session: Session, request: ListDead, tick: Tick) -> Reply | None:
     """Dead letters that fit the filter, oldest first."""
+    return ledger.operations.start(session.number, request.rid, _list(ledger, request))
+
+
+def _list(ledger: Ledger, request: ListDead) -> Steps:
     groups = matching_groups(ledger, request.queue, request.group)
     total = sum(len(group.dead) for group in groups)
     letters: list[DeadLetter] = []
     size = 0
-    for entry in _from(request, groups):
+    for position, entry in enumerate(_from(request, groups)):
+        if position % LOOKS_IN_A_STEP == LOOKS_IN_A_STEP - 1:
+            yield
         if not _fits(entry, request):
             continue
-        if len(letters) >= request.limit or size >= REPLY_BYTES:
+        if len(letters) >= min(request.limit, MOST) or size >= REPLY_BYTES:
             return DeadLetters(entries=letters, total=total, more=True)
         letters.append(_letter(entry))
         size += len(entry.message.payload) + sum(error.size for error in entry.errors or ())
@@ -38,16 +49,24 @@ def list_dead(ledger: Ledger, session: Session, request: ListDead, tick: Tick) -
 def _from(request: ListDead, groups: list[Group]) -> Iterator[Delivery]:
     """The dead letters of all groups in the order of their deaths, from where the request says."""
     if request.id:
-        yield from (group.dead[request.id] for group in groups if request.id in group.dead)
+        yield from [group.dead[request.id] for group in groups if request.id in group.dead]
         return
-    entries = merge(*(group.dead.values() for group in groups), key=_died_at)
-    later = dropwhile(lambda entry: _died_at(entry) < request.since, entries)
+    later: Iterator[Delivery] = merge(
+        *(_since(group, request.since) for group in groups), key=_died_at
+    )
     lasts = [g.dead[request.after] for g in groups if request.after in g.dead]
     last = next((each for each in lasts if each.group.name == request.after_group), None)
     if last is not None and _died_at(last) == request.since:
         later = dropwhile(lambda entry: entry is not last, later)
         next(later)
-    yield from later
+    for entry in later:
+        if entry.group.dead.get(entry.message.id) is entry:  # not replayed or purged meanwhile
+            yield entry
+
+
+def _since(group: Group, time: float) -> Iterator[Delivery]:
+    entries = list(group.dead.values())
+    return islice(entries, bisect_left(entries, time, key=_died_at), None)
 
 
 def _died_at(entry: Delivery) -> float:
@@ -82,45 +101,63 @@ def _letter(entry: Delivery) -> DeadLetter:
     )
 
 
-def _chosen(ledger: Ledger, request: Replay | PurgeDead) -> list[Delivery]:
+def _chosen(ledger: Ledger, request: Replay | PurgeDead) -> Iterator[Delivery | None]:
+    """The dead letters that are meant, one by one; `None` for a step that found none.
+
+    Raises:
+        UnknownMessage: an id that the request names has none; nothing was changed.
+    """
     groups = matching_groups(ledger, request.queue, request.group)
-    ids = list(dict.fromkeys(request.ids))
-    if not ids:
-        everything = (entry for each in groups for entry in each.dead.values())
-        return [entry for entry in everything if _fits(entry, request)]
-    chosen = []
-    for id in ids:
-        found = [each.dead[id] for each in groups if id in each.dead]
-        if not found:
+    for id in request.ids:
+        if not any(id in group.dead for group in groups):
             raise UnknownMessage(f"no dead letter {id!r}")
-        chosen += [entry for entry in found if _fits(entry, request)]
-    return chosen
+        yield None
+    for group in groups:
+        for id in dict.fromkeys(request.ids) if request.ids else list(group.dead):
+            entry = group.dead.get(id)
+            yield entry if entry is not None and _fits(entry, request) else None
 
 
-def replay(ledger: Ledger, session: Session, request: Replay, tick: Tick) -> Done:
+def replay(ledger: Ledger, session: Session, request: Replay, tick: Tick) -> Reply | None:
     """Put dead letters back into their queues with a fresh count of attempts."""
     if request.rate is not None and not request.rate > 0:
         raise TaskqError(f"the rate of a replay must be above 0, not {request.rate}")
-    chosen = _chosen(ledger, request)
-    for position, delivery in enumerate(chosen):
+    steps = _replay(ledger, request, tick.now)
+    return ledger.operations.start(session.number, request.rid, steps)
+
+
+def _replay(ledger: Ledger, request: Replay, now: float) -> Steps:
+    count = 0
+    for delivery in _chosen(ledger, request):
+        yield
+        if delivery is None or delivery.state is not State.DEAD:
+            continue
         ledger.unbury(delivery)
         delivery.failures = delivery.deaths = 0
         delivery.suspect = False
-        delivery.due_at = tick.now  # at the end of the line
-        if request.rate is None or position == 0:
+        delivery.due_at = now  # at the end of the line
+        if request.rate is None or count == 0:
             ledger.move(delivery, Event.REPLAY)
             ledger.place(delivery)
         else:
-            ledger.schedule(delivery, Event.REPLAY_LATER, tick.now + position / request.rate)
-    return Done(count=len(chosen))
+            ledger.schedule(delivery, Event.REPLAY_LATER, now + count / request.rate)
+        count += 1
+    return Done(count=count)
 
 
-def purge_dead(ledger: Ledger, session: Session, request: PurgeDead, tick: Tick) -> Done:
+def purge_dead(ledger: Ledger, session: Session, request: PurgeDead, tick: Tick) -> Reply | None:
     """Forget dead letters."""
-    chosen = _chosen(ledger, request)
-    for delivery in chosen:
-        ledger.drop(delivery)
-    return Done(count=len(chosen))
+    return ledger.operations.start(session.number, request.rid, _purge(ledger, request))
+
+
+def _purge(ledger: Ledger, request: PurgeDead) -> Steps:
+    count = 0
+    for delivery in _chosen(ledger, request):
+        yield
+        if delivery is not None and delivery.state is State.DEAD:
+            ledger.drop(delivery)
+            count += 1
+    return Done(count=count)
 
 
 HANDLERS: Handlers = {ListDead: list_dead, Replay: replay, PurgeDead: purge_dead}

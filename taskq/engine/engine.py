@@ -18,6 +18,7 @@ from taskq.engine import (
     beginnings,
     claims,
     deadletters,
+    departing,
     inspecting,
     leases,
     limiting,
@@ -44,6 +45,7 @@ HANDLERS: Handlers = {
     **waiting.HANDLERS,
     **inspecting.HANDLERS,
     **workers.HANDLERS,
+    **departing.HANDLERS,
     **claims.HANDLERS,
     **beginnings.HANDLERS,
     **leases.HANDLERS,
@@ -100,11 +102,18 @@ class Engine:
         """Do what is due, and answer the parked requests that can be answered."""
         self._now = now
         ledger = self.ledger
+        ledger.groups_to_serve.update(ledger.groups_to_serve_next)
+        ledger.groups_to_serve_next.clear()
+        ledger.alarms.fire(now)
         ledger.timers.fire(now)
+        if ledger.operations:
+            ledger.operations.run()
         if ledger.queues_with_parked:
             limiting.serve(ledger, now)
         while ledger.groups_to_serve:
             group, _ = ledger.groups_to_serve.popitem()
+            if group in ledger.groups_to_serve_next:
+                continue  # enough for one tick
             claims.serve_parked(ledger, group, now)
             if ledger.queues_with_parked and not ledger.groups_to_serve:
                 limiting.serve(ledger, now)  # an early ack has made room
@@ -131,14 +140,15 @@ class Engine:
             forget(self.ledger, closed, now)
         if waited:
             # those behind may fit; the connection may have been lost in sending, after `advance`
-            self.ledger.timers.at(now, _look_again, None)
+            self.ledger.alarms.at(now, _look_again, None)
 
     def next_deadline(self) -> float | None:
         """Engine time at which `advance` has something to do; `None`: not before a request."""
         ledger = self.ledger
-        if ledger.results.is_over(ledger.capacity.bytes_left(ledger.bytes)):
+        busy = ledger.operations or ledger.groups_to_serve_next
+        if busy or ledger.results.is_over(ledger.capacity.bytes_left(ledger.bytes)):
             return self._now
-        due = min(ledger.timers.next(), ledger.results.next_due())
+        due = min(ledger.timers.next(), ledger.alarms.next(), ledger.results.next_due())
         return None if due == inf else due
 
     def take_replies(self) -> list[tuple[int, Reply]]:
@@ -163,7 +173,7 @@ class Engine:
 
         Renewals may wait in the sockets; nobody is to lose a lease because the broker was stopped.
         """
-        leases.extend_for_pause(self.ledger, seconds)
+        self.ledger.paused += seconds
 
     @property
     def has_parked_enqueues(self) -> bool:
@@ -183,7 +193,7 @@ class Engine:
     def _session(self, number: int) -> Session:
         session = self._sessions.get(number)
         if session is None:
-            timer = MovableTimer(self.ledger.timers)
+            timer = MovableTimer(self.ledger.alarms)
             session = self._sessions[number] = Session(number, timer)
             timer.action = partial(self._expire_parked, session)
         return session

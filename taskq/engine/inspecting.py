@@ -2,30 +2,35 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterable
+from heapq import heappush, heappushpop
 from itertools import islice
 
 from taskq.engine.handlers import Handlers
 from taskq.engine.ledger import Ledger
 from taskq.engine.model import DEFAULT_GROUP, Delivery, Group
+from taskq.engine.operations import Steps
 from taskq.engine.result import Result
 from taskq.engine.selecting import groups_of
 from taskq.engine.sessions import Session
 from taskq.engine.states import State
 from taskq.engine.tick import Tick
 from taskq.errors import ResultExpired, TaskqError, UnknownMessage
+from taskq.protocol.base import Reply
 from taskq.protocol.operating import Peek, Peeked
 from taskq.protocol.producing import Inspect, Inspected
 from taskq.protocol.values import JobInfo, Preview
 
 MAX_HEAD = 2**16  # bytes of a payload in one answer
+LOOKS_IN_A_STEP = 10  # messages that a search looks at in one step
+MOST = 1000  # messages of one reply
 
 
 def inspect(ledger: Ledger, session: Session, request: Inspect, tick: Tick) -> Inspected:
     """All that is known of one message."""
     message = ledger.messages.get(request.id)
     if message is not None:
+        ledger.filling.copy(message, ledger.queues[message.spec.queue].filling)
         shown = [each for each in message.deliveries if each.state is not State.PURGED]
         head = min(max(request.head, 0), MAX_HEAD)
         return Inspected(jobs=[_live(delivery, head) for delivery in shown])
@@ -100,34 +105,48 @@ def _ended(result: Result) -> JobInfo:
     )
 
 
-def peek(ledger: Ledger, session: Session, request: Peek, tick: Tick) -> Peeked:
+def peek(ledger: Ledger, session: Session, request: Peek, tick: Tick) -> Reply | None:
     """The next messages in one state."""
-    groups = groups_of(ledger, request.queue, request.group)
+    group = groups_of(ledger, request.queue, request.group)[0]
     labels = {state.label: state for state in State}
     state = labels.get(request.state)
     if state is None:
         raise TaskqError(f"{request.state!r} is not one of {', '.join(labels)}")
-    found = islice(_in_state(ledger, groups[0], state), _bounded(request.limit))
-    return Peeked(messages=[_preview(delivery) for delivery in found])
-
-
-def _bounded(limit: int) -> int:
-    # `islice` takes no number beyond 2**63
-    return min(max(limit, 0), sys.maxsize)
-
-
-def _in_state(ledger: Ledger, group: Group, state: State) -> Iterator[Delivery]:
+    limit = min(max(request.limit, 0), MOST)
     if state is State.READY:
-        return iter(group.ready)
+        return _previews(islice(group.ready, limit))
     if state is State.DEAD:
-        return iter(group.dead.values())
-    entries = (
-        delivery
-        for message in ledger.messages.values()
-        for delivery in message.deliveries
-        if delivery.group is group and delivery.state is state
-    )
-    return iter(sorted(entries, key=lambda entry: (entry.due_at, entry.message.seq)))
+        return _previews(islice(group.dead.values(), limit))
+    steps = _search(group, state, limit)
+    return ledger.operations.start(session.number, request.rid, steps)
+
+
+def _search(group: Group, state: State, limit: int) -> Steps:
+    """Look through the messages of the queue for the first ones in a state, by their times."""
+    messages = group.queue.messages
+    last = messages.last
+    found: list[tuple[float, int, Delivery]] = []  # a heap: the last of the first ones is on top
+    looked_at = 0
+    cursor = messages.cursor()
+    try:
+        while (message := cursor.step()) is not None and last is not None:
+            if message.seq > last.seq or not limit:
+                break
+            for delivery in message.deliveries:
+                if delivery.state is state and delivery.group is group:
+                    entry = (-delivery.due_at, -message.seq, delivery)
+                    (heappushpop if len(found) >= limit else heappush)(found, entry)
+            looked_at += 1
+            if looked_at % LOOKS_IN_A_STEP == 0:
+                yield
+    finally:
+        messages.release(cursor)
+    still = (entry for *_, entry in sorted(found, reverse=True) if entry.state is state)
+    return _previews(still)
+
+
+def _previews(deliveries: Iterable[Delivery]) -> Peeked:
+    return Peeked(messages=[_preview(delivery) for delivery in deliveries])
 
 
 def _preview(delivery: Delivery) -> Preview:

@@ -133,7 +133,7 @@ def stop_of(delivery: Delivery) -> Stop:
 def extend(ledger: Ledger, session: Session, request: Extend, tick: Tick) -> Done:
     """Make one lease last longer than its next renewal would."""
     delivery = leased(ledger, request.receipt, request.id)
-    delivery.extended_to = max(delivery.extended_to, tick.now + request.seconds)
+    delivery.extended_to = max(delivery.extended_to, tick.now - ledger.paused + request.seconds)
     return Done(count=1)
 
 
@@ -141,15 +141,6 @@ def report(ledger: Ledger, session: Session, request: Report, tick: Tick) -> Don
     """Remember how far a task says it is; kept in memory only."""
     leased(ledger, request.receipt, request.id).progress = request.progress
     return Done(count=1)
-
-
-def extend_for_pause(ledger: Ledger, seconds: float) -> None:
-    """Nobody could renew a lease for that long: all of them end later by as much."""
-    for worker in ledger.workers.values():
-        worker.gone_at += seconds
-        for consumer in worker.consumers.values():
-            for delivery in consumer.leases.values():
-                delivery.extended_to = worker.renewed_until(delivery) + seconds
 
 
 def leased(ledger: Ledger, receipt: int, id: str) -> Delivery:

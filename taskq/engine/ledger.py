@@ -14,8 +14,9 @@ while they waited, which are skipped when their turn comes, or swept out before.
 
 from __future__ import annotations
 
+from taskq.engine.books import Books
 from taskq.engine.capacity import UNBOUNDED, Capacity
-from taskq.engine.changes import Changes, HighWaterMarks
+from taskq.engine.filling import Filling
 from taskq.engine.model import (
     DEFAULT_GROUP,
     GROUP,
@@ -26,58 +27,19 @@ from taskq.engine.model import (
     Group,
     Message,
     Queue,
-    Worker,
 )
 from taskq.engine.result import Result
-from taskq.engine.results import ON_DISK, Results, Retention
-from taskq.engine.sessions import Parked, Session
-from taskq.engine.specs import Specs
-from taskq.engine.states import ENDED, TRANSITIONS, UNFINISHED, WAITING, Event, State, after
-from taskq.engine.timers import Timers
-from taskq.engine.watches import Watchers
-from taskq.protocol.base import Reply
+from taskq.engine.results import ON_DISK, Retention
+from taskq.engine.states import ENDED, TRANSITIONS, WAITING, Event, State, after
 from taskq.protocol.values import ErrorInfo
 
 
-class Ledger:
-    """State of the engine. `seq` and `fence` are the last numbers given.
-
-    `epoch`: see `Engine.begin_epoch`. `bytes`: payloads of all messages. `registered`, `attached`:
-    sessions that belong to a consumer or a worker. `groups_to_serve`: those in which a parked claim may
-    find something. `heartbeats_due`: workers whose parked heartbeat is to be answered.
-    `queues_with_parked`: those with enqueues that wait for room; `parked_enqueues`: the last number
-    that one of these was given. `broker_full`: the first of them waits for room in the broker, not in
-    its queue.
-    """
+class Ledger(Books):
+    """The books, and the steps that change them."""
 
     def __init__(self, capacity: Capacity = UNBOUNDED, retention: Retention = ON_DISK) -> None:
-        self.capacity = capacity
-        self.seq = self.fence = 0
-        self.epoch = ""
-        self.marks = HighWaterMarks()
-        self.specs = Specs()
-        self.messages: dict[str, Message] = {}  # by id
-        self.bytes = 0
-        self.queues: dict[str, Queue] = {}
-        self.leases: dict[int, Delivery] = {}
-        self.workers: dict[str, Worker] = {}
-        self.registered: dict[Session, Consumer] = {}
-        self.attached: dict[Session, Worker] = {}
-        self.replies: list[tuple[int, Reply]] = []  # (session, reply), in order
-        self.timers = Timers()
-        self.changes = Changes()
-        self.results = Results(self.changes, retention)
-        self.watchers = Watchers()
-        self.groups_to_serve: dict[Group, None] = {}
-        self.heartbeats_due: dict[Worker, None] = {}
-        self.queues_with_parked: dict[Queue, None] = {}
-        self.parked_enqueues, self.broker_full = 0, False
-
-    def answer(self, parked: Parked, reply: Reply) -> None:
-        """Reply to a parked request, which waits no longer."""
-        parked.remove()
-        reply.rid = parked.rid
-        self.replies.append((parked.session.number, reply))
+        super().__init__(capacity, retention)
+        self.filling = Filling(self.changes, self.operations, self._give, self._filled)
 
     # --- names ----------------------------------------------------------------------------
 
@@ -96,17 +58,16 @@ class Ledger:
         if group is None:
             group = queue.groups[name] = Group(queue, name, self.seq)
             self.changes.put[GROUP][group] = None
-            self._copy_live_messages(queue, group)
+            self.filling.begin(group)
         return group
 
-    def _copy_live_messages(self, queue: Queue, group: Group) -> None:
-        for message in self.messages.values():
-            if message.spec.queue != queue.name:
-                continue
-            if any(entry.state in UNFINISHED for entry in message.deliveries):
-                self.deliver(message, group)
-                self.arm_expiry(message)
-                self.changes.put[STATE][message] = None
+    def _give(self, message: Message, group: Group) -> None:
+        self.deliver(message, group)
+        self.arm_expiry(message)
+
+    def _filled(self, group: Group) -> None:
+        if group.claims:
+            self.groups_to_serve[group] = None
 
     # --- the life of a message ------------------------------------------------------------
 
@@ -116,8 +77,11 @@ class Ledger:
         self.bytes += len(message.payload)
         message.spec.uses += 1
         self.changes.put[MESSAGE][message] = None
-        for group in self.queue(message.spec.queue).groups.values():
-            self.deliver(message, group)
+        queue = self.queue(message.spec.queue)
+        queue.messages.append(message)
+        for group in queue.groups.values():
+            if not group.removing:
+                self.deliver(message, group)
         self.arm_expiry(message)
 
     def deliver(self, message: Message, group: Group) -> None:
@@ -166,11 +130,11 @@ class Ledger:
         delivery.deliveries += 1
         delivery.consumer = consumer
         delivery.leased_at = now
-        delivery.extended_to = 0.0
         delivery.progress = None
         consumer.leases[self.fence] = self.leases[self.fence] = delivery
         worker = consumer.worker
         length = delivery.message.spec.options.lease
+        delivery.extended_to = now - self.paused + length
         if length < worker.shortest_lease:
             worker.shortest_lease = length
             self.heartbeats_due[worker] = None
@@ -198,10 +162,12 @@ class Ledger:
         error: ErrorInfo | None = None,
     ) -> None:
         """End a delivery for good (ACK, CANCEL, EXPIRE), and the message with its last one."""
-        old = delivery.state
-        self.move(delivery, event)
         message = delivery.message
         group = delivery.group
+        if group.queue.filling:
+            self.filling.copy(message, group.queue.filling)
+        old = delivery.state
+        self.move(delivery, event)
         group.bytes -= len(message.payload)
         self.drop_entry(delivery, old)
         if event is Event.ACK and delivery.consumer is not None:
@@ -213,6 +179,8 @@ class Ledger:
 
     def bury(self, delivery: Delivery) -> None:
         """Give a delivery up: it goes to the dead letters, with its errors."""
+        if delivery.group.queue.filling:
+            self.filling.copy(delivery.message, delivery.group.queue.filling)
         self.move(delivery, Event.BURY)
         delivery.group.dead[delivery.message.id] = delivery
         delivery.group.dead_bytes += len(delivery.message.payload)
@@ -228,6 +196,9 @@ class Ledger:
         """Purge a delivery: no result, no trace but a count."""
         old = delivery.state
         message = delivery.message
+        queue = delivery.group.queue
+        if queue.filling:
+            self.filling.copy(message, queue.filling)
         if old is State.DEAD:
             self.unbury(delivery)
         self.move(delivery, Event.PURGE)
@@ -243,6 +214,7 @@ class Ledger:
             if delivery.state not in ENDED:
                 return
         del self.messages[message.id]
+        self.queues[message.spec.queue].messages.remove(message)
         self.bytes -= len(message.payload)
         self.specs.release(message.spec)
         message.deliveries = ()  # also breaks the reference cycle: the collector is off

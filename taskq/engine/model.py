@@ -3,9 +3,8 @@
 A *message* is one accepted call. It has a *delivery* in each consumer *group* of its *queue*. A
 *worker* is a launcher; its *consumers* are the processes that claim. These are records: what may
 happen to them is decided by the subjects (`producing`, `claims`, `leases`, …) and carried out by the
-ledger. They are in one file because they refer to each other in a circle.
-
-They are structs of msgspec for the speed of making one; they are never encoded.
+ledger. They are in one file because they refer to each other in a circle, and structs of msgspec since
+these are made quickly; they are never encoded.
 """
 
 from __future__ import annotations
@@ -17,35 +16,23 @@ from math import inf
 from msgspec import Struct, field
 
 from taskq.engine.capacity import UNBOUNDED, Capacity
+from taskq.engine.chain import Chain
 from taskq.engine.parking import Parking
 from taskq.engine.ready import ReadyQueue
 from taskq.engine.sessions import Parked, Session
+from taskq.engine.specs import Spec
 from taskq.engine.states import State
 from taskq.engine.timers import MovableTimer
 from taskq.protocol.producing import Enqueue
-from taskq.protocol.values import ErrorInfo, Options, Progress, Stop, WorkerInfo
+from taskq.protocol.values import ErrorInfo, Progress, Stop, WorkerInfo
 
 MESSAGE, STATE, GROUP = "message", "state", "consumer_group"  # durable subjects, see `changes`
 DEFAULT_GROUP = "default"
-HEARTBEAT = 10.0  # seconds between heartbeats, at most; a shorter lease asks for more
-GRACE = 2.0  # seconds that a worker may be without any connection before its leases end
-
-
-class Spec(Struct, eq=False):
-    """What the calls of one task share: stored with each message, held in memory once.
-
-    `uses` counts the live messages. `encoded` is the journal's: its encoding of the spec, made once.
-    """
-
-    queue: str
-    task: str
-    options: Options
-    uses: int = 0
-    encoded: bytes | None = None
+HEARTBEAT, GRACE = 10.0, 2.0  # seconds: between heartbeats at most; without a connection at most
 
 
 class Message(Struct, eq=False):
-    """One accepted call. Nothing here changes after `enqueue`, but for the tuple of deliveries.
+    """One accepted call; only `deliveries` and its neighbours, `before` and `behind`, ever change.
 
     `seq` is its place in the order of acceptance and its key in the journal.
     """
@@ -58,6 +45,8 @@ class Message(Struct, eq=False):
     due_at: float
     expires_at: float | None
     deliveries: tuple[Delivery, ...] = ()
+    before: Message | None = None
+    behind: Message | None = None
 
 
 class Delivery(Struct, eq=False):
@@ -66,7 +55,7 @@ class Delivery(Struct, eq=False):
     `deliveries` counts how often it was handed out; `failures` the attempts that raised and `deaths`
     the workers that were lost with it, both from the last replay on. `suspect`: a worker was lost that
     may have begun it. `cancelling`: its consumer is to stop (1) or to be killed (2). `extended_to`:
-    its lease lasts at least until then.
+    its lease lasts at least until then, in listening time (see `Books`).
     """
 
     message: Message
@@ -110,10 +99,13 @@ class Delivery(Struct, eq=False):
 class Queue(Struct, eq=False):
     """A named queue. Its first group, `default`, gives the results.
 
-    `parked`: enqueues that wait for room, first come first.
+    `messages`: all that are alive or dead letters, in the order of acceptance. `parked`: enqueues that
+    wait for room, first come first. `filling`: groups that are not full yet, see `filling`.
     """
 
     name: str
+    messages: Chain[Message] = field(default_factory=Chain)
+    filling: list[Group] = []
     groups: dict[str, Group] = {}
     capacity: Capacity = UNBOUNDED
     parked: OrderedDict[ParkedEnqueue, None] = field(default_factory=OrderedDict)
@@ -127,6 +119,8 @@ class Group(Struct, eq=False):
     indexed by `State`: messages that are in that state now, or, for those that are final, that have
     ever reached it. `failed` counts attempts: those that raised and those that a worker's death
     ended. `bytes`: payloads of what is kept, `dead_bytes` of them dead letters.
+    `filled_to`: while the group is filled, the last message that it was given. `removing`: it is given
+    nothing more, and gives nothing.
     """
 
     queue: Queue
@@ -142,6 +136,8 @@ class Group(Struct, eq=False):
     bytes: int = 0
     dead_bytes: int = 0
     paused: bool = False
+    filled_to: int | None = None
+    removing: bool = False
 
     @property
     def is_first(self) -> bool:
@@ -161,13 +157,14 @@ class Group(Struct, eq=False):
     @property
     def has_work(self) -> bool:
         """Whether a claim might find something."""
-        return not self.paused and bool(self.counts[State.READY] or self.counts[State.PARKED])
+        is_open = not (self.paused or self.removing) and self.filled_to is None
+        return is_open and bool(self.counts[State.READY] or self.counts[State.PARKED])
 
     @property
     def is_drained(self) -> bool:
         """Whether nothing is left that a worker of this group will be given as things are."""
         waits = not self.paused and (self.counts[State.READY] or self.counts[State.SCHEDULED])
-        return not (waits or self.counts[State.LEASED])
+        return not (waits or self.counts[State.LEASED] or self.filled_to is not None)
 
     def next_for(self, consumer: Consumer) -> Iterator[Delivery]:
         """Deliveries for this consumer, each taken out; the caller claims or puts back each one.
@@ -202,6 +199,7 @@ class Consumer(Struct, eq=False):
 
     `queues`: the groups that it has registered for. `tasks`: the names it knows; `None` means all.
     `began`: the newest receipt that it is known to have begun; it begins them in their order.
+    `head`: its first receipt, while its leases end in slices.
     """
 
     name: str
@@ -213,6 +211,7 @@ class Consumer(Struct, eq=False):
     began: int = 0
     session: Session | None = None
     claim: ParkedClaim | None = None
+    head: int = 0
 
     def knows(self, task: str) -> bool:
         """Whether it can run a task of that name."""
@@ -222,16 +221,17 @@ class Consumer(Struct, eq=False):
 class Worker(Struct, eq=False):
     """One launcher and its children. A heartbeat renews all its leases at once.
 
-    `timer` rings when the first lease of it may end. `seen_at`: the last heartbeat. `gone_at`: when
-    the last of its `sessions` has closed. `shortest_lease` decides how often heartbeats come.
-    `heartbeat`: the parked one. `reply_due`: it is to be answered now. `stops` go
-    with the answer. `silent`: a lease has run out and the worker has not been heard since, so
-    it gets no more. `finished`: tasks that it has run.
+    `timer` rings when the first lease of it may end. `seen_at`: the last heartbeat. In listening time:
+    `renewed_at`, the same, and `gone_at`, when the last of its `sessions` has closed.
+    `shortest_lease` decides how often heartbeats come. `heartbeat`: the parked one. `reply_due`: it is
+    to be answered now. `stops` go with the answer. `silent`: a lease has run out and the worker has not
+    been heard since, so it gets no more. `finished`: tasks that it has run.
     """
 
     name: str
     timer: MovableTimer
     seen_at: float
+    renewed_at: float
     info: WorkerInfo = field(default_factory=WorkerInfo)
     consumers: dict[str, Consumer] = {}
     sessions: int = 0
@@ -249,13 +249,13 @@ class Worker(Struct, eq=False):
         return min(HEARTBEAT, self.shortest_lease / 3)
 
     def lease_ends(self, delivery: Delivery) -> float:
-        """When that lease is over, if nothing renews it before."""
+        """When that lease is over, in listening time, if nothing renews it before."""
         return min(self.renewed_until(delivery), self.gone_at + GRACE)
 
     def renewed_until(self, delivery: Delivery) -> float:
         """The same while the worker is connected."""
         length = delivery.message.spec.options.lease
-        return max(delivery.leased_at + length, self.seen_at + length, delivery.extended_to)
+        return max(self.renewed_at + length, delivery.extended_to)
 
 
 class ParkedClaim(Parked):

@@ -5,25 +5,27 @@ from __future__ import annotations
 from taskq.engine.handlers import Handlers
 from taskq.engine.ledger import Ledger
 from taskq.engine.model import GROUP, Group
+from taskq.engine.operations import Steps
 from taskq.engine.removing import remove_group
 from taskq.engine.selecting import groups_of
 from taskq.engine.sessions import Session
 from taskq.engine.states import WAITING
 from taskq.engine.tick import Tick
 from taskq.errors import TaskqError
-from taskq.protocol.base import Done
+from taskq.protocol.base import Done, Reply
 from taskq.protocol.operating import Control
 
 
-def control(ledger: Ledger, session: Session, request: Control, tick: Tick) -> Done:
+def control(ledger: Ledger, session: Session, request: Control, tick: Tick) -> Reply | None:
     """Pause, resume or purge a queue, or remove one of its groups."""
     groups = groups_of(ledger, request.queue, request.group)
     if request.action == "purge":
-        return Done(count=sum(_purge(ledger, group) for group in groups))
+        return ledger.operations.start(session.number, request.rid, _purge(ledger, groups))
     if request.action == "drop":
         if not request.group:
             raise TaskqError("say which consumer group of the queue to drop")
-        return Done(count=remove_group(ledger, groups[0]))
+        steps = remove_group(ledger, groups[0])
+        return ledger.operations.start(session.number, request.rid, steps)
     if request.action not in ("pause", "resume"):
         raise TaskqError(f"{request.action!r} is not one of pause, resume, purge, drop")
     for group in groups:
@@ -33,16 +35,24 @@ def control(ledger: Ledger, session: Session, request: Control, tick: Tick) -> D
     return Done(count=len(groups))
 
 
-def _purge(ledger: Ledger, group: Group) -> int:
-    waiting = [
-        delivery
-        for message in list(ledger.messages.values())
-        for delivery in message.deliveries
-        if delivery.group is group and delivery.state in WAITING
-    ]
-    for delivery in waiting:
-        ledger.drop(delivery)
-    return len(waiting)
+def _purge(ledger: Ledger, groups: list[Group]) -> Steps:
+    """Drop what waits in the groups of one queue; what came after the request stays."""
+    queue = groups[0].queue
+    last = ledger.seq
+    count = 0
+    cursor = queue.messages.cursor()
+    try:
+        while (message := cursor.step()) is not None and message.seq <= last:
+            if queue.filling:
+                ledger.filling.copy(message, queue.filling)
+            for delivery in message.deliveries:
+                if delivery.state in WAITING and delivery.group in groups:
+                    ledger.drop(delivery)
+                    count += 1
+            yield
+    finally:
+        queue.messages.release(cursor)
+    return Done(count=count)
 
 
 HANDLERS: Handlers = {Control: control}

@@ -30,7 +30,8 @@ class Parking(Generic[E]):
             lane = self.lanes[task]
             while (delivery := lane.pop()) is not None:
                 yield delivery
-            del self.lanes[task]
+            if not len(lane):
+                del self.lanes[task]
 
     def mark_stale(self, task: str) -> None:
         """An entry has left its state without having been taken out."""

@@ -11,10 +11,12 @@ from taskq.engine.leases import stop_of
 from taskq.engine.ledger import Ledger
 from taskq.engine.limiting import enqueue_limited
 from taskq.engine.model import STATE, Delivery
+from taskq.engine.operations import Steps
 from taskq.engine.sessions import Session
 from taskq.engine.states import WAITING, Event, State
 from taskq.engine.tick import Tick
 from taskq.errors import PayloadTooLarge, TaskqError, UnknownMessage
+from taskq.protocol.base import Reply
 from taskq.protocol.producing import Cancel, Cancelled, Enqueue, Enqueued
 
 MAX_PAYLOAD = 64 * 2**20
@@ -54,17 +56,25 @@ def _check(request: Enqueue) -> None:
             )
 
 
-def cancel(ledger: Ledger, session: Session, request: Cancel, tick: Tick) -> Cancelled:
+def cancel(ledger: Ledger, session: Session, request: Cancel, tick: Tick) -> Reply | None:
     """Cancel what waits; ask what runs."""
-    now = tick.now
+    return ledger.operations.start(session.number, request.rid, _cancel(ledger, request, tick.now))
+
+
+def _cancel(ledger: Ledger, request: Cancel, now: float) -> Steps:
     for id in () if request.missing_ok else request.ids:
         if id not in ledger.messages and ledger.results.label(id, now) == "unknown":
             raise UnknownMessage(f"no message {id!r}")
+        yield
     cancelled, asked = [], []
     for id in request.ids:
+        yield
         message = ledger.messages.get(id)
         if message is None:
             continue
+        filling = ledger.queues[message.spec.queue].filling
+        if filling:
+            ledger.filling.copy(message, filling)
         deliveries = message.deliveries
         running = [entry for entry in deliveries if entry.state is State.LEASED]
         waiting = [entry for entry in deliveries if entry.state in WAITING]

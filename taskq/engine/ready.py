@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterator
-from heapq import heapify, heappop, heappush
+from heapq import heappush, merge
+from itertools import chain
 from typing import Generic, Protocol, TypeVar
 
 from taskq.engine.states import State
-from taskq.engine.timers import SWEEP
+from taskq.engine.sweeping import STEPS, SWEEP, SweptHeap
 
 PRIORITIES = 4
+SKIP = 1000  # stale entries that one claim skips
 
 
 class Accepted(Protocol):
@@ -43,56 +45,75 @@ class Lane(Generic[E]):
     """Deliveries in one state, by the time they were due, then by acceptance. What arrives in order
     costs O(1); what comes late, O(log n).
 
-    Entries that have left the state meanwhile are skipped when they reach the front, or swept out
-    once they may be half of all.
+    Entries that have left the state meanwhile are skipped when they reach the front. Once they may be
+    half of all, they are swept out: what is left of `arrived` moves to `front`, a few at a time.
     """
 
-    __slots__ = ("arrived", "returned", "stale", "state")
+    __slots__ = ("arrived", "front", "is_swept", "returned", "stale", "state")
 
     def __init__(self, state: State) -> None:
         self.state = state
         self.stale = 0
+        self.is_swept = False
+        self.front: deque[E] = deque()  # empty, unless a sweep is on
         self.arrived: deque[E] = deque()
-        self.returned: list[tuple[float, int, E]] = []
+        self.returned: SweptHeap[tuple[float, int, E]] = SweptHeap()
 
     def push(self, delivery: E) -> None:
-        arrived = self.arrived
-        if (
-            not arrived
-            or arrived[-1].due_at < delivery.due_at
-            or _place(arrived[-1]) < _place(delivery)
-        ):
-            arrived.append(delivery)
+        line = self.arrived or self.front
+        if not line or line[-1].due_at < delivery.due_at or _place(line[-1]) < _place(delivery):
+            self.arrived.append(delivery)
         else:
-            heappush(self.returned, (*_place(delivery), delivery))
+            heappush(self.returned.entries, (*_place(delivery), delivery))
 
     def pop(self) -> E | None:
-        arrived, returned = self.arrived, self.returned
-        while arrived or returned:
-            if returned and (not arrived or returned[0][:2] < _place(arrived[0])):
-                delivery = heappop(returned)[2]
+        """Take the first one out; `None` if there is none, or many stale ones come before it."""
+        for _ in range(SKIP):
+            line = self.front or self.arrived
+            first = self.returned.first()
+            if first is not None and (not line or first[:2] < _place(line[0])):
+                delivery = self.returned.pop()[2]
+            elif line:
+                delivery = line.popleft()
             else:
-                delivery = arrived.popleft()
+                return None
             if delivery.state is self.state:
                 return delivery
         return None
 
     def __len__(self) -> int:
-        return len(self.arrived) + len(self.returned)
+        return len(self.front) + len(self.arrived) + len(self.returned)
 
     def mark_stale(self) -> None:
         """An entry has left the state without having been taken out. Where nobody claims, it would
         be kept for ever."""
+        self.returned.mark_stale(self._is_live)
         self.stale += 1
-        if self.stale >= SWEEP and self.stale * 2 > len(self):
-            self.arrived = deque(entry for entry in self.arrived if entry.state is self.state)
-            self.returned = [entry for entry in self.returned if entry[2].state is self.state]
-            heapify(self.returned)
+        if not self.is_swept and self.stale >= SWEEP and self.stale * 2 > len(self.arrived):
+            self.is_swept = True
             self.stale = 0
+        if self.is_swept:
+            self._sweep()
+
+    def _is_live(self, entry: tuple[float, int, E]) -> bool:
+        return entry[2].state is self.state
+
+    def _sweep(self) -> None:
+        for _ in range(STEPS):
+            if not self.arrived:
+                self.arrived, self.front = self.front, self.arrived
+                self.is_swept = False
+                return
+            entry = self.arrived.popleft()
+            if entry.state is self.state:
+                self.front.append(entry)
 
     def __iter__(self) -> Iterator[E]:
-        entries = [*self.arrived, *(delivery for _, _, delivery in self.returned)]
-        return iter(sorted((entry for entry in entries if entry.state is self.state), key=_place))
+        """Those in the state, in order; what is not asked for is not looked at."""
+        line = ((*_place(entry), entry) for entry in chain(self.front, self.arrived))
+        for _, _, entry in merge(line, self.returned.in_order()):
+            if entry.state is self.state:
+                yield entry
 
 
 def _place(delivery: Entry) -> tuple[float, int]:
@@ -114,16 +135,22 @@ class ReadyQueue(Generic[E]):
     def pop(self) -> E | None:
         """Take the first one out, or `None`."""
         for lane in self.lanes:
-            if lane.arrived or lane.returned:
+            if len(lane):
                 delivery = lane.pop()
-                if delivery is not None:
+                if delivery is not None or len(lane):
                     return delivery
         return None
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is not even a stale entry."""
+        return not any(len(lane) for lane in self.lanes)
+
     def oldest(self) -> float | None:
         """When the longest waiting one became due; a hint, for a cancelled one may still be counted."""
-        heads = [lane.arrived[0].due_at for lane in self.lanes if lane.arrived]
-        heads += [lane.returned[0][0] for lane in self.lanes if lane.returned]
+        lines = [lane.front or lane.arrived for lane in self.lanes]
+        heads = [line[0].due_at for line in lines if line]
+        heads += [first[0] for lane in self.lanes if (first := lane.returned.first()) is not None]
         return min(heads, default=None)
 
     def __iter__(self) -> Iterator[E]:

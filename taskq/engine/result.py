@@ -7,7 +7,8 @@ from typing import NamedTuple, Protocol
 
 from msgspec import Struct
 
-from taskq.engine.model import Delivery, Spec
+from taskq.engine.model import Delivery
+from taskq.engine.specs import Spec
 from taskq.engine.states import State
 from taskq.protocol.values import ErrorInfo
 

@@ -19,7 +19,7 @@ from taskq.errors import TaskqError
 from taskq.protocol.values import Finished
 
 FORGOTTEN = 100_000  # ids of expired results that can still be told from unknown ones
-AT_ONCE = 200  # results that leave in one tick
+AT_ONCE = 100  # results that leave in one tick
 
 
 class Retention(NamedTuple):

@@ -2,10 +2,24 @@
 
 from __future__ import annotations
 
-from taskq.engine.model import Spec
+from msgspec import Struct
+
 from taskq.protocol.values import Options
 
 IDLE = 1000  # specs that may be kept without a message
+
+
+class Spec(Struct, eq=False):
+    """What the calls of one task share: stored with each message, held in memory once.
+
+    `uses` counts the live messages. `encoded` is the journal's: its encoding of the spec, made once.
+    """
+
+    queue: str
+    task: str
+    options: Options
+    uses: int = 0
+    encoded: bytes | None = None
 
 
 class Specs:

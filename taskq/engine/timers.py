@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from heapq import heapify, heappop, heappush
+from heapq import heappush
 from math import inf
 from typing import Any
 
-SWEEP = 1000  # stale entries that are left where they are
+from taskq.engine.sweeping import SweptHeap
+
+AT_ONCE = 100  # calls in one tick
 
 
 class Timers:
     """Calls `action(subject, now)` once the time has come; the action checks whether it still holds."""
 
-    __slots__ = ("_count", "_heap", "_stale")
+    __slots__ = ("_count", "_heap")
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, Callable[[Any, float], None], Any]] = []
+        self._heap: SweptHeap[tuple[float, int, Callable[[Any, float], None], Any]] = SweptHeap()
         self._count = 0
-        self._stale = 0
 
     def __len__(self) -> int:
         return len(self._heap)
@@ -26,28 +27,27 @@ class Timers:
     def at(self, when: float, action: Callable[[Any, float], None], subject: Any) -> None:
         """Ask for a call at `when`, after those asked for earlier at the same time."""
         self._count += 1
-        heappush(self._heap, (when, self._count, action, subject))
+        heappush(self._heap.entries, (when, self._count, action, subject))
 
-    def fire(self, now: float) -> None:
-        """Make every call that is due."""
+    def fire(self, now: float, limit: int = AT_ONCE) -> None:
+        """Make the calls that are due, so many at once."""
         heap = self._heap
-        while heap and heap[0][0] <= now:
-            _, _, action, subject = heappop(heap)
+        for _ in range(limit):
+            first = heap.first()
+            if first is None or first[0] > now:
+                return
+            _, _, action, subject = heap.pop()
             action(subject, now)
 
     def mark_stale(self, is_live: Callable[[Any], bool]) -> None:
-        """A call will find nothing to do. Once that may be half of them, those are taken out: they
-        may be due in years, and would keep their subjects in memory until then."""
-        self._stale += 1
-        if self._stale >= SWEEP and self._stale * 2 > len(self._heap):
-            # in place: `fire` may be at work
-            self._heap[:] = [entry for entry in self._heap if is_live(entry[3])]
-            heapify(self._heap)
-            self._stale = 0
+        """A call will find nothing to do. It may be due in years, and would keep its subject in memory
+        until then."""
+        self._heap.mark_stale(lambda entry: is_live(entry[3]))
 
     def next(self) -> float:
         """The earliest deadline; `inf` where there is none."""
-        return self._heap[0][0] if self._heap else inf
+        first = self._heap.first()
+        return inf if first is None else first[0]
 
 
 class MovableTimer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
 from math import inf
 
 from taskq.engine.handlers import REPLY_BYTES, Handlers, ParkedKinds
@@ -14,17 +15,29 @@ from taskq.protocol.base import Done
 from taskq.protocol.producing import Unwatch, Wait, Waited
 from taskq.protocol.values import Finished
 
-REPLY_IDS = 500  # finished ids that one reply tells of
+IDS_IN_A_STEP = 5  # of a request that adds many
+REPLY_IDS = 250  # finished ids that one reply tells of
 UNCONSUMED_LOOK = 1000  # ids that are looked at to tell that nobody consumes their queue
 
 
 def wait(ledger: Ledger, session: Session, request: Wait, tick: Tick) -> None:
-    """Park until one of the watch has finished; answered by `answer_watches` in the same tick."""
+    """Park until one of the watch has finished; answered by `answer_watches`."""
     watches = ledger.watchers.of.setdefault(session, {})
     watch = watches.get(request.watch)
     if watch is None:
         watch = watches[request.watch] = Watch(request.watch)
-    for id in request.add:
+    ledger.operations.start(0, 0, _add(ledger, session, request, watch, tick.now))
+
+
+def _add(
+    ledger: Ledger, session: Session, request: Wait, watch: Watch, now: float
+) -> Generator[None, None, None]:
+    """Put the ids into the watch, and only then park."""
+    for position, id in enumerate(request.add):
+        if watch.dropped:
+            return
+        if position % IDS_IN_A_STEP == IDS_IN_A_STEP - 1:
+            yield
         if id in watch.open:
             continue
         if is_open(ledger, id):
@@ -36,7 +49,7 @@ def wait(ledger: Ledger, session: Session, request: Wait, tick: Tick) -> None:
         # one request a watch is parked; an older one has nothing left to wait for
         ledger.answer(watch.parked, Waited(finished=[], pending=watch.pending))
     at_once = bool(watch.done) or not watch.open or request.wait <= 0
-    ParkedWait(session, request.rid, inf if at_once else tick.now + request.wait, watch)
+    ParkedWait(session, request.rid, inf if at_once else now + request.wait, watch)
     if at_once:
         ledger.watchers.answerable.append(watch)
 
@@ -132,14 +145,14 @@ def unwatch(ledger: Ledger, session: Session, request: Unwatch, tick: Tick) -> D
     if watch is not None:
         if watch.parked is not None:
             watch.parked.remove()
-        ledger.watchers.drop(watch)
+        ledger.operations.start(0, 0, ledger.watchers.drop(watch))
     return Done()
 
 
 def disconnect(ledger: Ledger, session: Session, now: float) -> None:
     """A connection has closed: its watches go."""
     for watch in ledger.watchers.of.pop(session, {}).values():
-        ledger.watchers.drop(watch)
+        ledger.operations.start(0, 0, ledger.watchers.drop(watch))
 
 
 HANDLERS: Handlers = {Wait: wait, Unwatch: unwatch}

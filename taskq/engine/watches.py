@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from taskq.engine.operations import Steps
 from taskq.engine.sessions import Parked, Session
 
 
 class Watch:
     """The ids that one waiter still wants to hear of.
 
-    `open` have not finished; `done` have, in that order, and have not been reported yet.
+    `open` have not finished; `done` have, in that order, and have not been reported yet. `dropped`: it
+    is told nothing more.
     """
 
-    __slots__ = ("done", "number", "open", "parked")
+    __slots__ = ("done", "dropped", "number", "open", "parked")
 
     def __init__(self, number: int) -> None:
         self.number = number
         self.open: set[str] = set()
         self.done: dict[str, None] = {}
         self.parked: ParkedWait | None = None
+        self.dropped = False
 
     @property
     def pending(self) -> int:
@@ -63,18 +66,26 @@ class Watchers:
         """Move the id from open to done in every watch that has it."""
         for watch in self._by_id.pop(id, ()):
             watch.open.discard(id)
+            if watch.dropped:
+                continue
             watch.done[id] = None
             if watch.parked is not None:
                 self.answerable.append(watch)
 
-    def drop(self, watch: Watch) -> None:
-        """Forget a watch; one whose connection has closed, too."""
+    def drop(self, watch: Watch) -> Steps:
+        """Forget a watch; one whose connection has closed, too. It is told nothing more."""
+        watch.dropped = True
         watch.parked = None
-        for id in watch.open:
+        watch.done = {}
+        return self._forget(watch)
+
+    def _forget(self, watch: Watch) -> Steps:
+        while watch.open:
+            id = watch.open.pop()
             left = [other for other in self._by_id.get(id, ()) if other is not watch]
             if left:
                 self._by_id[id] = left
             else:
                 self._by_id.pop(id, None)
-        watch.open.clear()
-        watch.done.clear()
+            yield
+        return None

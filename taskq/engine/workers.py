@@ -3,28 +3,19 @@
 from __future__ import annotations
 
 from functools import partial
-from math import inf
+from math import inf, nextafter
 
 from taskq.engine.beginnings import has_begun, note
 from taskq.engine.handlers import Handlers, ParkedKinds
-from taskq.engine.leases import fail, lease_lost, release, stop_of
+from taskq.engine.leases import lease_lost, release, stop_of
 from taskq.engine.ledger import Ledger
 from taskq.engine.model import GRACE, Consumer, Delivery, ParkedClaim, Worker
+from taskq.engine.operations import SLICE
 from taskq.engine.sessions import Parked, Session
 from taskq.engine.states import Event
 from taskq.engine.tick import Tick
 from taskq.engine.timers import MovableTimer
-from taskq.protocol.base import Done
-from taskq.protocol.consuming import (
-    Heartbeat,
-    HeartbeatReply,
-    Leave,
-    Reap,
-    Reaped,
-    Register,
-    Registered,
-)
-from taskq.protocol.values import Ended, ErrorInfo
+from taskq.protocol.consuming import Heartbeat, HeartbeatReply, Register, Registered
 
 
 class ParkedHeartbeat(Parked):
@@ -42,7 +33,9 @@ def worker_named(ledger: Ledger, name: str, now: float) -> Worker:
     """The worker of that name, made where it is new."""
     worker = ledger.workers.get(name)
     if worker is None:
-        worker = ledger.workers[name] = Worker(name, MovableTimer(ledger.timers), seen_at=now)
+        worker = ledger.workers[name] = Worker(
+            name, MovableTimer(ledger.alarms), seen_at=now, renewed_at=now - ledger.paused
+        )
         worker.timer.action = partial(_expire_leases, ledger, worker)
     return worker
 
@@ -62,13 +55,13 @@ def register(ledger: Ledger, session: Session, request: Register, tick: Tick) ->
     """Make this connection a consumer, and release what it no longer knows to hold."""
     worker = _attach(ledger, session, request.worker, tick.now)
     consumer = consumer_named(worker, request.consumer)
-    _unsubscribe(consumer)
+    unsubscribe(consumer)
     if consumer.session is not session:
-        _retire(ledger, consumer)
+        retire(ledger, consumer)
         former = ledger.registered.get(session)
         if former is not None:
-            _unsubscribe(former)
-            _retire(ledger, former)
+            unsubscribe(former)
+            retire(ledger, former)
         consumer.session = session
         ledger.registered[session] = consumer
     consumer.tasks = None if request.tasks is None else frozenset(request.tasks)
@@ -82,47 +75,6 @@ def register(ledger: Ledger, session: Session, request: Register, tick: Tick) ->
     return Registered(released=lost, epoch=ledger.epoch)
 
 
-def leave(ledger: Ledger, session: Session, request: Leave, tick: Tick) -> Done:
-    """A worker ends in good order."""
-    worker = ledger.workers.get(request.worker)
-    if worker is None:
-        return Done()
-    held = [d for consumer in worker.consumers.values() for d in consumer.leases.values()]
-    _take_back(ledger, held, tick.now)
-    for consumer in worker.consumers.values():
-        _retire(ledger, consumer)
-    _dismiss(ledger, worker)
-    return Done(count=len(held))
-
-
-def reap(ledger: Ledger, session: Session, request: Reap, tick: Tick) -> Reaped:
-    """A consumer is dead: what it had begun is lost, what it had not begun comes back."""
-    worker = ledger.workers.get(request.worker)
-    consumer = worker.consumers.pop(request.consumer, None) if worker is not None else None
-    if worker is None or consumer is None:
-        return Reaped()
-    _unsubscribe(consumer)
-    _retire(ledger, consumer)
-    held = list(consumer.leases.items())
-    ended = []
-    for receipt, delivery in held:
-        ledger.revoke(delivery)
-        running = receipt in request.running
-        if running and request.cancelled:
-            ledger.finish(delivery, Event.CANCEL, tick.now)
-        elif running and request.timed_out:
-            error = ErrorInfo("TaskTimeout", request.reason, worker=worker.name)
-            fail(ledger, delivery, error, tick)
-        elif running or receipt <= request.began:
-            lease_lost(ledger, delivery, request.reason, tick.now)
-        else:
-            release(ledger, delivery, tick.now, Event.RELEASE)
-            continue
-        message = delivery.message
-        ended.append(Ended(receipt, message.id, message.spec.task, delivery.state.label))
-    return Reaped(count=len(held), ended=ended)
-
-
 def _take_back(ledger: Ledger, held: list[Delivery], now: float) -> None:
     for delivery in held:
         ledger.revoke(delivery)
@@ -133,11 +85,11 @@ def disconnect(ledger: Ledger, session: Session, now: float) -> None:
     """A connection has closed. Its leases stay, for now: the worker may return."""
     consumer = ledger.registered.get(session)
     if consumer is not None:
-        _unsubscribe(consumer)
-        _retire(ledger, consumer)
+        unsubscribe(consumer)
+        retire(ledger, consumer)
     worker = ledger.attached.pop(session, None)
     if worker is not None:
-        _detach(worker, now)
+        _detach(ledger, worker, now)
 
 
 def _attach(ledger: Ledger, session: Session, name: str, now: float) -> Worker:
@@ -145,39 +97,39 @@ def _attach(ledger: Ledger, session: Session, name: str, now: float) -> Worker:
     former = ledger.attached.get(session)
     if former is not worker:
         if former is not None:
-            _detach(former, now)
+            _detach(ledger, former, now)
         ledger.attached[session] = worker
         worker.sessions += 1
     worker.gone_at = inf
     return worker
 
 
-def _detach(worker: Worker, now: float) -> None:
+def _detach(ledger: Ledger, worker: Worker, now: float) -> None:
     """One of the worker's connections has closed. Unless it returns, its leases end after a grace."""
     worker.sessions -= 1
     if worker.sessions == 0:
-        worker.gone_at = now
+        worker.gone_at = now - ledger.paused
         if now + GRACE < worker.timer.when:
             worker.timer.set(now + GRACE)
 
 
-def _dismiss(ledger: Ledger, worker: Worker) -> None:
+def dismiss(ledger: Ledger, worker: Worker) -> None:
     """Forget a worker that holds nothing and is not connected."""
     for consumer in worker.consumers.values():
-        _unsubscribe(consumer)
+        unsubscribe(consumer)
     if ledger.workers.get(worker.name) is worker:  # not its successor of the same name
         del ledger.workers[worker.name]
     worker.timer.set(inf)
 
 
-def _unsubscribe(consumer: Consumer) -> None:
+def unsubscribe(consumer: Consumer) -> None:
     """The consumer no longer counts as one of its groups."""
     for group in consumer.queues:
         group.consumers.discard(consumer)
     consumer.queues = ()
 
 
-def _retire(ledger: Ledger, consumer: Consumer) -> None:
+def retire(ledger: Ledger, consumer: Consumer) -> None:
     """The consumer no longer claims through its session: that one is old, or it is dead."""
     if consumer.claim is not None:
         consumer.claim.remove()
@@ -209,6 +161,7 @@ def heartbeat(ledger: Ledger, session: Session, request: Heartbeat, tick: Tick) 
         if receipt in ledger.leases:
             note(ledger.leases[receipt])
     worker.seen_at = tick.now
+    worker.renewed_at = tick.now - ledger.paused
     at_once = worker.reply_due or request.wait <= 0
     deadline = inf if at_once else tick.now + min(request.wait, worker.renew_in)
     if worker.heartbeat is not None:  # of a connection that is lost, as the broker is yet to notice
@@ -264,16 +217,22 @@ def withdraw_heartbeat(ledger: Ledger, parked: ParkedHeartbeat) -> None:
 
 def _expire_leases(ledger: Ledger, worker: Worker, now: float) -> None:
     """End the leases of a worker that have run out; the worker's timer rings here."""
-    again = inf
-    gone = worker.gone_at + GRACE <= now
+    again, ended = inf, 0
+    listened = now - ledger.paused  # in listening time
+    gone = worker.gone_at + GRACE <= listened
     reason = "its connections were closed" if gone else "its lease ran out"
     for consumer in list(worker.consumers.values()):
-        head = min(consumer.leases, default=0)
+        head = consumer.head or min(consumer.leases, default=0)
         for delivery in list(consumer.leases.values()):
             ends = worker.lease_ends(delivery)
-            if ends > now:
+            if ends > listened:
                 again = min(again, ends)
                 continue
+            if ended >= SLICE:
+                consumer.head = head
+                worker.timer.set(nextafter(now, inf))  # the rest in the next tick
+                return
+            ended += 1
             worker.silent = True
             receipt = delivery.receipt
             ledger.revoke(delivery)
@@ -282,15 +241,16 @@ def _expire_leases(ledger: Ledger, worker: Worker, now: float) -> None:
             else:
                 delivery.suspect = True
                 release(ledger, delivery, now, Event.RELEASE)
+        consumer.head = 0
     if gone:
-        _dismiss(ledger, worker)
+        dismiss(ledger, worker)
     elif again < inf:
-        worker.timer.set(again)
+        worker.timer.set(again + ledger.paused)
     elif not worker.sessions and worker.gone_at == inf:
-        _dismiss(ledger, worker)  # the journal remembered it, and it has never come back
+        dismiss(ledger, worker)  # the journal remembered it, and it has never come back
     elif worker.gone_at < inf:
-        worker.timer.set(worker.gone_at + GRACE)
+        worker.timer.set(worker.gone_at + GRACE + ledger.paused)
 
 
-HANDLERS: Handlers = {Register: register, Leave: leave, Reap: reap, Heartbeat: heartbeat}
+HANDLERS: Handlers = {Register: register, Heartbeat: heartbeat}
 PARKED: ParkedKinds = {ParkedHeartbeat: (expire, withdraw_heartbeat)}

@@ -20,7 +20,11 @@ _TOTALS = (State.SUCCEEDED, State.CANCELLED, State.EXPIRED)
 
 
 class GroupRecord(msgspec.Struct, array_like=True):
-    """One group. The record of the first group of a queue also has the limits of the queue."""
+    """One group. The record of the first group of a queue also has the limits of the queue.
+
+    `filled_to`: of a group that is still being given the messages of before its beginning, the last one
+    that it has.
+    """
 
     from_seq: int
     counts: list[int]
@@ -29,6 +33,7 @@ class GroupRecord(msgspec.Struct, array_like=True):
     paused: bool
     max_messages: int = 0
     max_bytes: int = 0
+    filled_to: int | None = None
 
 
 _decode = msgspec.msgpack.Decoder(GroupRecord).decode
@@ -43,6 +48,7 @@ def _row(group: Group) -> tuple[str, str, bytes, int]:
             group.counts[State.PURGED],
             group.paused,
             *(group.queue.capacity if group.is_first else ()),
+            *(() if group.filled_to is None else (0, 0, group.filled_to)),
         )
     )
     queue = group.queue.name
@@ -72,6 +78,7 @@ def _restore(db: sqlite3.Connection, ledger: Ledger, now: float) -> None:
         for state in _TOTALS:
             group.counts[state] = stored.counts[state]
         group.counts[State.PURGED] = stored.purged
+        group.filled_to = stored.filled_to
 
 
 SUBJECT = Subject(

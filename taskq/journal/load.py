@@ -12,6 +12,10 @@ def load(db: sqlite3.Connection, engine: Engine, now: float) -> None:
     """Fill a new engine. Raises `JournalError` naming the first row whose checksum is wrong."""
     for subject in SUBJECTS:
         subject.restore(db, engine.ledger, now)
+    for queue in engine.ledger.queues.values():
+        for group in queue.groups.values():
+            if group.filled_to is not None:
+                engine.ledger.filling.begin(group, group.filled_to)
     engine.ledger.changes.take()  # all of it is in the journal
 
 

@@ -53,6 +53,7 @@ def _restore(db: sqlite3.Connection, ledger: Ledger, now: float) -> None:
         )
         spec.uses += 1
         ledger.messages[message.id] = message
+        ledger.queue(spec.queue).messages.append(message)
         ledger.bytes += len(payload)
     check_seq(db, "message", ledger)
 

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import msgspec
 
-from taskq.engine.model import Spec
-from taskq.engine.specs import Specs
+from taskq.engine.specs import Spec, Specs
 from taskq.protocol.backoff import Backoff
 from taskq.protocol.values import ErrorInfo, Options
 

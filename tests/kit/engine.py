@@ -69,9 +69,18 @@ class EngineBench:
             self.replies.setdefault(session, []).append(reply)
             self._answers[reply.rid] = reply
 
+    def work_off(self) -> int:
+        """Tick for as long as something is due at once; how often that was."""
+        ticks = 0
+        while (due := self.engine.next_deadline()) is not None and due <= self.now:
+            self.tick()
+            ticks += 1
+        return ticks
+
     def after(self, seconds: float) -> None:
-        """Move the clock forwards, and tick."""
+        """Move the clock forwards, and do what is due."""
         self.tick(self.now + seconds)
+        self.work_off()
 
     def apply(self, request: Request[Any], session: int = PRODUCER) -> int:
         """Hand a request to the engine without a tick; its request id."""
@@ -95,6 +104,8 @@ class EngineBench:
         """The reply of a request that is answered in its tick; raises what a `Failed` names."""
         rid = self.apply(request, session)
         self.tick()
+        if self.answer(rid) is None:
+            self.work_off()
         reply = self.answer(rid)
         assert reply is not None, f"parked: {request}"
         if isinstance(reply, Failed):

@@ -31,7 +31,7 @@ class FakeApp:
     def __init__(self, *functions: Callable[..., Any], **options: Any) -> None:
         self.name = "q"
         self.now = 1000.0
-        self.broker = MemoryBroker(SimpleNamespace(now=lambda: self.now))  # type: ignore[arg-type]
+        self.broker = MemoryBroker(SimpleNamespace(now=lambda: self.now, ahead=float))  # type: ignore[arg-type]
         self.codec = Codec(self.broker.payload_key)
         self.tasks = {fn.__name__: FakeTask(fn, **options) for fn in functions}
         self._connection: Connection | None = None

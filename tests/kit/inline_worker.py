@@ -8,7 +8,7 @@ from taskq import TaskQueue
 from taskq.application import queues_of
 from taskq.codec.ref import CallRef
 from taskq.protocol.consuming import Claim, Register, Settle
-from taskq.protocol.values import Ack, Fail, Outcome
+from taskq.protocol.values import Ack, Delivered, Fail, Outcome
 
 _numbers = itertools.count(1)
 
@@ -20,7 +20,9 @@ def run_ready(queue: TaskQueue, n: int = 10_000, group: str = "default") -> int:
     register = Register(worker=name, consumer=name, group=group, queues=queues)
     connection = queue.broker.connect(lambda: register)
     try:
-        messages = connection.call(Claim(queues=queues, n=n, wait=0)).messages
+        messages: list[Delivered] = []
+        while batch := connection.call(Claim(queues=queues, n=n - len(messages), wait=0)).messages:
+            messages += batch
         outcomes: list[Outcome] = []
         for message in messages:
             function, args, kwargs = queue.codec.decode_call(

@@ -76,11 +76,9 @@ def clock(ahead: float) -> Iterator[Finding]:
     text = f"the broker's clock is {duration(abs(ahead))} {'ahead of' if ahead > 0 else 'behind'} "
     yield Finding(
         "clock",
-        text
-        + "this machine's, so a call with eta= runs that much too "
-        + ("early" if ahead > 0 else "late"),
+        text + "this machine's, and so are the times that commands show; calls are not affected",
         "restart the broker; if it stays ahead, its journal was written under a clock that was fast, "
-        "and it waits for the time to come: delay= is not concerned, use that meanwhile",
+        "and it waits for the time to come",
     )
 
 

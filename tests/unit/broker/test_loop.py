@@ -22,10 +22,10 @@ from taskq.errors import JournalError
 from taskq.journal.none import NoJournal
 from taskq.protocol import frames as wire
 from taskq.protocol.base import Failed, Reply, Request
-from taskq.protocol.consuming import Claim, Claimed, Register, Registered
+from taskq.protocol.consuming import Claim, Claimed, Heartbeat, Register, Registered
 from taskq.protocol.operating import Peek, Ping, Pong
 from taskq.protocol.producing import Enqueue, Enqueued, Wait, Waited
-from taskq.protocol.values import Call, Options
+from taskq.protocol.values import Call, Options, WorkerInfo
 from taskq.transport import address
 from taskq.transport.handshake import BUSY, ClientHandshake
 from tests.kit.clock import ManualClock
@@ -140,9 +140,13 @@ def bench(make: Callable[..., LoopBench]) -> LoopBench:
     return make()
 
 
-def enqueue(number: int, rid: int = 1) -> Enqueue:
+def enqueue(number: int, rid: int = 1, **options: float) -> Enqueue:
     return Enqueue(
-        rid=rid, queue="q", task="t", options=Options(), calls=[Call(f"m{number}", b"p")]
+        rid=rid,
+        queue="q",
+        task="t",
+        options=Options(**options),  # type: ignore[arg-type]  # floats only
+        calls=[Call(f"m{number}", b"p")],
     )
 
 
@@ -456,7 +460,7 @@ def test_time_in_which_the_broker_was_stopped_is_forgiven(
     client.send(enqueue(1), Wait(rid=2, watch=1, add=["m1"], wait=10))
     bench.ticks()
     bench.loop.next_timeout()
-    bench.clock.time += 10.5
+    bench.clock.time += 10.015625
     bench.ticks()
     assert forgiven == []
     client.send(Wait(rid=3, watch=1, add=[], wait=10))
@@ -465,6 +469,49 @@ def test_time_in_which_the_broker_was_stopped_is_forgiven(
     bench.clock.time += 100
     bench.ticks()
     assert forgiven == [90]
+
+
+def test_31_a_pause_that_is_shorter_than_the_shortest_lease_is_forgiven_too(
+    bench: LoopBench,
+) -> None:
+    worker = bench.client()
+    worker.send(
+        Register(rid=1, worker="w", consumer="c", group="default", queues=["q"]),
+        enqueue(2, lease=1.0),
+        Claim(rid=3, queues=["q"], n=1, wait=0),
+        Heartbeat(rid=4, worker="w", info=WorkerInfo(), wait=10),
+    )
+    bench.ticks()
+    bench.loop.next_timeout()
+    bench.clock.time += 1.05  # the broker stands still; the next heartbeat was due after 0.33
+    bench.ticks()
+    assert bench.engine.ledger.leases
+    bench.clock.time += 0.5
+    bench.loop.next_timeout()
+    bench.ticks()
+    assert bench.engine.ledger.leases
+
+
+def test_33_absolute_times_hold_by_the_wall_clock_whatever_ours_says(bench: LoopBench) -> None:
+    bench.clock.fast = 86400.0  # the journal was written under a clock that was a day ahead
+    wall = bench.clock.time - bench.clock.fast
+    producer = bench.client()
+    options, calls = Options(), [Call("m1", b"payload")]
+    producer.send(
+        Enqueue(
+            rid=1,
+            queue="q",
+            task="t",
+            options=options,
+            calls=calls,
+            eta_at=wall + 3600,
+            expires_at=wall + 7200,
+        )
+    )
+    bench.ticks()
+    (message,) = bench.engine.ledger.messages.values()
+    assert message.due_at == bench.clock.time + 3600
+    assert message.expires_at == bench.clock.time + 7200
 
 
 def test_it_leaves_when_idle_and_nothing_is_due(make: Callable[..., LoopBench]) -> None:

@@ -93,7 +93,7 @@ def test_results_that_expired_early() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ahead", "text"), [(3700.0, "1 h 1 min ahead of .* too early"), (-90.0, "behind .* too late")]
+    ("ahead", "text"), [(3700.0, "1 h 1 min ahead of"), (-90.0, "behind .* not affected")]
 )
 def test_clocks_that_differ(ahead: float, text: str) -> None:
     assert list(checks.clock(1.0)) == []

@@ -149,7 +149,7 @@ def test_a_signal_handler_does_not_enter_the_engine_of_its_thread() -> None:
         return 1000.0
 
     armed: list[bool] = []
-    broker = MemoryBroker(SimpleNamespace(now=clock))  # type: ignore[arg-type]
+    broker = MemoryBroker(SimpleNamespace(now=clock, ahead=float))  # type: ignore[arg-type]
     armed.append(True)
     broker.call(GetStats())
     assert "signal handler" in refused[0]

@@ -49,7 +49,7 @@ def clock() -> Clock:
 @pytest.fixture
 def q(clock: Clock) -> TaskQueue:
     queue = TaskQueue(f"q{next(numbers)}", broker="memory:")
-    queue.use_broker(MemoryBroker(SimpleNamespace(now=clock)))
+    queue.use_broker(MemoryBroker(SimpleNamespace(now=clock, ahead=float)))
 
     @queue.task(name="one")
     def one(n: int) -> int:

@@ -7,7 +7,7 @@ import gc
 import pytest
 
 from taskq.engine.model import Message
-from taskq.engine.timers import SWEEP
+from taskq.engine.sweeping import SWEEP
 from taskq.protocol.operating import Control
 from taskq.protocol.producing import Cancel
 from taskq.protocol.values import Ack

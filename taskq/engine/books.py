@@ -1,0 +1,64 @@
+"""The books of the broker, as they stand: every live message, and who is there to work it."""
+
+from __future__ import annotations
+
+from taskq.engine.capacity import UNBOUNDED, Capacity
+from taskq.engine.changes import Changes, HighWaterMarks
+from taskq.engine.model import Consumer, Delivery, Group, Message, Queue, Worker
+from taskq.engine.operations import Operations
+from taskq.engine.results import ON_DISK, Results, Retention
+from taskq.engine.sessions import Parked, Session
+from taskq.engine.specs import Specs
+from taskq.engine.timers import Timers
+from taskq.engine.watches import Watchers
+from taskq.protocol.base import Reply
+
+
+class Books:
+    """State of the engine. `seq` and `fence` are the last numbers given.
+
+    `epoch`: see `Engine.begin_epoch`.
+
+    `bytes`: payloads of all messages. `registered`, `attached`: sessions that belong to a consumer or
+    a worker. `groups_to_serve`: those in which a parked claim may find something,
+    now or in the next tick. `heartbeats_due`:
+    workers whose parked heartbeat is to be answered. `queues_with_parked`: those with enqueues that
+    wait for room; `parked_enqueues`: the last number that one of these was given. `broker_full`: the
+    first of them waits for room in the broker, not in its queue.
+
+    `paused`: seconds in which the host did not listen. Leases run in listening time, the time less
+    `paused`, so that a pause makes all of them longer at once.
+    """
+
+    def __init__(self, capacity: Capacity = UNBOUNDED, retention: Retention = ON_DISK) -> None:
+        self.capacity = capacity
+        self.seq = self.fence = 0
+        self.epoch = ""
+        self.marks = HighWaterMarks()
+        self.specs = Specs()
+        self.messages: dict[str, Message] = {}  # by id
+        self.bytes = 0
+        self.queues: dict[str, Queue] = {}
+        self.leases: dict[int, Delivery] = {}
+        self.workers: dict[str, Worker] = {}
+        self.registered: dict[Session, Consumer] = {}
+        self.attached: dict[Session, Worker] = {}
+        self.replies: list[tuple[int, Reply]] = []  # (session, reply), in order
+        self.timers = Timers()  # of messages
+        self.alarms = Timers()  # of connections and workers: never behind a million messages
+        self.operations = Operations(lambda session, reply: self.replies.append((session, reply)))
+        self.changes = Changes()
+        self.results = Results(self.changes, retention)
+        self.watchers = Watchers()
+        self.groups_to_serve: dict[Group, None] = {}
+        self.groups_to_serve_next: dict[Group, None] = {}
+        self.heartbeats_due: dict[Worker, None] = {}
+        self.queues_with_parked: dict[Queue, None] = {}
+        self.parked_enqueues, self.broker_full = 0, False
+        self.paused = 0.0
+
+    def answer(self, parked: Parked, reply: Reply) -> None:
+        """Reply to a parked request, which waits no longer."""
+        parked.remove()
+        reply.rid = parked.rid
+        self.replies.append((parked.session.number, reply))

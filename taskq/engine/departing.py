@@ -1,0 +1,81 @@
+"""Workers and consumers that end: in good order, or because they have died."""
+
+from __future__ import annotations
+
+from taskq.engine.handlers import Handlers
+from taskq.engine.leases import fail, lease_lost, release
+from taskq.engine.ledger import Ledger
+from taskq.engine.model import Consumer, Worker
+from taskq.engine.operations import Steps
+from taskq.engine.sessions import Session
+from taskq.engine.states import Event
+from taskq.engine.tick import Tick
+from taskq.engine.workers import dismiss, retire, unsubscribe
+from taskq.protocol.base import Done, Reply
+from taskq.protocol.consuming import Leave, Reap, Reaped
+from taskq.protocol.values import Ended, ErrorInfo
+
+
+def leave(ledger: Ledger, session: Session, request: Leave, tick: Tick) -> Reply | None:
+    """A worker ends in good order."""
+    worker = ledger.workers.get(request.worker)
+    if worker is None:
+        return Done()
+    for consumer in worker.consumers.values():
+        retire(ledger, consumer)
+    return ledger.operations.start(session.number, request.rid, _leave(ledger, worker, tick.now))
+
+
+def _leave(ledger: Ledger, worker: Worker, now: float) -> Steps:
+    count = 0
+    for consumer in list(worker.consumers.values()):
+        while consumer.leases:
+            delivery = next(iter(consumer.leases.values()))
+            ledger.revoke(delivery)
+            release(ledger, delivery, now, Event.RELEASE)
+            count += 1
+            yield
+    dismiss(ledger, worker)
+    return Done(count=count)
+
+
+def reap(ledger: Ledger, session: Session, request: Reap, tick: Tick) -> Reply | None:
+    """A consumer is dead: what it had begun is lost, what it had not begun comes back."""
+    worker = ledger.workers.get(request.worker)
+    consumer = worker.consumers.pop(request.consumer, None) if worker is not None else None
+    if worker is None or consumer is None:
+        return Reaped()
+    unsubscribe(consumer)
+    retire(ledger, consumer)
+    steps = _reap(ledger, worker, consumer, request, tick)
+    return ledger.operations.start(session.number, request.rid, steps)
+
+
+def _reap(ledger: Ledger, worker: Worker, consumer: Consumer, request: Reap, tick: Tick) -> Steps:
+    all_running = set(request.running)
+    count = 0
+    ended = []
+    while consumer.leases:
+        yield
+        if not consumer.leases:
+            break  # it was settled meanwhile
+        receipt, delivery = next(iter(consumer.leases.items()))
+        ledger.revoke(delivery)
+        count += 1
+        running = receipt in all_running
+        if running and request.cancelled:
+            ledger.finish(delivery, Event.CANCEL, tick.now)
+        elif running and request.timed_out:
+            error = ErrorInfo("TaskTimeout", request.reason, worker=worker.name)
+            fail(ledger, delivery, error, tick)
+        elif running or receipt <= request.began:
+            lease_lost(ledger, delivery, request.reason, tick.now)
+        else:
+            release(ledger, delivery, tick.now, Event.RELEASE)
+            continue
+        message = delivery.message
+        ended.append(Ended(receipt, message.id, message.spec.task, delivery.state.label))
+    return Reaped(count=count, ended=ended)
+
+
+HANDLERS: Handlers = {Leave: leave, Reap: reap}

@@ -1,0 +1,91 @@
+"""Filling: a new consumer group is given every message that was alive when it was made.
+
+That may be a million, so it is done in slices. What would end before its turn comes is copied before it
+ends, so that nothing is missing (docs/decisions/0006). Until the group is full its claims find nothing:
+messages are given in their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from taskq.engine.changes import Changes
+from taskq.engine.model import GROUP, STATE, Group, Message
+from taskq.engine.operations import Operations, Steps
+from taskq.engine.states import WAITING, State
+
+_ALIVE = WAITING | {State.LEASED}
+
+
+class Filling:
+    """Fills groups.
+
+    Args:
+        changes: where copies are noted.
+        operations: carries out the slices.
+        give: makes the delivery of a message in a group.
+        filled: called with a group that is full.
+    """
+
+    def __init__(
+        self,
+        changes: Changes,
+        operations: Operations,
+        give: Callable[[Message, Group], None],
+        filled: Callable[[Group], None],
+    ) -> None:
+        self._changes = changes
+        self._operations = operations
+        self._give = give
+        self._filled = filled
+
+    def begin(self, group: Group, after: int = 0) -> None:
+        """Fill a group with the messages behind `after`, up to the last before its beginning."""
+        messages = group.queue.messages
+        group.filled_to = None
+        if messages.last is None or messages.last.seq <= after:
+            return
+        group.filled_to = after
+        group.queue.filling.append(group)
+        self._operations.start(0, 0, self._steps(group))
+
+    def copy(self, message: Message, queue_filling: list[Group]) -> None:
+        """A message is about to change: give it to the groups that are being filled."""
+        for group in queue_filling:
+            self._copy(message, group)
+
+    def stop(self, group: Group) -> None:
+        """The group is full, or is to be removed."""
+        if group in group.queue.filling:
+            group.queue.filling.remove(group)
+            group.filled_to = None
+            self._changes.put[GROUP][group] = None
+            self._filled(group)
+
+    def _steps(self, group: Group) -> Steps:
+        messages = group.queue.messages
+        cursor = messages.cursor()
+        try:
+            while (message := cursor.step()) is not None and message.seq <= group.from_seq:
+                if group.filled_to is None:
+                    return None  # stopped
+                self._copy(message, group)
+                group.filled_to = max(message.seq, group.filled_to)
+                self._changes.put[GROUP][group] = None
+                yield
+        finally:
+            messages.release(cursor)
+        self.stop(group)
+        return None
+
+    def _copy(self, message: Message, group: Group) -> None:
+        if group.filled_to is None or not group.filled_to < message.seq <= group.from_seq:
+            return
+        alive = False
+        for delivery in message.deliveries:
+            if delivery.group is group:
+                return
+            alive = alive or delivery.state in _ALIVE
+        if alive:
+            self._give(message, group)
+            self._changes.put[STATE][message] = None

@@ -1,0 +1,70 @@
+"""Long operations: carried out in slices, so that no tick of the broker is long.
+
+An operation is a generator. Each step of it is a small, bounded amount of work, and ends with `yield`;
+what it returns is the reply. Its first slice is carried out at once, so a short one is answered like
+any other request. The rest follows tick by tick, beside what others ask for. A crash between two slices
+leaves what was done: the client, which has no reply, asks again. See docs/decisions/0018.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator
+
+from taskq.errors import TaskqError
+from taskq.protocol.base import Failed, Reply
+
+SLICE = 100  # steps of all operations together in one tick
+
+Steps = Generator[None, None, Reply | None]
+
+
+class Operations:
+    """The operations that are under way. `steps`: how many were made, ever."""
+
+    __slots__ = ("_reply", "_running", "steps")
+
+    def __init__(self, reply: Callable[[int, Reply], None]) -> None:
+        self._reply = reply
+        self._running: deque[tuple[int, int, Steps]] = deque()  # (session, rid, steps)
+        self.steps = 0
+
+    def __len__(self) -> int:
+        return len(self._running)
+
+    def start(self, session: int, rid: int, steps: Steps) -> Reply | None:
+        """Begin an operation; its reply where the first slice is all of it.
+
+        Raises:
+            TaskqError: the operation was refused in its first slice.
+        """
+        try:
+            self._advance(steps, SLICE)
+        except StopIteration as end:
+            reply: Reply | None = end.value
+            return reply
+        self._running.append((session, rid, steps))
+        return None
+
+    def run(self) -> None:
+        """Carry out the next slice, in turns."""
+        share = max(SLICE // len(self._running), 1)
+        for _ in range(min(len(self._running), SLICE)):
+            session, rid, steps = self._running.popleft()
+            try:
+                self._advance(steps, share)
+            except StopIteration as end:
+                reply = end.value
+            except TaskqError as error:
+                reply = Failed(error=type(error).__name__, text=str(error))
+            else:
+                self._running.append((session, rid, steps))
+                continue
+            if reply is not None:
+                reply.rid = rid
+                self._reply(session, reply)
+
+    def _advance(self, steps: Steps, count: int) -> None:
+        for _ in range(count):
+            next(steps)
+            self.steps += 1
