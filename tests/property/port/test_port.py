@@ -90,7 +90,7 @@ def test_a_broken_promise_is_noticed(fault: Callable[[Request[Any]], None]) -> N
         make_backend = partial(MemoryBackend, FaultyBroker)  # type: ignore[assignment]
 
     looking = settings(
-        max_examples=500,
+        max_examples=3000,
         stateful_step_count=30,
         phases=[Phase.generate],
         report_multiple_bugs=False,
