@@ -18,15 +18,17 @@ def accept(ledger: Ledger, request: Enqueue, calls: list[Call], now: float) -> l
     spec = ledger.specs.of(request.queue, request.task, request.options)
     due_at = max(now + request.delay, request.eta_at or now)
     expires_at = _expiry(request, now)
+    queue = ledger.queue(request.queue)
     messages, results = ledger.messages, ledger.results
     existing = []
     for call in calls:
-        if call.id in messages or call.id in results:
-            existing.append(call.id)
+        id = call.id
+        if id in messages or id in results:
+            existing.append(id)
             continue
         ledger.seq += 1
-        message = Message(ledger.seq, call.id, spec, call.payload, now, due_at, expires_at)
-        ledger.accept(message)
+        message = Message(ledger.seq, id, spec, call.payload, now, due_at, expires_at)
+        ledger.accept(message, queue)
     return existing
 
 

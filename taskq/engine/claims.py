@@ -103,7 +103,7 @@ def _delivered(delivery: Delivery, announce: bool) -> Delivered:
         spec.queue,
         spec.task,
         message.payload,
-        delivery.attempt,
+        delivery.failures + delivery.deaths + 1,  # `attempt`, without a call
         options.timeout,
         options.lease,
         options.ack_early,

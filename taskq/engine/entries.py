@@ -35,7 +35,7 @@ class Entries:
         return self._count
 
     def __contains__(self, id: str) -> bool:
-        return self._count > 0 and self._place(id) != 0
+        return self._table.has(hash(id)) and self._place(id) != 0
 
     def __iter__(self) -> Iterator[str]:
         for segment in self._segments:
@@ -48,36 +48,30 @@ class Entries:
             return None
         return self._segments[(place >> _POSITION_BITS) - self._first].entry(place & _POSITION)
 
-    def add(self, id: str, entry: tuple[int, int, float, int, int], time: float) -> None:
-        """Add an id that is not there, and the time at which it leaves; `inf` means never."""
-        segments = self._segments
-        if not segments or len(segments[-1]) >= LENGTH:
-            self._begin()
-        segment = segments[-1]
-        number = self._first + len(segments) - 1
-        self._table.add(hash(id), number << _POSITION_BITS | len(segment))
-        segment.push(id.encode(), entry, time)
-        if time < self._times[-1]:
-            self._times[-1] = time
-            self._next = min(self._next, time)
-        self._count += 1
-
     def extend(self, ids: list[str], entries: list[bytes], times: array[float]) -> None:
-        """Fill with many at once; `entries` were made by `segment.pack`."""
-        self._table.expect(len(ids))
-        add = self._table.add
-        for start in range(0, len(ids), LENGTH):
-            piece = ids[start : start + LENGTH]
-            self._begin()
+        """Add ids that are not there. `entries` were made by `segment.pack`; `times` are those at which
+        they leave, `inf` for never."""
+        start, count = 0, len(ids)
+        while start < count:
+            if not self._segments or len(self._segments[-1]) >= LENGTH:
+                self._begin()
             segment = self._segments[-1]
-            segment.fill(piece, entries[start : start + LENGTH], times[start : start + LENGTH])
-            self._times[-1] = segment.times[segment.first()]
-            place = self._first + len(self._segments) - 1 << _POSITION_BITS
-            for h in map(hash, piece):
-                add(h, place)
-                place += 1
-        self._count = len(ids)
-        self._next = min(self._times, default=inf)
+            length = len(segment)
+            end = min(count, start + LENGTH - length)
+            piece, leaving = ids[start:end], times[start:end]
+            place = (self._first + len(self._segments) - 1 << _POSITION_BITS) + length
+            self._table.extend(piece, place)
+            segment.extend(piece, entries[start:end], leaving)
+            earliest = min(leaving)
+            if earliest < self._times[-1]:
+                self._times[-1] = earliest
+                self._next = min(self._next, earliest)
+            start = end
+        self._count += count
+
+    def expect(self, count: int) -> None:
+        """Make room for so many in an empty map, which then need not grow in steps."""
+        self._table.expect(count)
 
     def next_due(self) -> float:
         """When the next one leaves, or shortly before; `inf` where none does."""
@@ -137,10 +131,16 @@ class Entries:
         """Keep what is left of a segment without the gaps."""
         old, new = self._segments[index], Segment()
         number = self._first + index << _POSITION_BITS
+        ids: list[str] = []
+        entries: list[bytes] = []
+        times = array("d")
         for position in old.remaining():
             id = old.id(position)
-            self._table.replace(hash(id.decode()), number | position, number | len(new))
-            new.push(id, old.entry(position), old.times[position])
+            self._table.replace(hash(id.decode()), number | position, number | len(ids))
+            ids.append(id.decode())
+            entries.append(old.packed(position))
+            times.append(old.times[position])
+        new.extend(ids, entries, times)
         self._segments[index] = new
 
     def _place(self, id: str) -> int:

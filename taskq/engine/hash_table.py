@@ -41,20 +41,37 @@ class HashTable:
                 yield slot & _PLACE
             index = index + 1 & mask
 
-    def add(self, hash: int, place: int) -> None:
-        """Add a place."""
-        number = hash & SHARDS - 1
-        slots = self._shards[number]
-        used = self._used[number]
-        if used * 3 >= len(slots) * 2:
-            _resize(slots, len(slots) * 2)
-        self._used[number] = used + 1
+    def has(self, hash: int) -> bool:
+        """Whether there is a place whose hash is likely to be that one."""
+        slots = self._shards[hash & SHARDS - 1]
         mark = hash >> _SHARD_BITS & _MARK
         mask = len(slots) - 1
         index = mark & mask
-        while slots[index]:
+        while slot := slots[index]:
+            if slot >> PLACE_BITS == mark:
+                return True
             index = index + 1 & mask
-        slots[index] = mark << PLACE_BITS | place
+        return False
+
+    def extend(self, keys: list[str], place: int) -> None:
+        """Add the hashes of these keys: the first has that place, the others the next ones."""
+        shards, used, shard_mask, marks = self._shards, self._used, SHARDS - 1, _MARK
+        for h in map(hash, keys):
+            number = h & shard_mask
+            slots = shards[number]
+            count = used[number]
+            length = len(slots)
+            if count * 3 >= length * 2:
+                length *= 2
+                _resize(slots, length)
+            used[number] = count + 1
+            mark = h >> _SHARD_BITS & marks
+            mask = length - 1
+            index = mark & mask
+            while slots[index]:
+                index = index + 1 & mask
+            slots[index] = mark << PLACE_BITS | place
+            place += 1
 
     def replace(self, hash: int, old: int, new: int) -> None:
         """Put one place where another was."""

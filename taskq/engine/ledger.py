@@ -33,6 +33,10 @@ from taskq.engine.results import ON_DISK, Retention
 from taskq.engine.states import ENDED, TRANSITIONS, WAITING, Event, State, after
 from taskq.protocol.values import ErrorInfo
 
+# an attribute of an enum costs more than a global, and these are asked for with each message
+READY, SCHEDULED, PARKED, LEASED = State.READY, State.SCHEDULED, State.PARKED, State.LEASED
+DUE, CLAIM, ACK = Event.DUE, Event.CLAIM, Event.ACK
+
 
 class Ledger(Books):
     """The books, and the steps that change them."""
@@ -71,22 +75,22 @@ class Ledger(Books):
 
     # --- the life of a message ------------------------------------------------------------
 
-    def accept(self, message: Message) -> None:
-        """Take a new message in and make a delivery for each group of its queue."""
+    def accept(self, message: Message, queue: Queue) -> None:
+        """Take a new message of that queue in and make a delivery for each of its groups."""
         self.messages[message.id] = message
         self.bytes += len(message.payload)
         message.spec.uses += 1
         self.changes.put[MESSAGE][message] = None
-        queue = self.queue(message.spec.queue)
         queue.messages.append(message)
         for group in queue.groups.values():
             if not group.removing:
                 self.deliver(message, group)
-        self.arm_expiry(message)
+        if message.expires_at is not None:
+            self.arm_expiry(message)
 
     def deliver(self, message: Message, group: Group) -> None:
         """Begin the life of a message in one group."""
-        state = State.SCHEDULED if message.due_at > message.created_at else State.READY
+        state = SCHEDULED if message.due_at > message.created_at else READY
         delivery = Delivery(message, group, state, message.due_at)
         message.deliveries = (*message.deliveries, delivery)
         group.counts[state] += 1
@@ -95,9 +99,10 @@ class Ledger(Books):
 
     def place(self, delivery: Delivery) -> None:
         """Put a waiting delivery where its state belongs."""
-        if delivery.state is State.SCHEDULED:
+        state = delivery.state
+        if state is SCHEDULED:
             self.timers.at(delivery.due_at, self._due, delivery)
-        elif delivery.state in WAITING:
+        elif state in WAITING:
             group = delivery.group
             group.put(delivery)
             if group.claims:
@@ -115,23 +120,23 @@ class Ledger(Books):
         counts[old] -= 1
         counts[new] += 1
         delivery.state = new
-        if new is State.PARKED or old is State.PARKED:
-            group.parked.count(delivery.message.spec.task, 1 if new is State.PARKED else -1)
-        if event is not Event.DUE:  # follows from the clock, after a restart too
+        if new is PARKED or old is PARKED:
+            group.parked.count(delivery.message.spec.task, 1 if new is PARKED else -1)
+        if event is not DUE:  # follows from the clock, after a restart too
             self.changes.put[STATE][delivery.message] = None
             if new in ENDED:
                 self.changes.put[GROUP][group] = None
 
     def lease(self, delivery: Delivery, consumer: Consumer, now: float) -> None:
         """Hand a delivery to a consumer, under a new receipt."""
-        self.move(delivery, Event.CLAIM)
-        self.fence += 1
-        delivery.receipt = self.fence
+        self.move(delivery, CLAIM)
+        self.fence = fence = self.fence + 1
+        delivery.receipt = fence
         delivery.deliveries += 1
         delivery.consumer = consumer
         delivery.leased_at = now
         delivery.progress = None
-        consumer.leases[self.fence] = self.leases[self.fence] = delivery
+        consumer.leases[fence] = self.leases[fence] = delivery
         worker = consumer.worker
         length = delivery.message.spec.options.lease
         delivery.extended_to = now - self.paused + length
@@ -169,8 +174,9 @@ class Ledger(Books):
         old = delivery.state
         self.move(delivery, event)
         group.bytes -= len(message.payload)
-        self.drop_entry(delivery, old)
-        if event is Event.ACK and delivery.consumer is not None:
+        if old is not LEASED:
+            self.drop_entry(delivery, old)
+        if event is ACK and delivery.consumer is not None:
             delivery.consumer.worker.finished += 1
         if group.is_first:
             self.results.put(Result.of(delivery, value, error, now))

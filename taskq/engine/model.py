@@ -181,7 +181,7 @@ class Group(Struct, eq=False):
         """Put a delivery in line that is READY, or parked."""
         spec = delivery.message.spec
         if delivery.state is State.READY:
-            self.ready.push(delivery, spec.options.priority)
+            self.ready.lanes[spec.options.priority].push(delivery)
         else:
             self.parked.push(delivery, spec.task)
 

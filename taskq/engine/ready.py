@@ -61,18 +61,23 @@ class Lane(Generic[E]):
 
     def push(self, delivery: E) -> None:
         line = self.arrived or self.front
-        if not line or line[-1].due_at < delivery.due_at or _place(line[-1]) < _place(delivery):
-            self.arrived.append(delivery)
-        else:
-            heappush(self.returned.entries, (*_place(delivery), delivery))
+        if line:
+            last = line[-1]
+            if last.due_at >= delivery.due_at and _place(last) > _place(delivery):
+                heappush(self.returned.entries, (*_place(delivery), delivery))
+                return
+        self.arrived.append(delivery)
 
     def pop(self) -> E | None:
         """Take the first one out; `None` if there is none, or many stale ones come before it."""
+        returned = self.returned
         for _ in range(SKIP):
             line = self.front or self.arrived
-            first = self.returned.first()
-            if first is not None and (not line or first[:2] < _place(line[0])):
-                delivery = self.returned.pop()[2]
+            if (returned.entries or returned.rest) and (
+                (first := returned.first()) is not None
+                and (not line or first[:2] < _place(line[0]))
+            ):
+                delivery = returned.pop()[2]
             elif line:
                 delivery = line.popleft()
             else:
@@ -135,7 +140,7 @@ class ReadyQueue(Generic[E]):
     def pop(self) -> E | None:
         """Take the first one out, or `None`."""
         for lane in self.lanes:
-            if len(lane):
+            if lane.arrived or lane.returned.entries or lane.front or lane.returned.rest:
                 delivery = lane.pop()
                 if delivery is not None or len(lane):
                     return delivery

@@ -60,8 +60,9 @@ class Result(Struct, eq=False):
     @property
     def size(self) -> int:
         """Bytes of its value, or of its error."""
-        size = 0 if self.value is None else len(self.value)
-        return size if self.error is None else size + self.error.size
+        value, error = self.value, self.error
+        size = 0 if value is None else len(value)
+        return size if error is None else size + error.size
 
 
 class Entry(NamedTuple):
@@ -76,6 +77,12 @@ class Entry(NamedTuple):
     def has_expired(self, now: float) -> bool:
         """Whether its value has outlived its TTL; the reason of another end is told to the last."""
         return self.state == State.SUCCEEDED and now >= self.expires_at
+
+
+def entry_of(result: Result) -> Entry:
+    """What is kept in memory of that result."""
+    expires_at = result.finished_at + result.spec.options.result_ttl
+    return Entry(result.seq, result.receipt, expires_at, result.size, result.state)
 
 
 def remembered_until(expires_at: float, finished_at: float) -> float:

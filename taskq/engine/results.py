@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from taskq.engine.changes import Changes
 from taskq.engine.entries import Entries
-from taskq.engine.result import RESULT, Archive, Entry, Result, remembered_until
+from taskq.engine.result import REMEMBERED, RESULT, Archive, Entry, Result, entry_of
+from taskq.engine.segment import pack
 from taskq.engine.states import State
 from taskq.errors import TaskqError
 from taskq.protocol.values import Finished
@@ -50,6 +51,7 @@ class Results:
         "_changes",
         "_entries",
         "_forgotten",
+        "_new",
         "_whole",
         "archive",
         "bytes",
@@ -63,53 +65,65 @@ class Results:
         self.bytes = 0
         self.evicted = 0
         self._entries = Entries()
-        self._whole: dict[str, Result] = {}
+        self._new: dict[str, Result] = {}  # put in this tick: they have no entry yet
+        self._whole: dict[str, Result] = {}  # of those that are not in the archive
         self._forgotten: OrderedDict[str, None] = OrderedDict()
         self._changes = changes
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._entries) + len(self._new)
 
     def __contains__(self, id: str) -> bool:
-        return id in self._entries
+        return id in self._entries or id in self._new
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._entries)
+        yield from self._entries
+        yield from self._new
 
     # --- adding -----------------------------------------------------------------------------
 
     def put(self, result: Result) -> None:
         """Keep a result and have it written."""
         self._changes.put[RESULT][result] = None
-        id, size, finished_at = result.id, result.size, result.finished_at
-        self._whole[id] = result
-        expires_at = finished_at + result.spec.options.result_ttl
-        entry = (result.seq, result.receipt, expires_at, size, result.state)
-        self._entries.add(id, entry, remembered_until(expires_at, finished_at))
-        self.bytes += size
+        self._new[result.id] = result
+        self.bytes += result.size
 
     def restore(self, ids: list[str], entries: list[bytes], times: array[float], size: int) -> None:
         """Keep results that are in the archive, of so many bytes together, oldest first.
 
         `entries` were made by `segment.pack`; `times`: until when they are remembered.
         """
+        self._entries.expect(len(ids))
         self._entries.extend(ids, entries, times)
         self.bytes += size
 
     def committed(self) -> None:
-        """All that was put is about to be in the archive."""
-        if self.archive is not None and self._whole:
-            self._whole = {}
+        """All that was put is about to be in the archive. Entries are made here, many at once."""
+        new = self._new
+        if not new:
+            return
+        self._new = {}
+        if self.archive is None:
+            self._whole.update(new)
+        entries, times = [], []
+        for result in new.values():
+            value, error, ttl = result.value, result.error, result.spec.options.result_ttl
+            size = len(value) if error is None and value is not None else result.size
+            expires_at = result.finished_at + ttl
+            entries.append(pack(result.seq, result.receipt, expires_at, size, result.state))
+            times.append(expires_at if ttl >= REMEMBERED else result.finished_at + REMEMBERED)
+        self._entries.extend(list(new), entries, array("d", times))
 
     # --- asking -----------------------------------------------------------------------------
 
     def entry(self, id: str) -> Entry | None:
         """What is in memory of a result."""
-        return self._entries.get(id)
+        new = self._new.get(id)
+        return self._entries.get(id) if new is None else entry_of(new)
 
     def get(self, id: str) -> Result | None:
         """The whole result. Raises `JournalError` if it cannot be read back."""
-        entry = self._entries.get(id)
+        entry = self.entry(id)
         return None if entry is None else self._read({id: entry})[id]
 
     def label(self, id: str, now: float) -> str:
@@ -135,7 +149,7 @@ class Results:
         found: dict[str, Result] = {}
         absent: dict[int, str] = {}
         for id, entry in entries.items():
-            result = self._whole.get(id)
+            result = self._new.get(id) or self._whole.get(id)
             if result is not None:
                 found[id] = result
             else:
@@ -161,7 +175,7 @@ class Results:
         """Whether there are more than there may be; `most_bytes` is a bound from elsewhere."""
         most, size = self.retention
         return bool(self._entries) and (
-            (0 < most < len(self._entries)) or (0 < size < self.bytes) or self.bytes > most_bytes
+            (0 < most < len(self)) or (0 < size < self.bytes) or self.bytes > most_bytes
         )
 
     def evict(self, most_bytes: float) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from array import array
-from itertools import accumulate, pairwise
+from itertools import accumulate
+from math import inf
 from struct import Struct
 
 from taskq.engine.result import Entry
@@ -39,34 +40,29 @@ class Segment:
     def __len__(self) -> int:
         return len(self.times)
 
-    def push(self, id: bytes, entry: tuple[int, int, float, int, int], time: float) -> None:
-        """Add an entry at the end."""
-        times = self.times
-        if self._order is None and times and time < times[-1]:
-            self._order = array("H", range(len(times)))
-            self._covered = len(times)
-        times.append(time)
-        self._entries += pack(*entry)
-        self._ids += id
-        self._ends.append(len(self._ids))
-        self.live += 1
-
-    def fill(self, ids: list[str], entries: list[bytes], times: array[float]) -> None:
-        """Add to an empty segment entries that `pack` has made."""
+    def extend(self, ids: list[str], entries: list[bytes], times: array[float]) -> None:
+        """Add entries at the end; `pack` has made them."""
+        latest = self.times[-1] if self.times else -inf
+        if self._order is None and not _is_ascending(times, latest):
+            self._order = array("H", range(len(self.times)))
+            self._covered = len(self.times)
         encoded = [id.encode() for id in ids]
+        ends = accumulate(map(len, encoded), initial=len(self._ids))
+        next(ends)
+        self._ends.extend(ends)
         self._ids += b"".join(encoded)
-        self._ends.extend(accumulate(map(len, encoded)))
         self._entries += b"".join(entries)
-        self.times = times
-        self.live = len(times)
-        if any(earlier > later for earlier, later in pairwise(times)):
-            self._order = array("H", sorted(range(len(times)), key=times.__getitem__))
-            self._covered = len(times)
+        self.times.extend(times)
+        self.live += len(times)
 
     def id(self, position: int) -> bytes:
         """The id at a position."""
         start = self._ends[position - 1] if position else 0
         return bytes(self._ids[start : self._ends[position]])
+
+    def packed(self, position: int) -> bytes:
+        """The bytes of the entry at a position."""
+        return bytes(self._entries[position * _SIZE : (position + 1) * _SIZE])
 
     def entry(self, position: int) -> Entry:
         """The entry at a position."""
@@ -93,3 +89,11 @@ class Segment:
         """The positions of those that have not left, in the order in which they will."""
         self.first()
         return list(range(len(self.times)) if self._order is None else self._order)[self._first :]
+
+
+def _is_ascending(times: array[float], latest: float) -> bool:
+    for time in times:
+        if time < latest:
+            return False
+        latest = time
+    return True

@@ -15,46 +15,46 @@ T = TypeVar("T", bound=tuple[Any, ...])
 class SweptHeap(Generic[T]):
     """A heap. Once half of it may be stale, its entries move to another one, but for the stale.
 
-    `entries`: push there. `_rest`: while a sweep is on, those that are to move; a heap as well, as it
+    `entries`: push there. `rest`: while a sweep is on, those that are to move; a heap as well, as it
     is emptied from the end of its list.
     """
 
-    __slots__ = ("_rest", "_stale", "entries")
+    __slots__ = ("_stale", "entries", "rest")
 
     def __init__(self) -> None:
         self.entries: list[T] = []
-        self._rest: list[T] = []
+        self.rest: list[T] = []
         self._stale = 0
 
     def __len__(self) -> int:
-        return len(self.entries) + len(self._rest)
+        return len(self.entries) + len(self.rest)
 
     def in_order(self) -> Iterator[T]:
         """The entries from the smallest on, stale ones among them; nothing may change meanwhile."""
-        return merge(_in_order(self.entries), _in_order(self._rest))
+        return merge(_in_order(self.entries), _in_order(self.rest))
 
     def first(self) -> T | None:
         """The smallest entry."""
-        entries, rest = self.entries, self._rest
+        entries, rest = self.entries, self.rest
         if rest and (not entries or rest[0] < entries[0]):
             return rest[0]
         return entries[0] if entries else None
 
     def pop(self) -> T:
         """Take the smallest entry out."""
-        entries, rest = self.entries, self._rest
+        entries, rest = self.entries, self.rest
         return heappop(rest if rest and (not entries or rest[0] < entries[0]) else entries)
 
     def mark_stale(self, is_live: Callable[[T], bool]) -> None:
         """One of the entries is no longer wanted, without having been taken out."""
         self._stale += 1
-        if self._rest:
-            for _ in range(min(STEPS, len(self._rest))):
-                entry = self._rest.pop()
+        if self.rest:
+            for _ in range(min(STEPS, len(self.rest))):
+                entry = self.rest.pop()
                 if is_live(entry):
                     heappush(self.entries, entry)
         elif self._stale >= SWEEP and self._stale * 2 > len(self):
-            self.entries, self._rest = [], self.entries
+            self.entries, self.rest = [], self.entries
             self._stale = 0
 
 

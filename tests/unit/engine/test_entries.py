@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import tracemalloc
+from array import array
 from math import inf
 
 import pytest
@@ -19,7 +20,7 @@ def entry(number: int) -> tuple[int, int, float, int, int]:
 
 
 def add(entries: Entries, number: int, time: float) -> None:
-    entries.add(f"id-{number}", entry(number), time)
+    entries.extend([f"id-{number}"], [pack(*entry(number))], array("d", [time]))
 
 
 @pytest.mark.parametrize("ttls", [(100.0,), TTLS], ids=["one TTL", "many TTLs"])
@@ -84,7 +85,7 @@ def test_what_is_loaded_is_as_what_was_added() -> None:
 def test_any_text_is_an_id(id: str) -> None:
     entries = Entries()
     assert id not in entries
-    entries.add(id, entry(1), 1.0)
+    entries.extend([id], [pack(*entry(1))], array("d", [1.0]))
     assert id in entries
     assert list(entries) == [id]
     assert entries.pop_oldest() == (id, entry(1))

@@ -217,6 +217,7 @@ def test_a_waiter_is_told_of_a_result_that_has_no_room() -> None:
     waiting = bench.park(Wait(watch=1, add=["a"], wait=60))
     bench.ack(bench.claim_one())
     (finished,) = bench.answer(waiting).finished
+    bench.work_off()
     assert (finished.value, results(bench)) == (b"value", 0)
 
 
