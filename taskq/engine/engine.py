@@ -102,8 +102,9 @@ class Engine:
         """Do what is due, and answer the parked requests that can be answered."""
         self._now = now
         ledger = self.ledger
-        ledger.groups_to_serve.update(ledger.groups_to_serve_next)
-        ledger.groups_to_serve_next.clear()
+        if ledger.groups_to_serve_next:
+            ledger.groups_to_serve.update(ledger.groups_to_serve_next)
+            ledger.groups_to_serve_next.clear()
         ledger.alarms.fire(now)
         ledger.timers.fire(now)
         if ledger.operations:
@@ -121,9 +122,12 @@ class Engine:
             waiting.answer_watches(ledger, now)
         if ledger.heartbeats_due:
             workers.answer_heartbeats(ledger)
-        if ledger.results.next_due() <= now:
-            ledger.results.expire(now)
-        ledger.results.evict(ledger.capacity.bytes_left(ledger.bytes))
+        results = ledger.results
+        if results.next_due() <= now:
+            results.expire(now)
+        bytes_left = ledger.capacity.bytes_left(ledger.bytes)
+        if results.is_over(bytes_left):
+            results.evict(bytes_left)
 
     def disconnect(self, session: int, now: float) -> None:
         """The session's connection has closed."""

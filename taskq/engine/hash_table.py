@@ -11,7 +11,7 @@ PLACE_BITS = 40
 _SHARD_BITS = 10
 _PLACE = 2**PLACE_BITS - 1
 _MARK = 2**24 - 1
-_SMALL = 8  # slots of an empty shard
+_SMALL = 32  # slots of an empty shard: 256 KiB for all
 assert 2**_SHARD_BITS == SHARDS
 
 

@@ -1,7 +1,7 @@
 """Results: kept for their TTL, or as long as there is room; removed by the clock, not by a reader.
 
-In memory there is a small entry for each, and the whole of those that this tick has made; the rest is
-read from the archive, which is the journal, when somebody asks. Without an archive all are held whole.
+In memory there is a small entry for each, and the whole of a few new ones; the rest is read from the
+archive, which is the journal, when somebody asks. Without an archive all are held whole.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from array import array
 from collections import OrderedDict
 from collections.abc import Iterable, Iterator
+from math import inf
 from typing import NamedTuple
 
 from taskq.engine.changes import Changes
@@ -21,6 +22,8 @@ from taskq.protocol.values import Finished
 
 FORGOTTEN = 100_000  # ids of expired results that can still be told from unknown ones
 AT_ONCE = 100  # results that leave in one tick
+TOGETHER = 256  # new results whose entries are made at once …
+LARGE = 2**16  # … or fewer, of so many bytes
 
 
 class Retention(NamedTuple):
@@ -48,10 +51,12 @@ class Results:
     """
 
     __slots__ = (
+        "_bytes_of_entries",
         "_changes",
         "_entries",
         "_forgotten",
         "_new",
+        "_new_due",
         "_whole",
         "archive",
         "bytes",
@@ -65,7 +70,9 @@ class Results:
         self.bytes = 0
         self.evicted = 0
         self._entries = Entries()
-        self._new: dict[str, Result] = {}  # put in this tick: they have no entry yet
+        self._bytes_of_entries = 0
+        self._new: dict[str, Result] = {}  # they have no entry yet
+        self._new_due = inf  # when the first of them leaves
         self._whole: dict[str, Result] = {}  # of those that are not in the archive
         self._forgotten: OrderedDict[str, None] = OrderedDict()
         self._changes = changes
@@ -85,6 +92,10 @@ class Results:
     def put(self, result: Result) -> None:
         """Keep a result and have it written."""
         self._changes.put[RESULT][result] = None
+        ttl = result.spec.options.result_ttl
+        due = result.finished_at + (max(REMEMBERED, ttl))
+        if due < self._new_due:
+            self._new_due = due
         self._new[result.id] = result
         self.bytes += result.size
 
@@ -96,13 +107,18 @@ class Results:
         self._entries.expect(len(ids))
         self._entries.extend(ids, entries, times)
         self.bytes += size
+        self._bytes_of_entries += size
 
     def committed(self) -> None:
-        """All that was put is about to be in the archive. Entries are made here, many at once."""
-        new = self._new
-        if not new:
-            return
-        self._new = {}
+        """What was put is about to be in the archive, so values need not stay in memory."""
+        if len(self._new) >= TOGETHER or self.bytes - self._bytes_of_entries > LARGE:
+            self._make_entries()
+
+    def _make_entries(self) -> None:
+        """Make the entries of what is new. Many at once cost a fraction of one by one."""
+        new, self._new = self._new, {}
+        self._new_due = inf
+        self._bytes_of_entries = self.bytes
         if self.archive is None:
             self._whole.update(new)
         entries, times = [], []
@@ -164,22 +180,29 @@ class Results:
 
     def next_due(self) -> float:
         """When the next one leaves, or shortly before; `inf` for never."""
-        return self._entries.next_due()
+        return min(self._entries.next_due(), self._new_due)
 
     def expire(self, now: float) -> None:
         """Let those go whose time has come, so many at once."""
+        if self._new_due <= now:
+            self._make_entries()
         for id, entry in self._entries.pop_due(now, self._at_once()):
             self._forget(id, entry)
 
     def is_over(self, most_bytes: float) -> bool:
         """Whether there are more than there may be; `most_bytes` is a bound from elsewhere."""
-        most, size = self.retention
-        return bool(self._entries) and (
-            (0 < most < len(self)) or (0 < size < self.bytes) or self.bytes > most_bytes
+        most, most_size = self.retention
+        size = self.bytes
+        over = (
+            size > most_bytes
+            or 0 < most < len(self._entries) + len(self._new)
+            or 0 < most_size < size
         )
+        return over and len(self) > 0
 
     def evict(self, most_bytes: float) -> None:
         """Let the oldest go until the rest is within the bounds, so many at once."""
+        self._make_entries()
         for _ in range(self._at_once()):
             if not self.is_over(most_bytes):
                 return
@@ -191,6 +214,7 @@ class Results:
 
     def _forget(self, id: str, entry: Entry) -> None:
         self.bytes -= entry.size
+        self._bytes_of_entries -= entry.size
         whole = self._whole.pop(id, None)
         self._changes.remove(RESULT, entry if whole is None else whole)
         self._forgotten[id] = None

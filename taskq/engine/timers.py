@@ -32,6 +32,8 @@ class Timers:
     def fire(self, now: float, limit: int = AT_ONCE) -> None:
         """Make the calls that are due, so many at once."""
         heap = self._heap
+        if not (heap.entries or heap.rest):
+            return
         for _ in range(limit):
             first = heap.first()
             if first is None or first[0] > now:
