@@ -229,9 +229,11 @@ def _of_several(handles: list[ResultHandle[Any]], deadline: float | None) -> Ite
 
     ends: SimpleQueue[Finished | BaseException] = SimpleQueue()
     put = ends.put
-    for handle in handles:
-        waiter_of(handle.app.broker).add(handle.id, put)
+    # kept: a waiter that has ended is not to be made anew only to be told to forget
+    waits = [(waiter_of(handle.app.broker), handle) for handle in handles]
     try:
+        for waiter, handle in waits:
+            waiter.add(handle.id, put)
         for _ in handles:
             left = None if deadline is None else max(deadline - monotonic(), 0.0)
             try:
@@ -242,6 +244,6 @@ def _of_several(handles: list[ResultHandle[Any]], deadline: float | None) -> Ite
                 raise end
             yield end
     finally:
-        for handle in handles:
+        for waiter, handle in waits:
             if not handle.is_settled:
-                waiter_of(handle.app.broker).discard(handle.id, put)
+                waiter.discard(handle.id, put)

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import itertools
 import pickle
 import threading
+import weakref
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -20,8 +23,10 @@ from taskq.client.waiting import UnconsumedWarning, Watch, warn_of_standstill
 from taskq.protocol.consuming import Claim, Register
 from taskq.protocol.producing import Unwatch, Wait, Waited
 from taskq.protocol.values import Finished
+from tests.kit.fakes import FakeBroker
 from tests.kit.inline_worker import run_ready
 from tests.kit.races import interrupted
+from tests.kit.waiting import wait_until
 
 R = TypeVar("R")
 
@@ -304,6 +309,22 @@ def test_handles_of_several_brokers(q: TaskQueue, other: TaskQueue) -> None:
     run_ready(q)
     run_ready(other)
     assert sorted(h.result() for h in as_completed(handles, timeout=20)) == [1, 2]
+
+
+def test_brokers_that_were_waited_for_in_vain_are_not_kept() -> None:
+    queues = [TaskQueue("a"), TaskQueue("b")]
+    for queue in queues:
+        queue.use_broker(FakeBroker(errors.BrokerUnavailable("gone")))  # type: ignore[arg-type]
+    brokers = [weakref.ref(queue.broker) for queue in queues]
+    with contextlib.suppress(errors.BrokerUnavailable):
+        list(as_completed([queue.handle(queue.name) for queue in queues]))
+    del queue, queues
+
+    def are_gone() -> bool:
+        gc.collect()
+        return not any(broker() for broker in brokers)
+
+    wait_until(are_gone)
 
 
 def test_a_handle_set_is_a_sequence(q: TaskQueue) -> None:
