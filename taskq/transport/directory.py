@@ -10,12 +10,12 @@ journal.*     the messages (see `taskq.journal`)
 
 from __future__ import annotations
 
-import contextlib
 import os
 import stat
 from pathlib import Path
 
 from taskq.errors import AuthenticationFailed, BrokerUnavailable
+from taskq.transport.sync import sync_directory
 
 
 def default_path(name: str) -> Path:
@@ -82,12 +82,7 @@ def _make(path: Path) -> None:
     path.mkdir(mode=0o700, parents=True)
     # a directory survives power loss once the one that names it is synced
     for made in missing:
-        with contextlib.suppress(PermissionError):  # a directory may be writable and not readable
-            fd = os.open(made.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
+        sync_directory(made.parent)
 
 
 def _check(path: Path, info: os.stat_result) -> None:

@@ -10,6 +10,7 @@ import stat
 from pathlib import Path
 
 from taskq.errors import AuthenticationFailed
+from taskq.transport.sync import sync_directory
 
 _MIN_KEY = 16
 _MAX_PAYLOAD_KEY = 64
@@ -95,6 +96,7 @@ def write_key(path: Path, key: bytes) -> None:
             os.link(draft, path)
     finally:
         os.unlink(draft)
+    sync_directory(path.parent)  # a key that a loss of power takes makes the journal unreadable
 
 
 def payload_key(authkey: bytes) -> bytes:

@@ -65,6 +65,21 @@ def test_the_key_is_made_once_and_kept(tmp_path: Path) -> None:
     assert os.listdir(directory.path) == ["key"]
 
 
+def test_the_name_of_a_new_key_survives_a_loss_of_power(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[int, list[str]]] = []
+    fsync = os.fsync
+
+    def record(fd: int) -> None:
+        synced.append((os.fstat(fd).st_ino, os.listdir(tmp_path)))
+        fsync(fd)
+
+    monkeypatch.setattr(os, "fsync", record)
+    ensure_key(tmp_path / "key")
+    assert synced[-1] == (tmp_path.stat().st_ino, ["key"])
+
+
 def test_of_two_who_make_the_key_both_have_the_first_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

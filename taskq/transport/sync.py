@@ -1,0 +1,17 @@
+"""Directories that survive a loss of power: a new name is safe once its directory is synced."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from pathlib import Path
+
+
+def sync_directory(path: Path) -> None:
+    """Have the names in a directory survive a loss of power, where the system allows it."""
+    with contextlib.suppress(PermissionError):  # a directory may be writable and not readable
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
