@@ -220,7 +220,7 @@ class Processor:
             message.task,
             report=lambda done, total, note: self._report(message, done, total, note),
             extend=lambda seconds: self._extend(message, seconds),
-            cancelled=self.cancellations.watcher(self._cell, receipt),
+            cancelled=lambda: self.cancellations.has(self._cell, receipt),
         )
 
     # --- what a task says through its context -------------------------------------------------

@@ -14,7 +14,6 @@ import mmap
 import os
 import threading
 from collections import deque
-from collections.abc import Callable
 
 RING = 512  # cancellations that wait for the child; it holds fewer receipts than that
 
@@ -159,19 +158,15 @@ class Cancellations:
                 self.ring[self.at] = 0
                 self.at = (self.at + 1) % RING
 
-    def watcher(self, cell: Cell, receipt: int) -> Callable[[], bool]:
-        """A function that returns whether that running task is cancelled."""
-
-        def cancelled() -> bool:
-            if self.ring[self.at]:
-                self.read()
-            return (
-                receipt in self.receipts
-                or cell.ints[_CANCELLED] == receipt
-                or (os.getpid() != self._pid and receipt in self.ring)
-            )
-
-        return cancelled
+    def has(self, cell: Cell, receipt: int) -> bool:
+        """Whether the task that runs in that cell under that receipt is cancelled."""
+        if self.ring[self.at]:
+            self.read()
+        return (
+            receipt in self.receipts
+            or cell.ints[_CANCELLED] == receipt
+            or (os.getpid() != self._pid and receipt in self.ring)
+        )
 
     def keep(self, held: set[int], newest: int) -> None:
         """Forget receipts that are not in hand; those above `newest` may be on their way."""

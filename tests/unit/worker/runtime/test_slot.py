@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 from taskq.worker.runtime.slot import RING, Cancellations, Cell, Slot
 
@@ -44,7 +45,7 @@ def test_a_cancellation_is_seen_by_the_task_that_runs() -> None:
     slot = Slot()
     inbox = Cancellations(slot)
     slot.cells[0].ints[Cell.BEGAN] = 7
-    cancelled = inbox.watcher(slot.cells[0], 7)
+    cancelled = partial(inbox.has, slot.cells[0], 7)
     assert not cancelled()
     slot.post(8)
     assert not cancelled()
@@ -55,7 +56,7 @@ def test_a_cancellation_is_seen_by_the_task_that_runs() -> None:
 def test_a_process_that_the_task_has_forked_sees_it_too_and_takes_nothing_away() -> None:
     slot = Slot()
     inbox = Cancellations(slot)
-    cancelled = inbox.watcher(slot.cells[0], 7)
+    cancelled = partial(inbox.has, slot.cells[0], 7)
     slot.post(7)
     pid = os.fork()
     if pid == 0:
