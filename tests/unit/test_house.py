@@ -26,7 +26,6 @@ PRIVATE_LEFT = {
     "unit/broker/test_loop.py": "whether the loop would spin is known to its selector alone",
     "unit/codec/test_envelope.py": "the unpickler must not be reached: it is replaced",
     "unit/worker/pool/test_launcher.py": "what it says while it waits comes 5 s after its start",
-    "unit/worker/runtime/test_consumer.py": "what is in hand comes from a claim of just that size",
 }
 
 

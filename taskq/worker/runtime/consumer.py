@@ -13,19 +13,15 @@ from taskq.backends.reconnect import reconnect_budget
 from taskq.errors import BrokerUnavailable
 from taskq.protocol.consuming import Register, Settle
 from taskq.worker.identity import Identity
-from taskq.worker.runtime.batch_sizer import BatchSizer
+from taskq.worker.runtime.executors import Executor, ExecutorContext, Main
 from taskq.worker.runtime.fetcher import Fetcher
 from taskq.worker.runtime.in_flight import InFlight
 from taskq.worker.runtime.limits import Alarm
-from taskq.worker.runtime.processor import Processor
 from taskq.worker.runtime.retrying import RetryingConnection
 from taskq.worker.runtime.rotation import Rotation
 from taskq.worker.runtime.slot import Slot
-from taskq.worker.runtime.slow_task_guard import SlowTaskGuard
 from taskq.worker.runtime.waking import Poller, Waker
 from taskq.worker.settings import MAX_BATCH
-
-_UNSETTLED = 8 * 2**20  # bytes of results that may wait for the end of a batch
 
 log = logging.getLogger("taskq.worker")
 
@@ -49,7 +45,7 @@ class Bounds:
 
 
 class Consumer:
-    """Fetcher, processor and guard of one consumer.
+    """Fetcher and executor of one consumer.
 
     Attributes:
         tidy: called after each batch, to undo what tasks have done to the process.
@@ -64,6 +60,7 @@ class Consumer:
         armed: called when there is a deadline that the launcher does not wait for yet.
         memory: gives the resident memory in bytes.
         parent: a descriptor that is readable when the launcher is gone.
+        executor: makes what runs the messages.
     """
 
     def __init__(
@@ -78,6 +75,7 @@ class Consumer:
         armed: Callable[[], None] = lambda: None,
         memory: Callable[[], int] = lambda: 0,
         parent: int | None = None,
+        executor: Callable[[ExecutorContext], Executor] = Main,
     ) -> None:
         self._app = app
         self._is_stale = False  # the app has tasks that the broker does not know us to have
@@ -88,18 +86,33 @@ class Consumer:
         self._memory = memory
         self.tidy: Callable[[], None] = lambda: None
         self._in_flight = in_flight = InFlight()
-        poller = Poller(waker, lambda: in_flight.stopping or self._is_stale, parent, self.stop)
-        self._poller = poller
-        self._link = RetryingConnection(app.broker, self._greeting, self._pause, reconnect_budget())
-        self._fetcher = Fetcher(
-            self._link, in_flight, Rotation(identity.queues), poller.until, bounds.burst
+        self._poller = Poller(waker, self._is_called, parent, self.stop)
+        # outcomes that come while it waits for messages are settled at once
+        waiting = Poller(
+            waker, lambda: self._is_called() or bool(in_flight.outbox), parent, self.stop
         )
-        self._processor = Processor(app, identity.worker, slot, alarm, armed, identity.group)
-        self._sizer = BatchSizer(bounds.batch)
-        self._guard = SlowTaskGuard(
+        self._link = RetryingConnection(app.broker, self._greeting, self._pause, reconnect_budget())
+        self._executor = executor(
+            ExecutorContext(
+                app=app,
+                identity=identity,
+                in_flight=in_flight,
+                slot=slot,
+                alarm=alarm,
+                armed=armed,
+                batch=bounds.batch,
+                settle=lambda: self._fetcher.settle(),
+                wake=waker.wake,
+                tidy=lambda: self.tidy(),
+            )
+        )
+        self._fetcher = Fetcher(
+            self._link,
             in_flight,
-            RetryingConnection(app.broker, None, self._nap, reconnect_budget()),
-            self._processor.reports,
+            Rotation(identity.queues),
+            waiting.until,
+            self._executor.submit,
+            bounds.burst,
         )
 
     @property
@@ -118,7 +131,7 @@ class Consumer:
     def stop(self) -> None:
         """Leave after the task that is running; safe in signal handlers and from any thread."""
         self._in_flight.stopping = True
-        self._guard.wake()
+        self._executor.wake()
         self._waker.wake()
 
     def renew(self) -> None:
@@ -132,7 +145,7 @@ class Consumer:
         Raises:
             BrokerUnavailable: the reconnect budget is spent.
         """
-        self._guard.start()
+        self._executor.start()
         try:
             ending = self._live()
             self._part()
@@ -140,23 +153,21 @@ class Consumer:
             if not self._in_flight.stopping or self._in_flight.held:
                 raise
             # with nothing in flight a broker that is gone is no loss
-            self._guard.end()
-            self._processor.close()
+            self._executor.abandon()
             self._link.close()
             ending = Ending.STOPPED
         return ending
 
     def _live(self) -> Ending:
+        executor = self._executor
         while (ending := self._ending()) is None:
             if self._is_stale:
                 self._is_stale = False
                 self._fetcher.withdraw()
                 self._link.attempt(lambda connection: connection.call(self._greeting()))
-                self._work()
+                executor.drain()
             self._fetcher.turn(self._claim_size())
-            if self._processor.cancellations.receipts:
-                self._processor.cancellations.keep(self._in_flight.held, self._in_flight.newest)
-            self._work()
+            executor.drain()
         return ending
 
     def _ending(self) -> Ending | None:
@@ -174,45 +185,19 @@ class Consumer:
         return None
 
     def _claim_size(self) -> int:
-        most = self._bounds.max_tasks
-        return (
-            self._sizer.size if most is None else min(self._sizer.size, most - self._slot.started)
-        )
-
-    def _work(self) -> None:
-        """Run what is in the inbox; the guard may take from its other end meanwhile."""
-        in_flight, processor = self._in_flight, self._processor
-        inbox, outbox, run = in_flight.inbox, in_flight.outbox, processor.run
-        if not inbox:
-            return
-        in_flight.began = began = time.monotonic()
-        if len(inbox) > 1 and self._guard.asleep:
-            self._guard.wake()
-        count = 0
-        while inbox and not in_flight.stopping:
-            try:
-                message = inbox.popleft()
-            except IndexError:
-                break
-            outcome = run(message)
-            count += 1
-            if outcome is not None:
-                outbox.append(outcome)
-            if processor.unsettled_bytes > _UNSETTLED:
-                processor.unsettled_bytes = 0
-                self._fetcher.settle()
-        in_flight.began = 0.0
-        self.tidy()
-        self._sizer.record(count, time.monotonic() - began)
+        free, most = self._executor.free, self._bounds.max_tasks
+        if most is None:
+            return free
+        return min(free, most - self._slot.started)
 
     def _part(self) -> None:
-        self._guard.end()
+        self._executor.finish()
         self._fetcher.leave()
-        inbox = self._in_flight.inbox
-        while inbox:  # only what is acknowledged early, and would be lost
-            self._processor.run(inbox.popleft())
-        self._processor.close()
+        self._executor.close()
         self._link.close()
+
+    def _is_called(self) -> bool:
+        return self._in_flight.stopping or self._is_stale
 
     def _greeting(self) -> Register:
         return self._identity.register(list(self._app.tasks), list(self._in_flight.held))
@@ -222,8 +207,4 @@ class Consumer:
             time.sleep(seconds)
         else:
             self._poller.until(None, seconds)
-        return self._in_flight.stopping
-
-    def _nap(self, seconds: float) -> bool:
-        time.sleep(seconds)
         return self._in_flight.stopping

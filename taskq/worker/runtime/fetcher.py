@@ -33,7 +33,8 @@ class Fetcher:
         link: the registered connection.
         in_flight: the consumer's buffers.
         rotation: the order of the queues.
-        wait: waits for a descriptor; false when the consumer is to stop.
+        wait: waits for a descriptor; false when the consumer is to stop, or to settle.
+        submit: takes the messages.
         burst: ask whether the queues are drained.
     """
 
@@ -43,12 +44,14 @@ class Fetcher:
         in_flight: InFlight,
         rotation: Rotation,
         wait: Waiting,
+        submit: Callable[[list[Delivered]], None],
         burst: bool = False,
     ) -> None:
         self._link = link
         self._in_flight = in_flight
         self._rotation = rotation
         self._wait = wait
+        self._submit = submit
         self._burst = burst
         self._park = 0.0 if burst else PARK
         self._parked: tuple[Connection, Claim] | None = None
@@ -56,9 +59,10 @@ class Fetcher:
         self.drained = False
 
     def turn(self, n: int) -> None:
-        """Settle the outbox, claim up to `n` messages, and wait for them; fills the inbox.
+        """Settle the outbox, claim up to `n` messages, wait for them, and submit them.
 
-        Returns without messages when the consumer is to stop or the claim's time is over.
+        Returns without messages when the consumer is to stop, when outcomes came into the outbox
+        meanwhile, or when the claim's time is over.
 
         Raises:
             BrokerUnavailable: the reconnect budget is spent; nothing in hand is lost.
@@ -66,6 +70,11 @@ class Fetcher:
         in_flight = self._in_flight
         if self._announced is not None:
             self._take_reply()
+        if self._parked is not None:
+            n -= self.withdraw()
+            if n <= 0:
+                self.settle()
+                return
         claim = Claim(queues=self._rotation.next(), n=n, wait=self._park)
         outcomes = in_flight.finished()
         if outcomes:
@@ -76,7 +85,7 @@ class Fetcher:
         self.drained = claimed.drained
         if self._burst:  # ask without waiting at first: mostly nothing will come any more
             self._park = 0.0 if claimed.messages else BURST_PARK
-        in_flight.take(claimed.messages)
+        self._submit(claimed.messages)
         if claimed.messages and claimed.messages[0].announce:
             self._announce(claimed.messages[0])
 
@@ -103,9 +112,13 @@ class Fetcher:
         if outcomes:
             settle_outcomes(self._link, self._in_flight, outcomes)
 
-    def withdraw(self) -> None:
-        """Withdraw the parked claim; what it has brought in the last moment is in the inbox."""
-        self._link.attempt(self._withdraw)
+    def withdraw(self) -> int:
+        """Withdraw the parked claim, and submit what it has brought in the last moment.
+
+        Returns:
+            How many messages that were.
+        """
+        return self._link.attempt(self._withdraw)
 
     def leave(self) -> None:
         """Withdraw the parked claim, settle the outbox, and return all that has not begun."""
@@ -114,15 +127,18 @@ class Fetcher:
         self._in_flight.outbox.extend(self._in_flight.unstarted())
         self.settle()
 
-    def _withdraw(self, connection: Connection) -> None:
+    def _withdraw(self, connection: Connection) -> int:
         parked, self._parked = self._parked, None
         if parked is None or parked[0] is not connection:
-            return
+            return 0
         # another claim takes the place of the parked one; the broker answers in order, so after
         # its reply the first one has been answered already or never will be
         connection.call(Claim(queues=[], n=0, wait=0.0))
-        if connection.arrived(parked[1]):
-            self._in_flight.take(connection.receive(parked[1]).messages)
+        if not connection.arrived(parked[1]):
+            return 0
+        messages = connection.receive(parked[1]).messages
+        self._submit(messages)
+        return len(messages)
 
     def _awaiting(self, claim: Claim, sent: bool) -> Callable[[Connection], Claimed | None]:
         """A step that waits for the reply of `claim`; on a new connection it asks again."""

@@ -12,6 +12,7 @@ from taskq.protocol.producing import Inspect
 from taskq.protocol.values import JobInfo
 from taskq.worker.identity import Identity
 from taskq.worker.runtime.consumer import Bounds, Consumer, Ending
+from taskq.worker.runtime.executors import Executor, ExecutorContext, Main
 from taskq.worker.runtime.slot import Slot
 from taskq.worker.runtime.waking import Waker
 from tests.kit.fakes import FakeAlarm, FakeApp
@@ -19,10 +20,6 @@ from tests.kit.fakes import FakeAlarm, FakeApp
 
 def add(a: int, b: int) -> int:
     return a + b
-
-
-def big() -> bytes:
-    return bytes(3 * 2**20)
 
 
 class ConsumerBench:
@@ -40,7 +37,12 @@ class ConsumerBench:
             FakeAlarm(),
             self.waker,
             memory=lambda: memory,
+            executor=self.make,
         )
+
+    def make(self, context: ExecutorContext) -> Executor:
+        self.in_flight = context.in_flight
+        return Main(context)
 
     def run(self) -> Ending:
         ending = self.consumer.run()
@@ -108,20 +110,11 @@ def test_a_stop_with_an_unsettled_outcome_needs_the_broker(monkeypatch: pytest.M
     def gone(*args: Any, **more: Any) -> Any:
         raise BrokerUnavailable("gone")
 
-    bench.consumer._in_flight.held.add(7)
+    bench.in_flight.held.add(7)
     bench.consumer.stop()
     monkeypatch.setattr(bench.app.broker, "connect", gone)
     with pytest.raises(BrokerUnavailable):
         bench.run()
-
-
-def test_large_results_do_not_wait_for_the_end_of_the_batch() -> None:
-    bench = ConsumerBench(big)
-    messages = [bench.app.claim_as("w/1", "big", f"id{number}") for number in range(4)]
-    bench.consumer._in_flight.take(messages)
-    bench.consumer._work()
-    assert [bench.job(f"id{number}").state for number in range(4)] == ["succeeded"] * 3 + ["leased"]
-    bench.waker.close()
 
 
 @pytest.mark.parametrize("early", [True, False])
@@ -130,7 +123,7 @@ def test_what_is_acknowledged_early_is_run_even_when_stopping(early: bool) -> No
     bench = ConsumerBench(add)
     bench.app.tasks["add"].fn = lambda a, b: ran.append(a)
     message = bench.app.claim_as("w/1", "add", "id", 1, 2, ack_early=early)
-    bench.consumer._in_flight.take([message])
+    bench.in_flight.take([message])
     bench.consumer.stop()
     assert bench.run() is Ending.STOPPED
     assert ran == ([1] if early else [])

@@ -31,7 +31,7 @@ class FetcherBench:
         self.coming = coming
         self.drained = False  # what the answer says of the queues
         link = RetryingConnection(FakeBroker(self.connection), None, lambda s: False, budget=0.0)
-        self.fetcher = Fetcher(link, self.desk, Rotation([("q", 1)]), self.wait)
+        self.fetcher = Fetcher(link, self.desk, Rotation([("q", 1)]), self.wait, self.desk.take)
 
     def answer(self, request: Any) -> Any:
         return (
