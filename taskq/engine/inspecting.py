@@ -8,7 +8,7 @@ from itertools import islice
 
 from taskq.engine.handlers import Handlers
 from taskq.engine.ledger import Ledger
-from taskq.engine.model import DEFAULT_GROUP, Delivery, Group
+from taskq.engine.model import DEFAULT_GROUP, Consumer, Delivery, Group
 from taskq.engine.operations import Steps
 from taskq.engine.result import Result
 from taskq.engine.selecting import groups_of
@@ -58,6 +58,7 @@ def _live(delivery: Delivery, head: int) -> JobInfo:
     message = delivery.message
     spec = message.spec
     consumer = delivery.consumer
+    holder = consumer if delivery.state is State.LEASED else None
     return JobInfo(
         id=message.id,
         state=delivery.state.label,
@@ -78,6 +79,8 @@ def _live(delivery: Delivery, head: int) -> JobInfo:
         size=len(message.payload),
         carries_code=spec.options.carries_code,
         payload=message.payload[:head],
+        consumer=holder.name if holder else "",
+        is_running=_is_running(delivery, holder),
     )
 
 
@@ -162,8 +165,12 @@ def _preview(delivery: Delivery) -> Preview:
         size=len(message.payload),
         consumer=consumer.name if consumer else "",
         leased_at=delivery.leased_at if consumer else None,
-        is_running=consumer is not None and delivery.receipt <= consumer.began,
+        is_running=_is_running(delivery, consumer),
     )
+
+
+def _is_running(delivery: Delivery, holder: Consumer | None) -> bool:
+    return holder is not None and delivery.receipt <= holder.began
 
 
 HANDLERS: Handlers = {Inspect: inspect, Peek: peek}

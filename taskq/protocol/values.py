@@ -219,7 +219,8 @@ class JobInfo(Struct):
 
     `attempts`: those that the task itself ended, by returning or raising. `deliveries`: how often it
     was handed to a worker. `deaths`: workers that were lost with it. Attempts and deaths count from the
-    last replay on. `payload`: its beginning, where it was asked for.
+    last replay on. `payload`: its beginning, where it was asked for. `consumer`: which process has it,
+    `is_running`: whether it is known to have begun there; of leased messages only.
     """
 
     id: str
@@ -241,6 +242,8 @@ class JobInfo(Struct):
     deaths: int = 0
     carries_code: bool = False
     payload: bytes = b""
+    consumer: str = ""
+    is_running: bool = False
 
 
 class Progress(Struct, array_like=True):

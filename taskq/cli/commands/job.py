@@ -37,6 +37,7 @@ def show(shared: Shared, id: str) -> None:
 
 def describe(job: JobInfo) -> Iterator[str]:
     """One message in one group, for people."""
+    waits = bool(job.consumer) and not job.is_running
     found: list[tuple[str, object]] = [
         ("id", job.id),
         ("task", job.task),
@@ -49,10 +50,10 @@ def describe(job: JobInfo) -> Iterator[str]:
         ("worker deaths", job.deaths or ""),
         ("enqueued", when(job.enqueued_at)),
         ("due", when(job.due_at) if job.state == "scheduled" else ""),
-        ("started", when(job.started_at)),
+        ("delivered" if waits else "started", when(job.started_at)),
         ("finished", when(job.finished_at)),
         ("took", _took(job)),
-        ("worker", job.worker),
+        ("worker", _worker(job)),
         ("size", size(job.size)),
     ]
     if job.progress is not None:
@@ -61,6 +62,14 @@ def describe(job: JobInfo) -> Iterator[str]:
         found.append(("progress", f"{job.progress.done:g}{total} {note}".rstrip()))
     yield from fields(found)
     yield from failed_attempts(job.errors)
+
+
+def _worker(job: JobInfo) -> str:
+    if not job.consumer:
+        return job.worker
+    if job.is_running:
+        return f"{job.consumer}, which runs it"
+    return f"{job.consumer}, which is not known to have begun it"
 
 
 def _arguments(job: JobInfo) -> str:

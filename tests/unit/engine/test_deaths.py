@@ -214,3 +214,7 @@ def test_a_look_at_what_is_leased_says_who_has_it_since_when_and_what_runs(
     found = bench.call(Peek(queue="q", state="leased")).messages
     seen = [(each.id, each.consumer, each.leased_at, each.is_running) for each in found]
     assert seen == [("a", "c", bench.now, True), ("b", "c", bench.now, False)]
+    jobs = [bench.job(id) for id in "ab"]
+    assert [(each.consumer, each.is_running) for each in jobs] == [("c", True), ("c", False)]
+    bench.ack(running)
+    assert (bench.job("a").consumer, bench.job("a").is_running) == ("", False)

@@ -149,6 +149,7 @@ def test_inspect_shows_what_runs(bench: EngineBench) -> None:
         errors=waiting.errors,
         progress=None,
         size=len(b"payload"),
+        consumer="c",
     )
     assert [error.attempt for error in waiting.errors] == [1]
 

@@ -193,6 +193,8 @@ REPLIES: tuple[Reply, ...] = (
                 size=7,
                 carries_code=True,
                 payload=b"head",
+                consumer="w/1",
+                is_running=True,
             )
         ],
     ),
