@@ -230,7 +230,6 @@ class Launcher:
             if sentence not in self._left_over:
                 self._left_over.append(sentence)
                 log.warning(sentence)
-                self._exit = self._exit or EXIT_CUT
 
     def forget_in_child(self) -> None:
         """Close, in a forked child, what belongs to the launcher."""
@@ -257,6 +256,8 @@ class Launcher:
 
     def _end(self) -> None:
         self._supervisor.kill()
+        if self._left_over:
+            self._exit = self._exit or EXIT_CUT  # only now: it must not hide a failure
         self._report.send("error: the worker ended before it was ready")
         if self._heartbeater is not None:
             self._heartbeater.leave()

@@ -10,6 +10,13 @@ from taskq.worker.pool.launcher import _SLOW_START, Launcher
 from taskq.worker.settings import Settings
 
 
+def test_what_a_burst_leaves_behind_hides_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
+    launcher = Launcher(Settings(app="shop:queue", burst=True))
+    launcher.left_over(["1 message(s) are left"])
+    launcher.fail(3, "no broker answers")
+    assert "Error: no broker answers" in capsys.readouterr().err
+
+
 def test_a_start_that_takes_long_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
     launcher = Launcher(Settings(app="shop:queue"))
     now = time.monotonic()
