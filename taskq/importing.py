@@ -11,8 +11,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from threading import get_ident
 
-IMPORTS = "TASKQ_IMPORT"  # further modules with tasks of the app, separated by commas
-
 _importing: dict[int, int] = {}  # threads that import an app, and how many such imports deep
 
 

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from taskq.importing import IMPORTS, ImportEnds, app_import
+from taskq.importing import ImportEnds, app_import
 
 if TYPE_CHECKING:
     from taskq.client.app import TaskQueue
@@ -55,17 +55,17 @@ def load_app(spec: str, include: Iterable[str] = ()) -> TaskQueue:
         )
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.insert(0, os.getcwd())
-    module = _module_of_app(name, colon)
+    listed = tuple(include)
+    module = _module_of_app(name, colon, name in listed)
     app = _attribute(module, attribute) if attribute else _only_queue(module)
-    started = filter(None, os.environ.get(IMPORTS, "").split(","))
-    for further in (*app.include, *include, *started):
+    for further in (*app.include, *listed):
         load_module(further)
     return app
 
 
-def _module_of_app(name: str, colon: str) -> ModuleType:
+def _module_of_app(name: str, colon: str, is_listed: bool) -> ModuleType:
     try:
-        return load_module(name)
+        return load_module(name, is_listed)
     except AppImportError:
         parent, _, attribute = name.rpartition(".")
         if not colon and hasattr(sys.modules.get(parent), attribute):
@@ -75,8 +75,13 @@ def _module_of_app(name: str, colon: str) -> ModuleType:
         raise
 
 
-def load_module(name: str) -> ModuleType:
+def load_module(name: str, is_listed: bool = False) -> ModuleType:
     """Import one module as a worker does.
+
+    Args:
+        name: its full name.
+        is_listed: a program whose import may end early has asked for it, in `include`: warn only where
+            tasks may be missed.
 
     Raises:
         AppImportError: there is none of that name, or it raised.
@@ -86,7 +91,7 @@ def load_module(name: str) -> ModuleType:
         if name in sys.modules:
             return sys.modules[name]
         try:
-            return _execute(name)
+            return _execute(name, is_listed)
         except AppImportError:
             raise
         except ModuleNotFoundError as error:
@@ -112,7 +117,7 @@ def _forked() -> None:
 os.register_at_fork(after_in_child=_forked)
 
 
-def _execute(name: str) -> ModuleType:
+def _execute(name: str, is_listed: bool) -> ModuleType:
     """Import by hand, so that a module whose execution was ended is kept."""
     import importlib
     import importlib.util
@@ -134,7 +139,7 @@ def _execute(name: str) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except ImportEnds as end:
-        _tell_where(name, end)
+        _tell_where(name, end, is_listed)
     except BaseException:
         sys.modules.pop(name, None)
         raise
@@ -145,7 +150,7 @@ def _execute(name: str) -> ModuleType:
     return sys.modules[name]
 
 
-def _tell_where(name: str, end: ImportEnds) -> None:
+def _tell_where(name: str, end: ImportEnds, is_listed: bool) -> None:
     import logging
 
     frames = end.__traceback__
@@ -156,7 +161,7 @@ def _tell_where(name: str, end: ImportEnds) -> None:
         code = frames.tb_frame.f_code  # that of the module itself
         place = f"{code.co_filename}:{frames.tb_lineno}"
         is_missed = frames.tb_lineno < max(line or 0 for _, _, line in code.co_lines())
-        if is_missed and IMPORTS in os.environ:  # workers of the program's own block
+        if is_missed and is_listed:
             is_missed = _may_define_tasks(code.co_filename, frames.tb_lineno)
     logging.getLogger("taskq.loader").log(
         logging.WARNING if is_missed else logging.DEBUG,

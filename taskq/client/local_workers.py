@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 from taskq import names
 from taskq.errors import TaskqError
-from taskq.importing import IMPORTS
 from taskq.options.durations import seconds
 
 if TYPE_CHECKING:
@@ -141,22 +140,27 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
             )
 
     def _command(self, ready_fd: int, owner_fd: int) -> list[str]:
+        import msgspec
+
+        from taskq.worker.settings import WorkerSettings
+
         app = self._app
         queues = dict.fromkeys([app.name, *(task.queue for task in app.tasks.values())])
-        command = [sys.executable, "-m", "taskq.worker"]
         spec = self._spec()
-        if spec is not None:
-            command.append(spec)
-        return [
-            *command,
-            *("--broker", app.broker.url),
-            *("-Q", ",".join(f"{name}:1" for name in queues)),  # a name may have a colon, too
-            *("-c", str(self._n)),
-            *("-l", self._log_level),
-            *("--shutdown-timeout", str(self._shutdown)),
-            *("--ready-fd", str(ready_fd)),
-            *("--owner-fd", str(owner_fd)),
-        ]
+        # its own module, too: it is known to go on below the block
+        modules = [] if spec is None else [spec.partition(":")[0], *self._modules()]
+        settings = WorkerSettings(
+            app=spec,
+            include=tuple(dict.fromkeys(modules)),
+            broker=app.broker.url,
+            queues=tuple((name, 1) for name in queues),
+            concurrency=self._n,
+            log_level=self._log_level,
+            shutdown_timeout=self._shutdown,
+            ready_fd=ready_fd,
+            owner_fd=owner_fd,
+        )
+        return [sys.executable, "-m", "taskq.worker", msgspec.json.encode(settings).decode()]
 
     def _spec(self) -> str | None:
         """What the workers import: the app, or for the default queue a module that uses it."""
@@ -177,7 +181,6 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
         given = environment.get("PYTHONPATH", "").split(os.pathsep)
         paths = dict.fromkeys([*own, package, *filter(None, given)])
         environment["PYTHONPATH"] = os.pathsep.join(paths)
-        environment[IMPORTS] = ",".join(self._modules())
         return environment
 
     def _end(self, is_interrupted: bool) -> None:

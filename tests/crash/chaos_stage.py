@@ -270,7 +270,7 @@ class Stage:
     def _start_worker(
         self, children: int, *arguments: str, **environment: str
     ) -> subprocess.Popen[bytes]:
-        command = ["-m", "taskq.worker", "tests.crash.chaos_app:queue", "-c", str(children)]
+        command = ["-m", "taskq", "worker", "tests.crash.chaos_app:queue", "-c", str(children)]
         command += ["--broker", self.url, "-l", "warning", *arguments]
         return self._start(command, **environment)
 

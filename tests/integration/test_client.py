@@ -180,7 +180,7 @@ def test_the_one_minute_program_in_two_terminals(place: Path, how: list[str]) ->
     (place / "ex").mkdir()
     (place / "ex" / "seed.py").write_text(SEED)
     worker = subprocess.Popen(
-        [sys.executable, "-m", "taskq.worker", "ex.seed:queue"],
+        [sys.executable, "-m", "taskq", "worker", "ex.seed:queue"],
         cwd=place,
         env=environment(place),
         stderr=subprocess.PIPE,

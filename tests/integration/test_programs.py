@@ -87,7 +87,7 @@ class Place:
     def worker(self, app: str, start: str = ".") -> None:
         self._workers.append(
             subprocess.Popen(
-                [sys.executable, "-m", "taskq.worker", app, "-l", "warning"],
+                [sys.executable, "-m", "taskq", "worker", app, "-l", "warning"],
                 cwd=self.path / start,
                 env=self.environment,
                 stderr=subprocess.PIPE,

@@ -114,7 +114,7 @@ class BrokerProcess:
         self.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self.process, self._ready = processes.start(
-                [*under, *self._command], log, self._environment
+                lambda fd: [*under, *self._command, "--ready-fd", str(fd)], log, self._environment
             )
 
     def wait_until_ready(self) -> None:

@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,15 +29,15 @@ class Usage:
 
 
 def start(
-    command: Sequence[str],
+    command: Callable[[int], Sequence[str]],
     output: IO[bytes],
     environment: Mapping[str, str] | None = None,
     **how: Any,
 ) -> tuple[subprocess.Popen[bytes], int]:
-    """Start a command of taskq that tells by `--ready-fd` when it is ready.
+    """Start a command of taskq that tells through a pipe when it is ready.
 
     Args:
-        command: the program and its arguments.
+        command: gives the program and its arguments for the descriptor that it writes to.
         output: where its standard error goes.
         environment: variables besides those of this process.
         how: more arguments of `Popen`.
@@ -48,7 +48,7 @@ def start(
     reader, writer = os.pipe()
     try:
         process = subprocess.Popen(
-            [*command, "--ready-fd", str(writer)],
+            command(writer),
             env={**os.environ, "PYTHONPATH": str(ROOT), **(environment or {})},
             stderr=output,
             pass_fds=(writer,),

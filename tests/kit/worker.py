@@ -8,7 +8,13 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
+import msgspec
+
+from taskq.cli.commands import worker
+from taskq.cli.support.shared import Shared
+from taskq.worker.settings import WorkerSettings
 from tests.kit import processes
 from tests.kit.files import ROOT
 
@@ -21,6 +27,19 @@ from taskq.worker.__main__ import main
 embedded.HANDSHAKE = 600.0
 sys.exit(main())
 """
+
+
+def settings_of(app: str, *arguments: str) -> WorkerSettings:
+    """What `taskq worker` makes of that command line; the broker's URL as it stands there."""
+    shared = Shared()
+    context = worker.command.make_context("worker", [app, *arguments], obj=shared)
+    url, shared.broker = shared.broker, None
+    return msgspec.structs.replace(worker.settings_of(shared, **context.params), broker=url)
+
+
+def as_json(settings: WorkerSettings, **changes: Any) -> str:
+    """The argument of `python -m taskq.worker`."""
+    return msgspec.json.encode(msgspec.structs.replace(settings, **changes)).decode()
 
 
 class WorkerProcess:
@@ -46,9 +65,10 @@ class WorkerProcess:
         self.process: subprocess.Popen[bytes]
         self._ready: int | None
         program = ["-c", _WITH_SLOW_START] if slow_start else ["-m", "taskq.worker"]
+        settings = settings_of(app, *arguments)
         with log.open("wb") as output:
             self.process, self._ready = processes.start(
-                [sys.executable, *program, app, *arguments],
+                lambda fd: [sys.executable, *program, as_json(settings, ready_fd=fd)],
                 output,
                 {"TASKQ_DURABILITY": "os", **(environment or {})},
                 stdout=output,

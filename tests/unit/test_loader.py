@@ -103,11 +103,10 @@ def test_packages_and_directories(here: Path) -> None:
     assert sys.modules["real_app"].fib is sys.modules["real_app.fib"]
 
 
-def test_further_modules(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_further_modules(here: Path) -> None:
     write(here, "base_app.py", PROGRAM)
     write(here, "more_app.py", "from base_app import queue\n@queue.task\ndef two(): ...\n")
-    monkeypatch.setenv("TASKQ_IMPORT", "more_app")
-    assert list(load_app("base_app:queue").tasks) == ["base_app.one", "more_app.two"]
+    assert list(load_app("base_app:queue", ["more_app"]).tasks) == ["base_app.one", "more_app.two"]
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from itertools import chain
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from taskq.cli.support.shared import Shared, broker_option, json_option, pass_shared
 from taskq.cli.support.values import COUNT, DURATION, MODULES, SIZE
+
+if TYPE_CHECKING:
+    from taskq.worker.settings import WorkerSettings
 
 
 @click.command()
@@ -38,8 +42,25 @@ from taskq.cli.support.values import COUNT, DURATION, MODULES, SIZE
 @broker_option
 @json_option
 @pass_shared
-def command(
+def command(shared: Shared, /, **options: Any) -> None:
+    """Run the tasks of APP, which is module:attribute, found from the current directory.
+
+    Without APP (and without TASKQ_APP) it runs the calls that carry their function; name the queues
+    with -Q. The first TERM or INT drains, the second hands everything back at once; HUP restarts
+    the children; USR1 logs the stacks of every process.
+    """
+    from taskq.cli.support.target import name_for_apps
+
+    name_for_apps(None)
+    settings = settings_of(shared, **options)
+    from taskq.worker.pool.launcher import run
+
+    click.get_current_context().exit(run(settings))
+
+
+def settings_of(
     shared: Shared,
+    *,
     app: str | None,
     concurrency: int,
     queues: str | None,
@@ -54,21 +75,19 @@ def command(
     log_level: str | None,
     log_format: str,
     check: bool,
-) -> None:
-    """Run the tasks of APP, which is module:attribute, found from the current directory.
+) -> WorkerSettings:
+    """What the options ask for.
 
-    Without APP (and without TASKQ_APP) it runs the calls that carry their function; name the queues
-    with -Q. The first TERM or INT drains, the second hands everything back at once; HUP restarts
-    the children; USR1 logs the stacks of every process.
+    Raises:
+        UsageError: an option is out of its range.
     """
-    from taskq.cli.support.target import name_for_apps, of_choice
-    from taskq.worker.settings import MAX_BATCH, Settings, parse_queues
+    from taskq.cli.support.target import of_choice
+    from taskq.worker.settings import MAX_BATCH, WorkerSettings, parse_queues
 
-    name_for_apps(None)
     if log_level is None:
         log_level = {1: "debug", -1: "warning"}.get(shared.verbosity, "info")
     try:
-        settings = Settings(
+        return WorkerSettings(
             app=app,
             include=tuple(chain.from_iterable(include)),
             broker=of_choice(shared.broker).url if shared.broker else None,
@@ -87,6 +106,3 @@ def command(
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    from taskq.worker.pool.launcher import run
-
-    click.get_current_context().exit(run(settings))

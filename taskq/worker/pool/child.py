@@ -28,7 +28,7 @@ from taskq.worker.runtime.consumer import Bounds, Consumer, Ending
 from taskq.worker.runtime.limits import SignalAlarm, memory_reader
 from taskq.worker.runtime.slot import Slot
 from taskq.worker.runtime.waking import Waker
-from taskq.worker.settings import Settings
+from taskq.worker.settings import WorkerSettings
 
 EXIT_DONE = 0  # stopped or drained
 EXIT_CRASHED = 1
@@ -65,7 +65,7 @@ class ChildArgs:
     waits: bool
 
 
-def main(settings: Settings, args: ChildArgs, forget: Callable[[], None]) -> None:
+def main(settings: WorkerSettings, args: ChildArgs, forget: Callable[[], None]) -> None:
     """Live as a child; ends the process.
 
     Args:
@@ -101,7 +101,7 @@ def die_with_parent(parent: int) -> None:
         os._exit(EXIT_CRASHED)
 
 
-def _live(settings: Settings, args: ChildArgs) -> int:
+def _live(settings: WorkerSettings, args: ChildArgs) -> int:
     app = _load(settings, args)
     if app is None:
         return EXIT_EXPLAINED
@@ -168,7 +168,7 @@ def _may_go(channel: socket.socket) -> bool:
     return bool(channel.recv(1))
 
 
-def _load(settings: Settings, args: ChildArgs) -> App | None:
+def _load(settings: WorkerSettings, args: ChildArgs) -> App | None:
     from taskq import loader
 
     if settings.app is None:

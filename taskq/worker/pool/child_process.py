@@ -13,7 +13,7 @@ from taskq.worker.pool import child as child_process
 from taskq.worker.pool.notes import Note, NoteReader
 from taskq.worker.pool.stacks import Stacks
 from taskq.worker.runtime.slot import Slot
-from taskq.worker.settings import Settings
+from taskq.worker.settings import WorkerSettings
 
 _BLOCKED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1)
 _fork = multiprocessing.get_context("fork")
@@ -39,7 +39,7 @@ class Child:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: WorkerSettings,
         worker: str,
         consumer: str,
         *,

@@ -26,7 +26,7 @@ from taskq.worker.pool.stacks import print_own_stacks
 from taskq.worker.pool.start_report import StartReport
 from taskq.worker.pool.strangers import reap_strangers
 from taskq.worker.pool.supervisor import Supervisor
-from taskq.worker.settings import Settings
+from taskq.worker.settings import WorkerSettings
 
 EXIT_CLEAN = 0
 EXIT_CUT = 1
@@ -35,7 +35,7 @@ _SLOW_START = 5.0  # seconds after which it is logged what the start waits for
 log = logging.getLogger("taskq.worker")
 
 
-def run(settings: Settings) -> int:
+def run(settings: WorkerSettings) -> int:
     """Run a worker until it has to end.
 
     Returns:
@@ -48,7 +48,7 @@ def run(settings: Settings) -> int:
 class Launcher:
     """One worker."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: WorkerSettings) -> None:
         self._settings = settings
         self._worker = worker_name(settings.name)
         self._heartbeater: Heartbeater | None = None

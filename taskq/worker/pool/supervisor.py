@@ -18,7 +18,7 @@ from taskq.worker.pool.child_process import Child
 from taskq.worker.pool.deaths import Death, describe_exit
 from taskq.worker.pool.owner import Owner
 from taskq.worker.pool.rollout import Place, Rollout
-from taskq.worker.settings import Settings
+from taskq.worker.settings import WorkerSettings
 
 RAPID = 1.0  # seconds: a child that dies so soon after its start, and idle, has died of it
 RAPID_LIMIT = 5  # such deaths in a row until the worker gives up
@@ -42,7 +42,7 @@ class Supervisor:
 
     def __init__(
         self,
-        settings: Settings,
+        settings: WorkerSettings,
         worker: str,
         owner: Owner,
         watch: Callable[[Child], None],

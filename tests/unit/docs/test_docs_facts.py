@@ -20,7 +20,7 @@ from tests.kit.pages import PAGES, anchors, blocks, links, name_of, prose
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
 LANGUAGES = {"python", "console", "mermaid", "ini", "text", ""}
-SET_BY_TASKQ = {"TASKQ_IMPORT", "TASKQ_DEMO_DIARY"}  # told to workers that we start
+SET_BY_TASKQ = {"TASKQ_DEMO_DIARY"}  # told to workers that we start
 HOUSE = re.compile(r"/work\b|/tmp\b|index-url", re.IGNORECASE)
 FILE = re.compile(r"`((?:taskq|tests|docs|examples)/[\w./-]+)`")
 

@@ -1,35 +1,49 @@
-"""The arguments of `python -m taskq.worker`."""
+"""The argument of `python -m taskq.worker`."""
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from taskq.worker.__main__ import settings_of
+from taskq.worker.settings import WorkerSettings
+from tests.kit.worker import settings_of as parsed
 
 
-def test_every_option_arrives() -> None:
-    settings = settings_of(
-        [
-            *("app:queue", "--broker", "memory:", "-Q", "a,b:3", "-c", "4", "-g", "audit"),
-            *("--batch", "7", "--burst", "--max-tasks-per-child", "9"),
-            *("--max-memory-per-child", "1K", "--shutdown-timeout", "2.5", "--name", "n"),
-            *("-l", "debug", "--log-format", "json", "--check", "--ready-fd", "5"),
-            *("--owner-fd", "6"),
-        ]
+def test_settings_arrive_as_they_were_sent() -> None:
+    settings = parsed(
+        *("app:queue", "--broker", "unix:/s", "-Q", "a,b:3", "-c", "4", "-g", "audit"),
+        *("--include", "one,two", "--include", "three", "--batch", "7", "--burst"),
+        *("--max-tasks-per-child", "9", "--max-memory-per-child", "1K"),
+        *("--shutdown-timeout", "2.5", "--name", "n", "-l", "debug", "--log-format", "json"),
+        "--check",
     )
-    assert settings.app == "app:queue"
-    assert settings.broker == "memory:"
-    assert settings.queues == (("a", 1), ("b", 3))
-    assert (settings.concurrency, settings.group, settings.batch) == (4, "audit", 7)
-    assert (settings.burst, settings.max_tasks, settings.max_memory) == (True, 9, 1024)
-    assert (settings.shutdown_timeout, settings.name) == (2.5, "n")
-    assert (settings.log_level, settings.log_format) == ("debug", "json")
-    assert (settings.check, settings.ready_fd, settings.owner_fd) == (True, 5, 6)
+    assert settings == WorkerSettings(
+        app="app:queue",
+        include=("one", "two", "three"),
+        broker="unix:/s",
+        queues=(("a", 1), ("b", 3)),
+        concurrency=4,
+        group="audit",
+        batch=7,
+        burst=True,
+        max_tasks=9,
+        max_memory=1024,
+        shutdown_timeout=2.5,
+        name="n",
+        log_level="debug",
+        log_format="json",
+        check=True,
+    )
+    assert settings_of([msgspec.json.encode(settings).decode()]) == settings
 
 
-@pytest.mark.parametrize("wrong", [[], ["app:queue", "-c", "0"], ["app:queue", "-Q", "a,,b"]])
+@pytest.mark.parametrize(
+    "wrong",
+    [[], ["app:queue"], ["app:queue", "-c", "1"], ['{"app":"a:q","concurrency":0}'], ["{}"]],
+)
 def test_bad_arguments_leave_with_2(wrong: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as leaving:
         settings_of(wrong)
     assert leaving.value.code == 2
-    assert "error:" in capsys.readouterr().err
+    assert "by hand start one with: taskq worker APP" in capsys.readouterr().err

@@ -1,10 +1,10 @@
-"""Settings of a worker, and its queue and size notations."""
+"""WorkerSettings of a worker, and its queue and size notations."""
 
 from __future__ import annotations
 
 import pytest
 
-from taskq.worker.settings import Settings, parse_queues, parse_size
+from taskq.worker.settings import WorkerSettings, parse_queues, parse_size
 
 
 def test_queues_have_weights() -> None:
@@ -59,10 +59,10 @@ def test_bad_sizes_are_refused(text: str) -> None:
 )
 def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
     with pytest.raises(ValueError):
-        Settings(app="app:queue", **wrong)  # type: ignore[arg-type]
+        WorkerSettings(app="app:queue", **wrong)  # type: ignore[arg-type]
 
 
 def test_a_worker_without_an_app_needs_queues() -> None:
     with pytest.raises(ValueError, match="-Q"):
-        Settings()
-    assert Settings(queues=(("q", 1),)).app is None
+        WorkerSettings()
+    assert WorkerSettings(queues=(("q", 1),)).app is None

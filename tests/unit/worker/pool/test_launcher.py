@@ -7,7 +7,7 @@ import time
 import pytest
 
 from taskq.worker.pool.launcher import _SLOW_START, Launcher
-from taskq.worker.settings import Settings
+from taskq.worker.settings import WorkerSettings
 
 
 def test_what_a_burst_leaves_behind_hides_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
@@ -18,7 +18,7 @@ def test_what_a_burst_leaves_behind_hides_no_failure(capsys: pytest.CaptureFixtu
 
 
 def test_a_start_that_takes_long_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
-    launcher = Launcher(Settings(app="shop:queue"))
+    launcher = Launcher(WorkerSettings(app="shop:queue"))
     now = time.monotonic()
     delay = launcher._wait_for_hello(now)
     assert delay is not None

@@ -15,7 +15,7 @@ from taskq.worker.pool.child import EXIT_EXPLAINED, EXIT_WORN_OUT
 from taskq.worker.pool.deaths import Death
 from taskq.worker.pool.supervisor import RAPID_LIMIT, RELOAD_DELAY, SCARCE_DELAY, Supervisor
 from taskq.worker.runtime.slot import RING, Cancellations, Cell, Slot
-from taskq.worker.settings import Settings
+from taskq.worker.settings import WorkerSettings
 
 
 class FakeChild:
@@ -23,7 +23,7 @@ class FakeChild:
 
     made: list[FakeChild] = []
 
-    def __init__(self, settings: Settings, worker: str, consumer: str, **more: Any) -> None:
+    def __init__(self, settings: WorkerSettings, worker: str, consumer: str, **more: Any) -> None:
         self.consumer = consumer
         self.slot = Slot()
         self.pid = 1000 + len(self.made)
@@ -110,7 +110,11 @@ class SupervisorBench:
         self.host = FakeHost()
         self.gone: list[object] = []  # the children that are watched no more
         self.supervisor = Supervisor(
-            Settings(app="a:b", **settings), "w", self.host, lambda child: None, self.gone.append
+            WorkerSettings(app="a:b", **settings),
+            "w",
+            self.host,
+            lambda child: None,
+            self.gone.append,
         )
         self.supervisor.poll(0.0)
         if ready:
