@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from taskq.broker.manager import Settings
+from taskq.broker.manager import BrokerSettings
 from taskq.broker.run import EXIT_USAGE, ReadyPipe, serve
 from taskq.sizes import size_in_bytes, whole_number
 
@@ -53,7 +53,7 @@ def main(argv: list[str] | None = None) -> int:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback while a journal is loaded
     pipe = ReadyPipe(arguments.ready_fd)
     try:
-        settings = Settings(
+        settings = BrokerSettings(
             directory=arguments.dir,
             listen=arguments.listen,
             durability=arguments.durability,

@@ -1,6 +1,6 @@
 """The broker as a `multiprocessing.managers` manager: address, key, `start`, `connect`.
 
-manager = BrokerManager(Settings(Path("state")))
+manager = BrokerManager(BrokerSettings(Path("state")))
 manager.get_server().serve_forever()      # here, or
 manager.start()                           # in a process of its own
 """
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Settings:
+class BrokerSettings:
     """How to run a broker.
 
     Args:
@@ -85,7 +85,7 @@ class Settings:
         return str(directory.socket) if self.listen == "unix" else parse_tcp(self.listen)
 
 
-def open_host(settings: Settings) -> Host:
+def open_host(settings: BrokerSettings) -> Host:
     """Lock the directory, open its journal and load the engine from it.
 
     Raises:
@@ -129,7 +129,7 @@ def open_host(settings: Settings) -> Host:
     )
 
 
-def _retention(settings: Settings) -> Retention:
+def _retention(settings: BrokerSettings) -> Retention:
     from taskq.engine.results import IN_MEMORY, ON_DISK, Retention
 
     results, size = IN_MEMORY if settings.durability == "none" else ON_DISK
@@ -158,7 +158,7 @@ class BrokerManager(BaseManager):
 
     def __init__(
         self,
-        settings: Settings,
+        settings: BrokerSettings,
         limits: Limits | None = None,
         ctx: BaseContext | None = None,
     ) -> None:

@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import Callable
 
-from taskq.broker.manager import BrokerManager, Settings, describe
+from taskq.broker.manager import BrokerManager, BrokerSettings, describe
 from taskq.errors import AuthenticationFailed, BrokerRunning, BrokerUnavailable, TaskqError
 from taskq.transport.address import url_of
 
@@ -23,7 +23,7 @@ logger = logging.getLogger("taskq.broker")
 
 
 def serve(
-    settings: Settings,
+    settings: BrokerSettings,
     *,
     ready: Callable[[str], None] | None = None,
     failed: Callable[[Exception], None] | None = None,

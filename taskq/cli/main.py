@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from taskq.cli.support.failure import CliError, explain
-from taskq.cli.support.shared import Group, Shared, broker_option, json_option, pass_shared
+from taskq.cli.support.shared import CommandGroup, Shared, broker_option, json_option, pass_shared
 from taskq.cli.support.usage import usage_as_sentence
 from taskq.version import __version__
 
@@ -35,7 +35,7 @@ COMMANDS = {
 }
 
 
-class LazyGroup(Group):
+class LazyGroup(CommandGroup):
     """A group whose commands are modules with an attribute `command`."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

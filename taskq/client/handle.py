@@ -8,7 +8,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
 
 from taskq import errors, importing
-from taskq.client.waiting import Watch
+from taskq.client.waiting import ResultWatch
 from taskq.codec.ref import CallRef
 from taskq.options.durations import timeout_of
 
@@ -213,7 +213,7 @@ class ResultHandle(Generic[R_co]):
         importing.refuse_to_block()
         timeout = timeout_of(timeout)
         deadline = None if timeout is None else monotonic() + timeout
-        watch = Watch(self._app.broker, (self.id,))
+        watch = ResultWatch(self._app.broker, (self.id,))
         finished = watch.next(deadline)
         if not finished:
             watch.close()

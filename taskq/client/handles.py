@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO, TypeVar, ove
 
 from taskq import importing
 from taskq.client.handle import ResultHandle
-from taskq.client.waiting import Watch
+from taskq.client.waiting import ResultWatch
 from taskq.options.durations import timeout_of
 
 if TYPE_CHECKING:
@@ -202,7 +202,7 @@ def _completed(
         return
     brokers = {id(handle.app.broker): handle.app.broker for handle in open_.values()}
     if len(brokers) == 1:
-        ends = _of_one(Watch(brokers.popitem()[1], open_), deadline)
+        ends = _of_one(ResultWatch(brokers.popitem()[1], open_), deadline)
     else:
         ends = _of_several(list(open_.values()), deadline)
     for finished in ends:
@@ -213,7 +213,7 @@ def _completed(
         raise TimeoutError(f"{len(open_)} of {len(handles)} calls have not finished in {timeout} s")
 
 
-def _of_one(watch: Watch, deadline: float | None) -> Iterator[Finished]:
+def _of_one(watch: ResultWatch, deadline: float | None) -> Iterator[Finished]:
     try:
         while finished := watch.next(deadline):
             yield from finished

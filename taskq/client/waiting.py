@@ -32,7 +32,7 @@ class UnconsumedWarning(RuntimeWarning):
     """Somebody waits for a call, and as things are no worker will run it."""
 
 
-class Watch:
+class ResultWatch:
     """Ids whose end the calling thread waits for.
 
     Args:

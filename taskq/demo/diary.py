@@ -22,7 +22,7 @@ VARIABLE = "TASKQ_DEMO_DIARY"  # path of the file; unset: nothing is written
 
 
 @dataclass(frozen=True)
-class Entry:
+class DiaryEntry:
     """One line. `event`: `start`, `done` or `failed`."""
 
     event: str
@@ -62,11 +62,11 @@ def _write(event: str) -> None:
         os.close(fd)
 
 
-def read(path: Path) -> list[Entry]:
+def read(path: Path) -> list[DiaryEntry]:
     """All lines, in the order in which they were written."""
     if not path.exists():
         return []
-    return [Entry(*json.loads(line)) for line in path.read_text().splitlines()]
+    return [DiaryEntry(*json.loads(line)) for line in path.read_text().splitlines()]
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Account:
     duplicates: int
 
 
-def account(entries: list[Entry]) -> Account:
+def account(entries: list[DiaryEntry]) -> Account:
     """Add a diary up."""
     again = [entry for entry in entries if entry.event == "start" and entry.attempt > 1]
     failed = {(entry.id, entry.attempt) for entry in entries if entry.event == "failed"}

@@ -8,7 +8,7 @@ from taskq.cli.support.output import table
 
 
 @dataclass(frozen=True)
-class Claim:
+class Check:
     """One claim: `found` must satisfy what `expected` says, and does if `holds`."""
 
     what: str
@@ -21,19 +21,19 @@ class Claim:
 class Verdict:
     """All claims of a demo, in the order in which they were looked at."""
 
-    claims: list[Claim] = field(default_factory=list)
+    claims: list[Check] = field(default_factory=list)
 
     def equal(self, what: str, found: object, expected: object) -> None:
         """Claim that two values are equal."""
-        self.claims.append(Claim(what, found, _text(expected), found == expected))
+        self.claims.append(Check(what, found, _text(expected), found == expected))
 
     def at_least(self, what: str, found: int, least: int) -> None:
         """Claim that a number is not smaller."""
-        self.claims.append(Claim(what, found, f"≥ {least:,}", found >= least))
+        self.claims.append(Check(what, found, f"≥ {least:,}", found >= least))
 
     def at_most(self, what: str, found: int, most: int) -> None:
         """Claim that a number is not larger."""
-        self.claims.append(Claim(what, found, f"≤ {most:,}", found <= most))
+        self.claims.append(Check(what, found, f"≤ {most:,}", found <= most))
 
     @property
     def holds(self) -> bool:

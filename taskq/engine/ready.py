@@ -26,7 +26,7 @@ class Accepted(Protocol):
     seq: int
 
 
-class Entry(Protocol):
+class Queued(Protocol):
     """A delivery, as far as its place in line depends on it."""
 
     state: State
@@ -38,7 +38,7 @@ class Entry(Protocol):
         ...
 
 
-E = TypeVar("E", bound=Entry)
+E = TypeVar("E", bound=Queued)
 
 
 class Lane(Generic[E]):
@@ -121,7 +121,7 @@ class Lane(Generic[E]):
                 yield entry
 
 
-def _place(delivery: Entry) -> tuple[float, int]:
+def _place(delivery: Queued) -> tuple[float, int]:
     return delivery.due_at, delivery.message.seq
 
 

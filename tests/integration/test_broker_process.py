@@ -16,7 +16,7 @@ import pytest
 
 from taskq.backends import connect
 from taskq.backends.embedded import EmbeddedBroker
-from taskq.broker.manager import BrokerManager, Settings
+from taskq.broker.manager import BrokerManager, BrokerSettings
 from taskq.errors import (
     AuthenticationFailed,
     BrokerRunning,
@@ -403,7 +403,7 @@ def process_seconds(pid: int) -> float:
 
 
 def test_the_manager_starts_connects_and_shuts_down(site: Site) -> None:
-    settings = Settings(site.path, durability="os")
+    settings = BrokerSettings(site.path, durability="os")
     manager = BrokerManager(settings, ctx=get_context("spawn"))
     manager.start()
     BrokerManager(settings).connect()

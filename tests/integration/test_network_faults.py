@@ -126,7 +126,7 @@ def test_33_a_wait_with_a_deadline_ends_soon_after_it_beside_a_silent_broker(
     monkeypatch.setattr(waiting, "ANSWER", 0.2)
     broker = backends.connect(proxy.url, "q")
     broker.call(enqueue("m"))
-    watch = waiting.Watch(broker, ("m",))
+    watch = waiting.ResultWatch(broker, ("m",))
     assert watch.next(monotonic() + 0.01) == []
     proxy.deafen()
     with pytest.raises(BrokerTimeout, match="was reached and did not answer"):

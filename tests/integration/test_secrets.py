@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from taskq import TaskQueue
-from taskq.broker.manager import BrokerManager, Settings
+from taskq.broker.manager import BrokerManager, BrokerSettings
 from taskq.errors import AuthenticationFailed
 from taskq.transport.directory import BrokerDirectory
 from taskq.transport.keys import payload_key
@@ -166,7 +166,7 @@ def test_79_a_key_is_in_no_command_line_environment_log_or_traceback(terminal: T
 def test_79_no_object_shows_or_pickles_a_key() -> None:
     with short_directory() as base:
         queue = TaskQueue("q", broker=f"embedded:{base / 'b'}")
-        manager = BrokerManager(Settings(base / "b"))
+        manager = BrokerManager(BrokerSettings(base / "b"))
         server = manager.get_server()
         shown = repr([queue, queue.broker, queue.codec, manager, server, server.loop])
         data = shown.encode() + pickle.dumps(queue)

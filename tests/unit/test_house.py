@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,9 @@ PRIVATE_ALLOWED = {
     "_replace": "named tuples have it",
     "_Unpickler": "the pure unpickler of the standard library has no other name",
 }
+
+# Classes of one name, and why.
+SAME_NAME = {"Consumer": "what runs messages in a worker, and what the engine knows of it"}
 
 # Files of the tests that still use others, and why. Entries may only be removed.
 PRIVATE_LEFT = {
@@ -42,6 +46,16 @@ def test_functions_are_short() -> None:
         if lines > MOST_LINES_OF_A_FUNCTION
     ]
     assert long == []
+
+
+def test_no_two_classes_have_one_name() -> None:
+    found = Counter(
+        node.name
+        for path in modules().values()
+        for node in parse(path).body
+        if isinstance(node, ast.ClassDef)
+    )
+    assert {name for name, count in found.items() if count > 1} == set(SAME_NAME)
 
 
 def private_uses(tree: ast.AST) -> Iterator[tuple[int, str]]:

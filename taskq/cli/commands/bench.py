@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from taskq.cli.benchmark.figures import Figures
 
 
-class Progress:
+class ProgressLine:
     """One line on standard error that says what is being measured, where that is a terminal.
 
     Args:
@@ -71,7 +71,7 @@ def command(
     classes = list(figures.CLASSES) if durability == "all" else [durability]
     scale = Scale().reduced() if quick else Scale()
     quiet = shared.as_json or shared.verbosity < 0
-    progress = Progress(STEPS * len(classes), sys.stderr.isatty() and not quiet)
+    progress = ProgressLine(STEPS * len(classes), sys.stderr.isatty() and not quiet)
     results: dict[str, Figures] = {}
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that TERM cleans up
     place = Path(tempfile.mkdtemp(prefix="tqb", dir=directory))

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 import click
 
 from taskq.cli.support.failure import USAGE, CliError
-from taskq.cli.support.shared import Group, Shared, broker_option, json_option, pass_shared
+from taskq.cli.support.shared import CommandGroup, Shared, broker_option, json_option, pass_shared
 from taskq.cli.support.target import Target, of_choice, of_directory, only, refuse_foreign
 from taskq.cli.support.values import DURATION, LIMIT, SIZE
 
 if TYPE_CHECKING:
-    from taskq.broker.manager import Settings
+    from taskq.broker.manager import BrokerSettings
 
 DIRECTORY = click.Path(file_okay=False, path_type=Path)
 
 
-@click.group(cls=Group, invoke_without_command=True)
+@click.group(cls=CommandGroup, invoke_without_command=True)
 @click.option("--dir", "directory", type=DIRECTORY,
               help="Where the journal, the key and the socket live.")  # fmt: skip
 @click.option("--listen", default="unix", show_default=True, metavar="unix|tcp://HOST:PORT")
@@ -62,7 +62,7 @@ def command(
     """
     if context.invoked_subcommand is not None:
         return
-    from taskq.broker.manager import Settings as BrokerSettings
+    from taskq.broker.manager import BrokerSettings
 
     shared = context.ensure_object(Shared)
     if directory is None and shared.broker:
@@ -87,7 +87,7 @@ def command(
     context.exit(_serve(shared, settings))
 
 
-def _serve(shared: Shared, settings: Settings) -> int:
+def _serve(shared: Shared, settings: BrokerSettings) -> int:
     import logging
     import signal
 

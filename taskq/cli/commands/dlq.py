@@ -9,8 +9,8 @@ import click
 
 from taskq.cli.support.conversation import ask, conversation
 from taskq.cli.support.failure import USAGE, CliError
-from taskq.cli.support.output import failed_attempts, fields, one_line, plain, plural, table, when
-from taskq.cli.support.shared import F, Group, Shared, confirm, data_options, pass_shared
+from taskq.cli.support.output import failed_attempts, fields, plain, plural, short_line, table, when
+from taskq.cli.support.shared import CommandGroup, F, Shared, confirm, data_options, pass_shared
 from taskq.cli.support.target import only
 from taskq.cli.support.values import COUNT, RATE
 from taskq.client.dlq import letters
@@ -20,7 +20,7 @@ from taskq.protocol.operating import GetStats, ListDead, PurgeDead, Replay
 from taskq.protocol.values import DeadLetter
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def command() -> None:
     """List, show, replay or purge dead letters."""
 
@@ -104,7 +104,7 @@ def describe(letter: DeadLetter) -> Iterator[str]:
         ("arguments", call.arguments),
         ("code", "carries its code, which no worker could import" if call.carries_code else ""),
         ("queue", f"{letter.queue}, group {letter.group}"),
-        ("reason", one_line(letter.reason, 500)),
+        ("reason", short_line(letter.reason, 500)),
         ("attempts", letter.attempts),
         ("deliveries", letter.deliveries),
         ("worker deaths", letter.deaths or ""),

@@ -7,8 +7,16 @@ from collections.abc import Iterator
 import click
 
 from taskq.cli.support.conversation import ask
-from taskq.cli.support.output import duration, failed_attempts, fields, one_line, plain, size, when
-from taskq.cli.support.shared import Group, Shared, data_options, pass_shared
+from taskq.cli.support.output import (
+    duration,
+    failed_attempts,
+    fields,
+    plain,
+    short_line,
+    size,
+    when,
+)
+from taskq.cli.support.shared import CommandGroup, Shared, data_options, pass_shared
 from taskq.codec.describe import describe_call
 from taskq.protocol.producing import Cancel, Inspect
 from taskq.protocol.values import JobInfo
@@ -16,7 +24,7 @@ from taskq.protocol.values import JobInfo
 HEAD = 2**16  # bytes of a payload that are looked at
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def command() -> None:
     """Show or cancel one message."""
 
@@ -58,7 +66,7 @@ def describe(job: JobInfo) -> Iterator[str]:
     ]
     if job.progress is not None:
         total = "" if job.progress.total is None else f" of {job.progress.total:g}"
-        note = one_line(job.progress.note)
+        note = short_line(job.progress.note)
         found.append(("progress", f"{job.progress.done:g}{total} {note}".rstrip()))
     yield from fields(found)
     yield from failed_attempts(job.errors)

@@ -9,7 +9,7 @@ import click
 from taskq.cli.commands.status import bounds, limits, queues_table
 from taskq.cli.support.conversation import ask
 from taskq.cli.support.output import duration, plural, size, table
-from taskq.cli.support.shared import Group, Shared, confirm, data_options, pass_shared
+from taskq.cli.support.shared import CommandGroup, Shared, confirm, data_options, pass_shared
 from taskq.cli.support.values import COUNT, LIMIT, SIZE
 from taskq.engine.states import State
 from taskq.options.checks import queue_name
@@ -17,7 +17,7 @@ from taskq.protocol.operating import Control, GetStats, Limit, Peek
 from taskq.protocol.values import Preview
 
 
-@click.group(cls=Group)
+@click.group(cls=CommandGroup)
 def command() -> None:
     """List queues, look into one, limit, pause, resume or purge it, drop a group of it."""
 

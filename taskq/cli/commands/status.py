@@ -8,7 +8,7 @@ import click
 
 from taskq.cli.support.conversation import conversation
 from taskq.cli.support.failure import UNREACHABLE, USAGE, CliError
-from taskq.cli.support.output import ago, duration, one_line, plain, plural, size, table
+from taskq.cli.support.output import ago, duration, plain, plural, short_line, size, table
 from taskq.cli.support.shared import Shared, data_options, pass_shared
 from taskq.cli.support.target import Target, choose, none_known
 from taskq.errors import TaskqError
@@ -144,7 +144,7 @@ def _remarks(queues: list[QueueStats]) -> Iterator[str]:
         for task, count in sorted(stats.unknown.items()):
             yield (
                 f"{plural(count, 'message')} of {stats.queue} parked: no worker of group "
-                f"{stats.group} knows the task {one_line(task)}; {how_to_know(one_line(task))}"
+                f"{stats.group} knows the task {short_line(task)}; {how_to_know(short_line(task))}"
             )
         if stats.ready and not stats.consumers and not stats.paused:
             yield (

@@ -114,10 +114,10 @@ def _cell(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return f"{value:,}"
-    return one_line(str(value))
+    return short_line(str(value))
 
 
-def one_line(text: str, limit: int = 100) -> str:
+def short_line(text: str, limit: int = 100) -> str:
     """A text without line breaks and control characters, and cut where it is too long."""
     text = " ".join(texts.one_line(text).split())
     return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -48,7 +48,7 @@ class Shared:
             click.echo(text, err=True)
 
 
-class Group(click.Group):
+class CommandGroup(click.Group):
     """A group of commands that helps with a mistyped name."""
 
     def resolve_command(

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from taskq.broker.manager import Settings
+from taskq.broker.manager import BrokerSettings
 from taskq.broker.run import exit_code, serve
 from taskq.errors import BrokerRunning, JournalError
 
 
-def refusal(settings: Settings) -> tuple[int, str]:
+def refusal(settings: BrokerSettings) -> tuple[int, str]:
     """Exit code and sentence of a broker that does not start."""
     told: list[Exception] = []
     return serve(settings, failed=told.append), str(told[0])
@@ -21,16 +21,16 @@ def test_a_directory_that_cannot_be_used_is_the_caller_s_fault(tmp_path: Path) -
     (tmp_path / "file").touch()
     (tmp_path / "open").mkdir()
     (tmp_path / "open").chmod(0o755)
-    code, sentence = refusal(Settings(tmp_path / "file" / "broker"))
+    code, sentence = refusal(BrokerSettings(tmp_path / "file" / "broker"))
     assert code == 2
     assert "cannot be made" in sentence
-    code, sentence = refusal(Settings(tmp_path / "open"))
+    code, sentence = refusal(BrokerSettings(tmp_path / "open"))
     assert code == 2
     assert "chmod 700" in sentence
 
 
 def test_a_key_file_that_is_not_there_is_named_by_its_option(tmp_path: Path) -> None:
-    code, sentence = refusal(Settings(tmp_path / "new", authkey_file=tmp_path / "none"))
+    code, sentence = refusal(BrokerSettings(tmp_path / "new", authkey_file=tmp_path / "none"))
     assert code == 2
     assert "--authkey-file" in sentence
     assert "TASKQ_AUTHKEY_FILE" not in sentence

@@ -6,7 +6,7 @@ import pytest
 
 from taskq.cli.benchmark import figures
 from taskq.cli.benchmark.measure import Scale
-from taskq.cli.commands.bench import Progress
+from taskq.cli.commands.bench import ProgressLine
 
 FOUND: dict[str, figures.Figures] = {
     "fsync": {"enqueue": 1234.4, "drain": 50_000.0, "memory": None},
@@ -45,7 +45,7 @@ def test_quick_takes_less_of_everything() -> None:
 
 def test_progress_is_drawn_on_a_terminal_only(capsys: pytest.CaptureFixture[str]) -> None:
     for shown in (True, False):
-        progress = Progress(2, shown)
+        progress = ProgressLine(2, shown)
         progress.step("first")
         progress.end()
     assert capsys.readouterr().err == "\r\x1b[K█· 1/2 first\r\x1b[K"

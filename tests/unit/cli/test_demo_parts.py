@@ -11,16 +11,16 @@ import pytest
 from click.testing import CliRunner
 
 from taskq.cli.main import cli
-from taskq.demo.diary import Entry, account, read
+from taskq.demo.diary import DiaryEntry, account, read
 from taskq.demo.mail import MailSink
 from taskq.demo.story import Story, stdlib_files
 from taskq.demo.verdict import Verdict
 
 
-def entries(text: str) -> list[Entry]:
+def entries(text: str) -> list[DiaryEntry]:
     """`a1s` is the start of attempt 1 of `a`; `d` is done, `f` failed."""
     events = {"s": "start", "d": "done", "f": "failed"}
-    return [Entry(events[word[2]], word[0], "t", int(word[1]), 1) for word in text.split()]
+    return [DiaryEntry(events[word[2]], word[0], "t", int(word[1]), 1) for word in text.split()]
 
 
 @pytest.mark.parametrize(

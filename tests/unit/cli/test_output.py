@@ -10,9 +10,9 @@ from taskq.cli.support.output import (
     duration,
     emit_json,
     fields,
-    one_line,
     plain,
     plural,
+    short_line,
     size,
     table,
 )
@@ -45,7 +45,7 @@ def test_cells_cannot_break_the_table() -> None:
 
 
 def test_long_texts_are_cut() -> None:
-    assert one_line("x" * 200, 10) == "x" * 9 + "…"
+    assert short_line("x" * 200, 10) == "x" * 9 + "…"
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from taskq import HandleSet, ResultHandle, TaskQueue, as_completed, context, err
 from taskq.backends.memory import MemoryBroker
 from taskq.backends.port import Connection
 from taskq.client import waiting
-from taskq.client.waiting import UnconsumedWarning, Watch, warn_of_standstill
+from taskq.client.waiting import ResultWatch, UnconsumedWarning, warn_of_standstill
 from taskq.protocol.consuming import Claim, Register
 from taskq.protocol.producing import Unwatch, Wait, Waited
 from taskq.protocol.values import Finished
@@ -387,7 +387,7 @@ def test_ids_are_sent_once() -> None:
         Waited(finished=[Finished("a", "succeeded")], pending=1),
         Waited(finished=[Finished("b", "succeeded")], pending=0),
     )
-    watch = Watch(script, ["a", "b"])  # type: ignore[arg-type]
+    watch = ResultWatch(script, ["a", "b"])  # type: ignore[arg-type]
     assert [f.id for f in watch.next(None)] == ["a"]
     assert [f.id for f in watch.next(None)] == ["b"]
     assert watch.next(None) == []
@@ -404,7 +404,7 @@ def test_12_a_forgotten_watch_is_made_again() -> None:
     script = Script(
         Waited(finished=[], pending=0), Waited(finished=[Finished("a", "succeeded")], pending=1)
     )
-    watch = Watch(script, ["a", "b"])  # type: ignore[arg-type]
+    watch = ResultWatch(script, ["a", "b"])  # type: ignore[arg-type]
     assert [f.id for f in watch.next(None)] == ["a"]
     assert [sorted(request.add) for request in script.asked] == [["a", "b"], ["a", "b"]]
 
@@ -414,7 +414,7 @@ def test_the_first_slice_is_short_and_tells_of_missing_workers() -> None:
         Waited(finished=[], pending=1, unconsumed=["lonely"]),
         Waited(finished=[Finished("a", "succeeded")], pending=0),
     )
-    watch = Watch(script, ["a"])  # type: ignore[arg-type]
+    watch = ResultWatch(script, ["a"])  # type: ignore[arg-type]
     with pytest.warns(UnconsumedWarning, match="no worker consumes the queue 'lonely'") as caught:
         watch.next(None)
     assert caught[0].filename == __file__
@@ -535,7 +535,7 @@ def test_an_id_that_is_in_use_stands_for_its_first_message_in_another_queue_too(
 def test_75_a_handle_asks_for_the_result_of_its_own_call(q: TaskQueue) -> None:
     handle = q.tasks["one"](5)
     run_ready(q)
-    watch = Watch(q.broker, (handle.id,))
+    watch = ResultWatch(q.broker, (handle.id,))
     (told,) = watch.next(None)
     for queue, task in ((q.name, "two"), ("elsewhere", "one")):
         # a broker that gives it out as the result of another call
