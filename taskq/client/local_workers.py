@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
+from collections.abc import Collection
 from contextlib import AbstractContextManager, suppress
 from time import monotonic
 from types import TracebackType
@@ -26,6 +27,13 @@ GRACE = 5.0  # seconds beyond the shutdown timeout, before they are killed
 
 _running: set[LocalWorkers] = set()  # the caller of `start` need not keep what it returned
 
+_known: dict[LocalWorkers, frozenset[str]] = {}  # of the workers that run, tasks at their start
+
+
+def is_defined_late(task: str) -> bool:
+    """Whether workers that this program has started run now, and the task was defined after that."""
+    return any(task in own.tasks and task not in known for own, known in list(_known.items()))
+
 
 class LocalWorkers(AbstractContextManager["LocalWorkers"]):
     """See `TaskQueue.workers`."""
@@ -43,6 +51,11 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
         self._lifeline: int | None = None  # its end tells the workers that we are gone
         self._threads: AbstractContextManager[object] | None = None
         self._pid = 0  # of the process that started them
+
+    @property
+    def tasks(self) -> Collection[str]:
+        """Names of the tasks that the app has now."""
+        return self._app.tasks
 
     @property
     def pid(self) -> int | None:
@@ -111,6 +124,7 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
     def _start(self) -> None:
         import subprocess
 
+        _known[self] = frozenset(self._app.tasks)
         readable, writable = os.pipe()
         theirs, self._lifeline = os.pipe()
         try:
@@ -220,6 +234,7 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
         process.wait(self._shutdown + GRACE)
 
     def _kill(self) -> None:
+        _known.pop(self, None)
         process, self._process = self._process, None
         if process is not None:
             with suppress(ProcessLookupError):

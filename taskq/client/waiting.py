@@ -126,7 +126,7 @@ def _reasons(broker: Broker, ids: Iterable[str]) -> Iterator[str]:
         if job.state == "parked" and job.task in group.unknown:
             yield (
                 f"no worker of the queue {job.queue!r} knows the task {job.task}, so its calls "
-                f"wait; {how_to_know(job.task)}"
+                f"wait; {_how_to_know(job.task)}"
             )
         elif group.paused:
             yield f"the queue {job.queue!r} is paused; go on with: taskq queue resume {job.queue}"
@@ -135,6 +135,14 @@ def _reasons(broker: Broker, ids: Iterable[str]) -> Iterator[str]:
                 f"a task waits for a call of {job.task} that no worker has taken yet; a task that "
                 "waits keeps its worker busy: run more workers than there are such tasks"
             )
+
+
+def _how_to_know(task: str) -> str:
+    from taskq.client.local_workers import is_defined_late
+
+    if is_defined_late(task):
+        return "it was defined after workers() had started them: define it above that line"
+    return how_to_know(task)
 
 
 def _warn_once(sentence: str) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from taskq import TaskQueue
+from taskq.backends.embedded import EmbeddedBroker
+from tests.kit.broker import stop_broker
 from tests.kit.files import ROOT
 from tests.kit.waiting import wait_until
 
@@ -105,3 +107,49 @@ def test_ctrl_c_says_what_it_waits_for_and_the_second_ends_it(tmp_path: Path) ->
     finally:
         process.kill()
         process.wait()
+
+
+LATE = """
+import warnings
+from taskq import TaskQueue
+
+queue = TaskQueue("late")
+
+@queue.task
+def early():
+    return 1
+
+with queue.workers(1):
+    @queue.task
+    def late():
+        return 2
+
+    assert early().result(20) == 1
+    warnings.simplefilter("error")
+    try:
+        late().result(20)
+    except Warning as warning:
+        print(warning)
+"""
+
+
+def test_11_a_task_defined_inside_the_block_is_said_to_be_unknown_to_its_workers(
+    short_dir: Path,
+) -> None:
+    (short_dir / "late.py").write_text(LATE)
+    ended = subprocess.run(
+        [sys.executable, "late.py"],
+        cwd=short_dir,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "TASKQ_BROKER": f"embedded:{short_dir / 'b'}",
+            "TASKQ_DURABILITY": "os",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    stop_broker(EmbeddedBroker(short_dir / "b"))
+    assert "define it above that line" in ended.stdout, ended.stderr
+    assert "task late.late" in ended.stdout
