@@ -16,7 +16,7 @@ from tests.kit.worker import PATIENCE
 
 
 @on_linux
-def test_9_term_begins_the_drain_while_a_broker_is_slow_to_start(scene: Scene) -> None:
+def test_term_begins_the_drain_while_a_broker_is_slow_to_start(scene: Scene) -> None:
     worker = scene.worker(slow_start=True)
     running = app.gate(scene.path("open"), scene.path("in"))
     wait_until(lambda: scene.lines("in"))

@@ -133,7 +133,7 @@ with queue.workers(1):
 """
 
 
-def test_11_a_task_defined_inside_the_block_is_said_to_be_unknown_to_its_workers(
+def test_a_task_defined_inside_the_block_is_said_to_be_unknown_to_its_workers(
     short_dir: Path,
 ) -> None:
     (short_dir / "late.py").write_text(LATE)
