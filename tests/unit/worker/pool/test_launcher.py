@@ -11,7 +11,7 @@ from taskq.worker.settings import WorkerSettings
 
 
 def test_what_a_burst_leaves_behind_hides_no_failure(capsys: pytest.CaptureFixture[str]) -> None:
-    launcher = Launcher(Settings(app="shop:queue", burst=True))
+    launcher = Launcher(WorkerSettings(app="shop:queue", burst=True))
     launcher.left_over(["1 message(s) are left"])
     launcher.fail(3, "no broker answers")
     assert "Error: no broker answers" in capsys.readouterr().err
