@@ -106,6 +106,9 @@ _ALL = [
     Scenario("due-spread", "{count:,} messages due at 1,667 a second: p99 of the delay of their start",
              "due:spread", "ms", 100_000, 5_000, who="ours", columns=("fsync",), repeats=1,
              lower_is_better=True),
+    Scenario("bystander", "p99 of a round trip while {count:,} messages fall due, expire, are waited "
+             "for or purged, relative to without", "bystander:bystander", "ratio", 1_000_000, 100_000,
+             who="ours", columns=("fsync",), repeats=1, patience=600, lower_is_better=True),
     Scenario("groups", "Deliveries a second to 4 groups, relative to 1", "groups:groups", "ratio",
              20_000, 5_000, who="ours", columns=("fsync",), repeats=3),
     Scenario("waiting", "Wait for {count:,} finished calls, per call", "waiting:waiting", "µs",

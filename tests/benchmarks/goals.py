@@ -129,6 +129,8 @@ GOALS = (
     Goal("messages started before their due time", 0, "", extra("due", "early"), at_most=True),
     Goal("p99 of 1 ms tasks with 1 s tasks, relative to without", 3, TIMES, ours("slow-among-fast"),
          at_most=True),
+    Goal("p99 of a round trip while {count:,} messages fall due, expire, are waited for or purged, "
+         "relative to without", 5, TIMES, ours("bystander"), at_most=True, scenario="bystander"),
     Goal("idle for {count} s: broker, launcher, 4 children", 0.5, "% of a core", ours("idle"),
          at_most=True, scenario="idle"),
     Goal("idle: wake-ups a second, process with the most", 2, "",
