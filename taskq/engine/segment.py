@@ -87,6 +87,8 @@ class Segment:
 
     def remaining(self) -> list[int]:
         """The positions of those that have not left, in the order in which they will."""
+        if not self.live:
+            return []
         self.first()
         return list(range(len(self.times)) if self._order is None else self._order)[self._first :]
 

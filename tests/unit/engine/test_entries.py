@@ -66,6 +66,20 @@ def test_so_many_leave_at_once_and_the_rest_is_still_due() -> None:
     assert (left, len(entries), entries.next_due()) == (LENGTH + 20, 0, inf)
 
 
+@pytest.mark.parametrize("newer", [0, 10], ids=["the newest", "between others"])
+def test_a_segment_of_mixed_times_may_become_empty(newer: int) -> None:
+    entries = Entries()
+    times = [inf] * LENGTH + [5.0, 4.0] * (LENGTH // 2) + [inf] * newer
+    for number, time in enumerate(times):
+        add(entries, number, time)
+    while entries.pop_due(7.0, 500):
+        pass
+    assert entries.next_due() == inf
+    left = [number for number, time in enumerate(times) if time == inf]
+    assert list(entries) == [f"id-{number}" for number in left]
+    assert all(entries.get(f"id-{number}") == entry(number) for number in left)
+
+
 def test_what_is_loaded_is_as_what_was_added() -> None:
     from array import array
 
