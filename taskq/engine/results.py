@@ -203,19 +203,22 @@ class Results:
     def evict(self, most_bytes: float) -> None:
         """Let the oldest go until the rest is within the bounds, so many at once."""
         self._make_entries()
+        unwritten = {result.id: result for result in self._changes.put[RESULT]}
         for _ in range(self._at_once()):
             if not self.is_over(most_bytes):
                 return
-            self._forget(*self._entries.pop_oldest())
+            id, entry = self._entries.pop_oldest()
+            self._forget(id, entry, unwritten.get(id))
             self.evicted += 1
 
     def _at_once(self) -> int:
         return AT_ONCE + len(self._changes.put[RESULT])  # or they could come faster than they go
 
-    def _forget(self, id: str, entry: Entry) -> None:
+    def _forget(self, id: str, entry: Entry, unwritten: Result | None = None) -> None:
+        """Drop a result. `unwritten`: the result itself, if it is of this tick."""
         self.bytes -= entry.size
         self._bytes_of_entries -= entry.size
-        whole = self._whole.pop(id, None)
+        whole = self._whole.pop(id, unwritten)
         self._changes.remove(RESULT, entry if whole is None else whole)
         self._forgotten[id] = None
         if len(self._forgotten) > FORGOTTEN:

@@ -201,6 +201,20 @@ def test_bytes_are_bounded_too() -> None:
     assert (broker.result_bytes, broker.max_result_bytes) == (10, 10)
 
 
+def test_what_has_to_go_in_its_own_tick_leaves_nothing_in_the_journal(tmp_path: Path) -> None:
+    bench = EngineBench(journal=SqliteJournal(tmp_path / FILE, "os"))
+    bench.engine = bench.reload()
+    bench.engine.ledger.results.retention = Retention(results=2)
+    bench.register()
+    finish(bench, "long", result_ttl=1000)
+    finish(bench, "longer", result_ttl=2000)
+    finish(bench, "short", result_ttl=100)
+    assert list(bench.engine.ledger.results) == ["long", "longer"]
+    assert list(bench.reload().ledger.results) == ["long", "longer"]
+    assert bench.journal is not None
+    bench.journal.close()
+
+
 def test_results_make_way_for_messages_where_the_bytes_of_the_broker_are_bounded() -> None:
     bench = bounded(Capacity(bytes=27))
     for id in "abcd":
