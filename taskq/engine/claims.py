@@ -30,7 +30,9 @@ def claim(ledger: Ledger, session: Session, request: Claim, tick: Tick) -> Claim
     groups = [ledger.group(name, consumer.group) for name in request.queues]
     messages = take(ledger, consumer, groups, request.n, tick.now)
     if messages or request.wait <= 0:
-        drained = not messages and all(group.is_drained for group in groups)
+        drained = not messages and all(
+            group.is_drained and group not in ledger.groups_to_serve_next for group in groups
+        )
         return Claimed(messages=messages, drained=drained)
     deadline = tick.now + request.wait
     parked = ParkedClaim(session, request.rid, deadline, consumer, groups, request.n)
@@ -88,7 +90,10 @@ def take(
                 ledger.finish(delivery, Event.ACK, now)
             if alone or len(taken) >= n or size >= REPLY_BYTES:
                 return taken
-        if group.has_work and not group.ready.is_empty:  # behind many stale entries
+        if not group.has_work:
+            continue
+        if not group.ready.is_empty or group.parked.has_any(consumer.knows):
+            # behind many stale entries
             ledger.groups_to_serve_next[group] = None
     return taken
 

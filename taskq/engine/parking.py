@@ -33,6 +33,10 @@ class Parking(Generic[E]):
             if not len(lane):
                 del self.lanes[task]
 
+    def has_any(self, knows: Callable[[str], bool]) -> bool:
+        """Whether there are entries of these tasks, if only stale ones."""
+        return any(len(lane) and knows(task) for task, lane in self.lanes.items())
+
     def mark_stale(self, task: str) -> None:
         """An entry has left its state without having been taken out."""
         if task in self.lanes:

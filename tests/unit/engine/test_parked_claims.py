@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from taskq.engine.handlers import REPLY_BYTES
+from taskq.engine.ready import SKIP
 from taskq.protocol.consuming import Claim, Leave, Reap
 from taskq.protocol.operating import Control, Replay
-from taskq.protocol.producing import Enqueue
+from taskq.protocol.producing import Cancel, Enqueue
 from taskq.protocol.values import Call, Options
 from tests.kit.engine import MOMENT, WORKER, EngineBench, ids
 
@@ -254,3 +255,33 @@ def test_a_silent_worker_is_heard_from_by_a_claim_too(bench: EngineBench) -> Non
     bench.enqueue("b")
     assert ids(bench.claim(1, session=3)) == ["a"]
     assert ids(bench.answer(rid).messages) == ["b"]
+
+
+def park_behind_stale_entries(bench: EngineBench) -> None:
+    """Park messages whose task nobody knows, and cancel so many that one claim cannot skip them."""
+    bench.register(tasks=["other"])
+    many = [str(number) for number in range(3 * SKIP)]
+    bench.enqueue(*many)
+    while bench.stats().parked < len(many):
+        bench.claim()
+        bench.work_off()
+    bench.call(Cancel(ids=many[: SKIP + 1]))
+
+
+def test_a_claim_finds_what_is_parked_behind_stale_entries(bench: EngineBench) -> None:
+    park_behind_stale_entries(bench)
+    bench.register(5, worker="w2")
+    rid = bench.apply(Claim(queues=["q"], n=1, wait=60), session=5)
+    bench.tick()
+    bench.work_off()
+    assert ids(bench.answer(rid).messages) == [str(SKIP + 1)]
+
+
+def test_a_queue_is_not_drained_while_its_parked_messages_are_looked_for(
+    bench: EngineBench,
+) -> None:
+    park_behind_stale_entries(bench)
+    bench.register(5, worker="w2")
+    reply = bench.call(Claim(queues=["q"], n=1, wait=0), session=5)
+    assert (reply.messages, reply.drained) == ([], False)
+    assert ids(bench.claim(1, session=5)) == [str(SKIP + 1)]
