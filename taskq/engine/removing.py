@@ -15,7 +15,8 @@ from taskq.protocol.base import Done
 def remove_group(ledger: Ledger, group: Group) -> Steps:
     """Forget a group and all its copies, dead letters and leased ones included; how many those were.
 
-    A worker that comes to it later makes it anew; so does one that comes in the middle of it.
+    A worker that comes to it later makes it anew; so does one that comes in the middle of it. After a
+    crash in the middle of it the next broker goes on.
 
     Raises:
         TaskqError: it is `default`, or somebody works it.
@@ -23,6 +24,7 @@ def remove_group(ledger: Ledger, group: Group) -> Steps:
     _refuse_if_needed(group)
     ledger.filling.stop(group)
     group.removing = True
+    ledger.changes.put[GROUP][group] = None
     queue = group.queue
     count = group.unfinished + group.counts[State.DEAD]
     cursor = queue.messages.cursor()
@@ -42,6 +44,9 @@ def remove_group(ledger: Ledger, group: Group) -> Steps:
 def _forget(ledger: Ledger, delivery: Delivery) -> None:
     """One that has ended goes, too: the journal's record of it would make the group again."""
     message = delivery.message
+    filling = delivery.group.queue.filling
+    if filling:  # while it still counts as alive
+        ledger.filling.copy(message, filling)
     if delivery.state is State.LEASED:
         ledger.revoke(delivery)
     message.deliveries = tuple(each for each in message.deliveries if each is not delivery)

@@ -10,7 +10,8 @@ from taskq import errors
 from taskq.engine.capacity import Capacity
 from taskq.engine.engine import Engine
 from taskq.engine.model import Delivery
-from taskq.protocol.consuming import Extend
+from taskq.engine.operations import SLICE
+from taskq.protocol.consuming import Extend, Register
 from taskq.protocol.operating import Control, GetStats, Limit, ListDead, Replay
 from taskq.protocol.producing import Cancel, Enqueue, Enqueued, Inspect
 from taskq.protocol.values import Call, Options
@@ -226,6 +227,23 @@ def test_an_expiry_goes_on_in_the_other_groups(bench: EngineBench) -> None:
     bench.after(10)
     assert bench.end("a").state == "expired"
     assert bench.engine.ledger.messages == {}
+
+
+def test_a_group_that_comes_in_the_middle_is_given_what_was_alive_in_it() -> None:
+    bench = EngineBench()
+    bench.register()
+    leave_a_group(bench)
+    many = [str(number) for number in range(9 * SLICE)]
+    bench.enqueue(*many)
+    for message in bench.claim(len(many))[4 * SLICE :]:
+        bench.ack(message)  # these are alive in `typo` only
+    bench.apply(Control(queue="q", action="drop", group="typo"))
+    while len(bench.engine.ledger.messages) == len(many):
+        bench.tick()
+    alive = len(bench.engine.ledger.messages)
+    bench.apply(Register(worker="w3", consumer="c", group="late", queues=["q"]), TYPO)
+    bench.work_off()
+    assert bench.stats(group="late").ready == alive
 
 
 def test_its_copies_are_freed_without_the_collector(bench: EngineBench) -> None:
