@@ -23,7 +23,7 @@ class GroupRecord(msgspec.Struct, array_like=True):
     """One group. The record of the first group of a queue also has the limits of the queue.
 
     `filled_to`: of a group that is still being given the messages of before its beginning, the last one
-    that it has.
+    that it has. `removing`: it is being removed.
     """
 
     from_seq: int
@@ -34,6 +34,7 @@ class GroupRecord(msgspec.Struct, array_like=True):
     max_messages: int = 0
     max_bytes: int = 0
     filled_to: int | None = None
+    removing: bool = False
 
 
 _decode = msgspec.msgpack.Decoder(GroupRecord).decode
@@ -48,11 +49,18 @@ def _row(group: Group) -> tuple[str, str, bytes, int]:
             group.counts[State.PURGED],
             group.paused,
             *(group.queue.capacity if group.is_first else ()),
-            *(() if group.filled_to is None else (0, 0, group.filled_to)),
+            *_unsettled(group),
         )
     )
     queue = group.queue.name
     return queue, group.name, record, crc32(record, _key(queue, group.name))
+
+
+def _unsettled(group: Group) -> tuple[int | bool | None, ...]:
+    """What is stored of a group that is being filled or removed; never the first one."""
+    if group.removing:
+        return 0, 0, None, True
+    return () if group.filled_to is None else (0, 0, group.filled_to)
 
 
 def _key(queue: str, group: str) -> int:
@@ -79,6 +87,7 @@ def _restore(db: sqlite3.Connection, ledger: Ledger, now: float) -> None:
             group.counts[state] = stored.counts[state]
         group.counts[State.PURGED] = stored.purged
         group.filled_to = stored.filled_to
+        group.removing = stored.removing
 
 
 SUBJECT = Subject(

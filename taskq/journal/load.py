@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 
 from taskq.engine.engine import Engine
+from taskq.engine.ledger import Ledger
+from taskq.engine.removing import remove_group
 from taskq.journal.subjects import SUBJECTS
 
 
@@ -12,11 +14,18 @@ def load(db: sqlite3.Connection, engine: Engine, now: float) -> None:
     """Fill a new engine. Raises `JournalError` naming the first row whose checksum is wrong."""
     for subject in SUBJECTS:
         subject.restore(db, engine.ledger, now)
-    for queue in engine.ledger.queues.values():
-        for group in queue.groups.values():
-            if group.filled_to is not None:
-                engine.ledger.filling.begin(group, group.filled_to)
     engine.ledger.changes.take()  # all of it is in the journal
+    _resume(engine.ledger)
+
+
+def _resume(ledger: Ledger) -> None:
+    """Go on with what a crash has interrupted."""
+    for queue in ledger.queues.values():
+        for group in list(queue.groups.values()):
+            if group.filled_to is not None:
+                ledger.filling.begin(group, group.filled_to)
+            elif group.removing:
+                ledger.operations.start(0, 0, remove_group(ledger, group))
 
 
 def last_time(db: sqlite3.Connection) -> float:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from taskq.engine.changes import Changes
+from taskq.engine.operations import SLICE
 from taskq.journal.none import NoJournal
 from taskq.journal.sqlite import SqliteJournal
 from taskq.protocol.consuming import Register
@@ -236,6 +237,39 @@ def test_a_dropped_group_does_not_come_back_with_a_restart(
     assert bench.settle(Ack(held.receipt, "b", None)) == [held.receipt]
     assert (bench.ack(a), bench.ack(b)) == ([], [])
     assert list(bench.engine.ledger.messages) == ["dead"]
+
+
+def test_a_removal_that_a_crash_has_interrupted_goes_on(bench: EngineBench) -> None:
+    bench.register(3, worker="w2", group="audit")
+    many = [str(number) for number in range(5 * SLICE)]
+    bench.enqueue(*many)
+    for message in bench.claim(SLICE, session=3):
+        bench.ack(message)
+    bench.disconnect(3)
+    bench.apply(Control(queue="q", group="audit", action="drop"))
+    bench.tick()
+    bench.restart()
+    assert bench.stats(group="audit").ready == 0  # or what was done there would be done again
+    bench.work_off()
+    assert [entry.group for entry in bench.call(GetStats()).queues] == ["default"]
+    assert bench.stats().ready == len(many)
+    assert snapshot(bench.reload()) == snapshot(bench.engine)
+
+
+def test_what_a_start_gives_to_a_new_group_is_kept_over_the_next(bench: EngineBench) -> None:
+    many = [str(number) for number in range(6 * SLICE)]
+    bench.enqueue(*many)
+    bench.apply(Register(worker="w2", consumer="c", group="late", queues=["q"]), 3)
+    bench.tick()
+    for _ in range(9):  # from here on the slices of the group are small
+        bench.apply(Cancel(ids=["nobody"] * 10 * SLICE, missing_ok=True))
+    for start in range(0, 2 * SLICE, SLICE // 4):
+        bench.apply(Cancel(ids=many[start : start + SLICE // 4]))
+    bench.tick()  # most of what the group had been given is gone, and it is not full
+    for _ in range(3):
+        bench.restart()
+    bench.work_off()
+    assert bench.stats(group="late").ready == bench.stats().ready > 0
 
 
 def test_a_group_that_was_dropped_and_made_again_keeps_to_its_new_beginning(
