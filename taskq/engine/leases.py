@@ -21,9 +21,15 @@ MAX_ERRORS = 20  # attempts whose errors are kept; the latest ones
 
 def settle(ledger: Ledger, session: Session, request: Settle, tick: Tick) -> Settled:
     """Carry out the outcomes of finished deliveries."""
-    rejected = [
-        outcome.receipt for outcome in request.outcomes if not settle_one(ledger, outcome, tick)
-    ]
+    rejected = []
+    leases, now = ledger.leases, tick.now
+    for outcome in request.outcomes:
+        delivery = leases.get(outcome.receipt)
+        if delivery is not None and type(outcome) is Ack and delivery.message.id == outcome.id:
+            ledger.end_lease(delivery)
+            ledger.finish(delivery, Event.ACK, now, outcome.value)
+        elif not settle_one(ledger, outcome, tick):
+            rejected.append(outcome.receipt)
     return Settled(rejected=rejected)
 
 

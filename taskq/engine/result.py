@@ -12,6 +12,7 @@ from taskq.engine.specs import Spec
 from taskq.engine.states import State
 from taskq.protocol.values import ErrorInfo
 
+SUCCEEDED = State.SUCCEEDED
 RESULT = "result"  # the durable subject, see `changes`
 REMEMBERED = 60.0  # seconds that an id is known at least, so that a repeated enqueue finds it
 
@@ -48,7 +49,7 @@ class Result(Struct, eq=False):
             value if message.spec.options.result_ttl > 0 else None,
             error,
             delivery.receipt,
-            delivery.attempts,
+            delivery.failures + (delivery.state is SUCCEEDED),  # `attempts`, without a call
             delivery.consumer.worker.name if delivery.consumer else "",
             message.created_at,
             delivery.leased_at,

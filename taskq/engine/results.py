@@ -97,7 +97,11 @@ class Results:
         if due < self._new_due:
             self._new_due = due
         self._new[result.id] = result
-        self.bytes += result.size
+        value = result.value
+        if result.error is not None:
+            self.bytes += result.size
+        elif value is not None:
+            self.bytes += len(value)
 
     def restore(self, ids: list[str], entries: list[bytes], times: array[float], size: int) -> None:
         """Keep results that are in the archive, of so many bytes together, oldest first.
