@@ -4,13 +4,20 @@ from __future__ import annotations
 
 from taskq.engine.ledger import Ledger
 from taskq.engine.model import Message
+from taskq.engine.states import ENDED
 from taskq.protocol.producing import Enqueue
 from taskq.protocol.values import Call
 
 
 def is_known(ledger: Ledger, call: Call) -> bool:
-    """Whether a message of that id was accepted before, and is not forgotten."""
-    return call.id in ledger.messages or call.id in ledger.results
+    """Whether a message of that id was accepted before and `default` has it, or its result is kept.
+
+    Copies of other groups do not keep an id: nobody may ever work them (docs/decisions/0017).
+    """
+    if call.id in ledger.results:
+        return True
+    message = ledger.messages.get(call.id)
+    return message is not None and message.deliveries[0].state not in ENDED
 
 
 def accept(ledger: Ledger, request: Enqueue, calls: list[Call], now: float) -> list[str]:
@@ -24,8 +31,10 @@ def accept(ledger: Ledger, request: Enqueue, calls: list[Call], now: float) -> l
     for call in calls:
         id = call.id
         if id in messages or id in results:
-            existing.append(id)
-            continue
+            if is_known(ledger, call):
+                existing.append(id)
+                continue
+            ledger.supersede(id)
         ledger.seq += 1
         message = Message(ledger.seq, id, spec, call.payload, now, due_at, expires_at)
         ledger.accept(message, queue)

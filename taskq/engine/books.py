@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from taskq.engine.capacity import UNBOUNDED, Capacity
 from taskq.engine.changes import Changes, HighWaterMarks
 from taskq.engine.model import Consumer, Delivery, Group, Message, Queue, Worker
@@ -18,6 +20,10 @@ class Books:
     """State of the engine. `seq` and `fence` are the last numbers given.
 
     `epoch`: see `Engine.begin_epoch`.
+
+    `messages`: by id, the newest that is alive. `older`: by id and `seq`, those that other groups still
+    have though their id is free, and was given to a newer one (docs/decisions/0017); `older_count` of
+    them.
 
     `bytes`: payloads of all messages. `registered`, `attached`: sessions that belong to a consumer or
     a worker. `groups_to_serve`: those in which a parked claim may find something,
@@ -36,7 +42,9 @@ class Books:
         self.epoch = ""
         self.marks = HighWaterMarks()
         self.specs = Specs()
-        self.messages: dict[str, Message] = {}  # by id
+        self.messages: dict[str, Message] = {}
+        self.older: dict[str, dict[int, Message]] = {}
+        self.older_count = 0
         self.bytes = 0
         self.queues: dict[str, Queue] = {}
         self.leases: dict[int, Delivery] = {}
@@ -56,6 +64,44 @@ class Books:
         self.queues_with_parked: dict[Queue, None] = {}
         self.parked_enqueues, self.broker_full = 0, False
         self.paused = 0.0
+
+    @property
+    def message_count(self) -> int:
+        """How many messages there are."""
+        return len(self.messages) + self.older_count
+
+    def all_messages(self) -> Iterable[Message]:
+        """All messages; in an engine that is being loaded, in the order of acceptance."""
+        if not self.older:
+            return self.messages.values()
+        older = [message for each in self.older.values() for message in each.values()]
+        return sorted([*self.messages.values(), *older], key=lambda message: message.seq)
+
+    def named(self, id: str) -> list[Message]:
+        """All messages of that id, oldest first."""
+        newest = self.messages.get(id)
+        return [] if newest is None else [*self.older.get(id, {}).values(), newest]
+
+    def supersede(self, id: str) -> None:
+        """The message of that id is about to be followed by a newer one."""
+        message = self.messages.pop(id)
+        self.older.setdefault(id, {})[message.seq] = message
+        self.older_count += 1
+
+    def unname(self, message: Message) -> None:
+        """A message goes; where others have its id, the newest of them is left."""
+        id = message.id
+        older = self.older.get(id)
+        if older is None:
+            del self.messages[id]
+            return
+        if self.messages[id] is message:
+            _, self.messages[id] = older.popitem()
+        else:
+            del older[message.seq]
+        if not older:
+            del self.older[id]
+        self.older_count -= 1
 
     def answer(self, parked: Parked, reply: Reply) -> None:
         """Reply to a parked request, which waits no longer."""

@@ -34,7 +34,7 @@ def _list(ledger: Ledger, request: ListDead) -> Steps:
     total = sum(len(group.dead) for group in groups)
     letters: list[DeadLetter] = []
     size = 0
-    for position, entry in enumerate(_from(request, groups)):
+    for position, entry in enumerate(_from(ledger, request, groups)):
         if position % LOOKS_IN_A_STEP == LOOKS_IN_A_STEP - 1:
             yield
         if not _fits(entry, request):
@@ -46,22 +46,35 @@ def _list(ledger: Ledger, request: ListDead) -> Steps:
     return DeadLetters(entries=letters, total=total)
 
 
-def _from(request: ListDead, groups: list[Group]) -> Iterator[Delivery]:
+def _from(ledger: Ledger, request: ListDead, groups: list[Group]) -> Iterator[Delivery]:
     """The dead letters of all groups in the order of their deaths, from where the request says."""
     if request.id:
-        yield from [group.dead[request.id] for group in groups if request.id in group.dead]
+        yield from _of_id(ledger, request.id, groups)
         return
     later: Iterator[Delivery] = merge(
         *(_since(group, request.since) for group in groups), key=_died_at
     )
-    lasts = [g.dead[request.after] for g in groups if request.after in g.dead]
-    last = next((each for each in lasts if each.group.name == request.after_group), None)
-    if last is not None and _died_at(last) == request.since:
-        later = dropwhile(lambda entry: entry is not last, later)
+    lasts = [
+        each
+        for each in _of_id(ledger, request.after, groups)
+        if each.group.name == request.after_group and _died_at(each) == request.since
+    ]
+    if lasts:
+        later = dropwhile(lambda entry: entry is not lasts[-1], later)
         next(later)
     for entry in later:
-        if entry.group.dead.get(entry.message.id) is entry:  # not replayed or purged meanwhile
+        if entry.group.dead.get(entry.message.seq) is entry:  # not replayed or purged meanwhile
             yield entry
+
+
+def _of_id(ledger: Ledger, id: str, groups: list[Group]) -> list[Delivery]:
+    """The dead letters of that id in those groups; one group may have several."""
+    return [
+        entry
+        for message in ledger.named(id)
+        for entry in message.deliveries
+        if entry.group.dead.get(message.seq) is entry and entry.group in groups
+    ]
 
 
 def _since(group: Group, time: float) -> Iterator[Delivery]:
@@ -109,13 +122,16 @@ def _chosen(ledger: Ledger, request: Replay | PurgeDead) -> Iterator[Delivery | 
     """
     groups = matching_groups(ledger, request.queue, request.group)
     for id in request.ids:
-        if not any(id in group.dead for group in groups):
+        if not _of_id(ledger, id, groups):
             raise UnknownMessage(f"no dead letter {id!r}")
         yield None
-    for group in groups:
-        for id in dict.fromkeys(request.ids) if request.ids else list(group.dead):
-            entry = group.dead.get(id)
-            yield entry if entry is not None and _fits(entry, request) else None
+    for id in dict.fromkeys(request.ids):
+        for entry in _of_id(ledger, id, groups):
+            yield entry if _fits(entry, request) else None
+    for group in () if request.ids else groups:
+        for seq in list(group.dead):
+            found = group.dead.get(seq)
+            yield found if found is not None and _fits(found, request) else None
 
 
 def replay(ledger: Ledger, session: Session, request: Replay, tick: Tick) -> Reply | None:

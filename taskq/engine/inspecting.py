@@ -28,7 +28,7 @@ MOST = 1000  # messages of one reply
 
 def inspect(ledger: Ledger, session: Session, request: Inspect, tick: Tick) -> Inspected:
     """All that is known of one message."""
-    message = ledger.messages.get(request.id)
+    message = ledger.current(request.id)
     if message is not None:
         ledger.filling.copy(message, ledger.queues[message.spec.queue].filling)
         shown = [each for each in message.deliveries if each.state is not State.PURGED]

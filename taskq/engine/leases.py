@@ -54,9 +54,10 @@ def settle_one(ledger: Ledger, outcome: Outcome, tick: Tick) -> bool:
 
 
 def _settled_before(ledger: Ledger, outcome: Outcome) -> bool:
-    message = ledger.messages.get(outcome.id)
+    ends: list[Delivery | Entry] = []
+    for message in ledger.named(outcome.id):
+        ends += message.deliveries
     result = ledger.results.entry(outcome.id)
-    ends: list[Delivery | Entry] = [*message.deliveries] if message is not None else []
     if result is not None:
         ends.append(result)
     return any(

@@ -65,6 +65,14 @@ class Ledger(Books):
             self.filling.begin(group)
         return group
 
+    def current(self, id: str) -> Message | None:
+        """The message that the id means: the newest one, as long as anything of it is alive."""
+        message = self.messages.get(id)
+        if message is None or message.deliveries[0].state not in ENDED:
+            return message
+        entry = self.results.entry(id)
+        return message if entry is None or entry.seq == message.seq else None
+
     def _give(self, message: Message, group: Group) -> None:
         self.deliver(message, group)
         self.arm_expiry(message)
@@ -188,14 +196,14 @@ class Ledger(Books):
         if delivery.group.queue.filling:
             self.filling.copy(delivery.message, delivery.group.queue.filling)
         self.move(delivery, Event.BURY)
-        delivery.group.dead[delivery.message.id] = delivery
+        delivery.group.dead[delivery.message.seq] = delivery
         delivery.group.dead_bytes += len(delivery.message.payload)
         if delivery.group.is_first:
             self.watchers.finished(delivery.message.id)
 
     def unbury(self, delivery: Delivery) -> None:
         """Take a delivery out of the dead letters; its state is up to the caller."""
-        del delivery.group.dead[delivery.message.id]
+        del delivery.group.dead[delivery.message.seq]
         delivery.group.dead_bytes -= len(delivery.message.payload)
 
     def drop(self, delivery: Delivery) -> None:
@@ -219,7 +227,10 @@ class Ledger(Books):
         for delivery in message.deliveries:
             if delivery.state not in ENDED:
                 return
-        del self.messages[message.id]
+        if self.older:
+            self.unname(message)
+        else:
+            del self.messages[message.id]
         self.queues[message.spec.queue].messages.remove(message)
         self.bytes -= len(message.payload)
         self.specs.release(message.spec)

@@ -115,10 +115,10 @@ class Group(Struct, eq=False):
     """One consumer group of one queue: what it has ready, parked and dead, and its counters.
 
     `from_seq`: the last message accepted before the group was made; those up to it belong to the
-    group only if they were alive then. `claims`: the parked claims of its consumers. `counts` is
-    indexed by `State`: messages that are in that state now, or, for those that are final, that have
-    ever reached it. `failed` counts attempts: those that raised and those that a worker's death
-    ended. `bytes`: payloads of what is kept, `dead_bytes` of them dead letters.
+    group only if they were alive then. `dead`: by the `seq` of the message. `claims`: those of its
+    consumers that are parked. `counts` is indexed by `State`: messages that are in that state now, or,
+    for those that are final, that have ever reached it. `failed` counts attempts: those that raised and
+    those that a worker's death ended. `bytes`: payloads of what is kept, `dead_bytes` of dead letters.
     `filled_to`: while the group is filled, the last message that it was given. `removing`: it is given
     nothing more, and gives nothing.
     """
@@ -128,7 +128,7 @@ class Group(Struct, eq=False):
     from_seq: int
     ready: ReadyQueue[Delivery] = field(default_factory=ReadyQueue)
     parked: Parking[Delivery] = field(default_factory=Parking)
-    dead: dict[str, Delivery] = {}
+    dead: dict[int, Delivery] = {}
     claims: dict[ParkedClaim, None] = {}
     consumers: set[Consumer] = set()
     counts: list[int] = field(default_factory=lambda: [0] * len(State))

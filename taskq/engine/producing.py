@@ -69,7 +69,7 @@ def _cancel(ledger: Ledger, request: Cancel, now: float) -> Steps:
     cancelled, asked = [], []
     for id in request.ids:
         yield
-        message = ledger.messages.get(id)
+        message = ledger.current(id)
         if message is None:
             continue
         filling = ledger.queues[message.spec.queue].filling

@@ -11,7 +11,7 @@ from taskq.protocol.values import Call
 
 def is_broker_full(ledger: Ledger, messages: int, size: int) -> bool:
     """Whether so much more would be too much for the broker."""
-    return not ledger.capacity.has_room(len(ledger.messages) + messages, ledger.bytes + size)
+    return not ledger.capacity.has_room(ledger.message_count + messages, ledger.bytes + size)
 
 
 def full_group(queue: Queue, messages: int, size: int) -> Group | None:
@@ -51,7 +51,7 @@ def why_full(ledger: Ledger, queue: Queue, messages: int, size: int) -> str:
     if is_broker_full(ledger, messages, size):
         groups = [group for each in ledger.queues.values() for group in each.groups.values()]
         return (
-            f"the broker is full: it holds {len(ledger.messages)} messages of {ledger.bytes} bytes "
+            f"the broker is full: it holds {ledger.message_count} messages of {ledger.bytes} bytes "
             f"({sum(len(group.dead) for group in groups)} dead letters), {offered} were offered, and "
             f"its limit is {ledger.capacity}; start more workers, wait with "
             "when_full=SECONDS, purge dead letters, or restart it with a higher limit"

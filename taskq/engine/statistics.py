@@ -17,7 +17,7 @@ def stats(ledger: Ledger, session: Session, request: GetStats, tick: Tick) -> St
     """All counters; the cost depends on the number of queues and workers, not of messages."""
     groups = matching_groups(ledger)
     broker = BrokerStats(
-        messages=len(ledger.messages),
+        messages=ledger.message_count,
         results=len(ledger.results),
         acknowledged=sum(sum(group.counts) for group in groups if group.is_first),
         parked=sum(group.counts[State.PARKED] for group in groups),

@@ -52,6 +52,8 @@ def _restore(db: sqlite3.Connection, ledger: Ledger, now: float) -> None:
             seq, stored.id, spec, payload, stored.created_at, stored.due_at, stored.expires_at
         )
         spec.uses += 1
+        if message.id in ledger.messages:
+            ledger.supersede(message.id)
         ledger.messages[message.id] = message
         ledger.queue(spec.queue).messages.append(message)
         ledger.bytes += len(payload)

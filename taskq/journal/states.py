@@ -66,7 +66,7 @@ def _restore(db: sqlite3.Connection, ledger: Ledger, now: float) -> None:
     late: list[Delivery] = []
     touched = db.execute("SELECT seq, record, crc FROM state ORDER BY seq")
     row = touched.fetchone()
-    for message in ledger.messages.values():
+    for message in ledger.all_messages():
         seq = message.seq
         known: set[str] = set()
         if row is not None and row[0] < seq:
@@ -118,7 +118,7 @@ def _make(ledger: Ledger, message: Message, stored: DeliveryRecord, now: float) 
     if state is State.LEASED:
         _lease(ledger, delivery, stored, now)
     elif state is State.DEAD:
-        group.dead[message.id] = delivery
+        group.dead[message.seq] = delivery
         group.dead_bytes += len(message.payload)
     elif state is State.PARKED:
         group.parked.count(message.spec.task, 1)
@@ -146,7 +146,7 @@ def _sort_dead_letters(ledger: Ledger) -> None:
     for queue in ledger.queues.values():
         for group in queue.groups.values():
             dead = sorted(group.dead.values(), key=lambda letter: letter.last_error.at)
-            group.dead = {delivery.message.id: delivery for delivery in dead}
+            group.dead = {delivery.message.seq: delivery for delivery in dead}
 
 
 def _time_leases(ledger: Ledger) -> None:

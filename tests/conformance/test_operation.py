@@ -76,6 +76,18 @@ def test_groups_each_get_a_copy(bench: PortBench) -> None:
     assert (bench.stats().succeeded, bench.stats("audit").succeeded) == (1, 1)
 
 
+def test_an_id_is_not_kept_by_a_group_that_nobody_works(bench: PortBench) -> None:
+    first, audit = bench.consumer(), bench.consumer(group="audit")
+    bench.enqueue("a")
+    bench.broker.call(Control(queue=bench.queue, group="default", action="purge"))
+    assert bench.end("a").state == "unknown"
+    assert bench.enqueue("a") == []
+    (message,) = bench.claim(first)
+    bench.ack(first, message, b"second")
+    assert bench.end("a").value == b"second"
+    assert bench.names(bench.claim(audit)) == ["a", "a"]
+
+
 def test_stats_and_inspect(bench: PortBench) -> None:
     worker = bench.consumer()
     bench.enqueue("a", "b", priority=1)

@@ -26,7 +26,8 @@ def snapshot(engine: Engine) -> dict[str, Any]:
             for queue in ledger.queues.values()
             for group in queue.groups.values()
         },
-        "messages": {id: _message(message) for id, message in ledger.messages.items()},
+        "messages": {message.seq: _message(message) for message in ledger.all_messages()},
+        "ids": {id: [each.seq for each in ledger.named(id)] for id in ledger.messages},
         "results": {id: _result(ledger.results.get(id)) for id in ledger.results},
         "leases": {receipt: lease.message.id for receipt, lease in ledger.leases.items()},
     }

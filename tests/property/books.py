@@ -16,12 +16,12 @@ def check_groups(engine: Engine, accepted: Counter[tuple[str, str]]) -> None:
     """1, 12: counts and bytes are the sums of what is there; `accepted` by queue and group."""
     counted: dict[Group, Counter[State]] = {}
     size: Counter[Group] = Counter()
-    for message in engine.ledger.messages.values():
+    for message in engine.ledger.all_messages():
         for entry in message.deliveries:
             counted.setdefault(entry.group, Counter())[entry.state] += 1
             if entry.state not in ABSORBING:
                 size[entry.group] += len(message.payload)
-    kept = sum(len(message.payload) for message in engine.ledger.messages.values())
+    kept = sum(len(message.payload) for message in engine.ledger.all_messages())
     assert engine.ledger.bytes == kept, "12: bytes of the broker"
     for queue in engine.ledger.queues.values():
         for group in queue.groups.values():
@@ -54,7 +54,7 @@ def check_leases(engine: Engine) -> None:
     """3: each lease is that of one delivery, in the hands of one consumer."""
     held = {
         entry.receipt: entry
-        for message in engine.ledger.messages.values()
+        for message in engine.ledger.all_messages()
         for entry in message.deliveries
         if entry.state is State.LEASED
     }

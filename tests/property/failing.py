@@ -115,10 +115,12 @@ class Failing(Stage):
             self.bench.tick()
             self.learn()
             if actor is not None:
-                self.model.lost_on_the_way(self.bench.answer(claimed).messages, actor.group)
+                self.model.lost_on_the_way(
+                    self.bench.answer(claimed).messages, actor.group, self.bench.engine
+                )
             for other in self.actors:
                 if other.parked and (reply := self.bench.answer(other.parked)) is not None:
-                    self.model.lost_on_the_way(reply.messages, other.group)
+                    self.model.lost_on_the_way(reply.messages, other.group, self.bench.engine)
             self.model.check(self.bench.engine, self.bench.now)
         self.offers.clear()
         self.bench.now += down

@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from taskq.engine.engine import Engine
-from taskq.engine.result import REMEMBERED
+from taskq.engine.result import REMEMBERED, Result
 from taskq.engine.states import State
 from taskq.protocol.producing import Enqueue, Enqueued
 from taskq.protocol.values import Abandon, Ack, Delivered, Options, Outcome, Release
@@ -40,9 +40,14 @@ class Copy:
 
 @dataclass
 class Accepted:
-    """One acknowledged message."""
+    """One acknowledged message. `name`: its id; with a number, once a newer message has that id.
+
+    `seq`: the number that the engine has given it; 0 if it had ended before anybody could look.
+    """
 
     id: str
+    name: str
+    seq: int
     queue: str
     task: str
     payload: bytes
@@ -59,7 +64,9 @@ class Model:
     """All that was acknowledged, and what must be true of it."""
 
     def __init__(self) -> None:
-        self.messages: dict[str, Accepted] = {}
+        self.messages: dict[str, Accepted] = {}  # by name
+        self.by_seq: dict[int, Accepted] = {}
+        self.owners: dict[int, Accepted] = {}  # by receipt
         self.accepted: Counter[tuple[str, str]] = Counter()  # copies by queue and group
         self.last_receipt = 0
         self.last_fresh: dict[tuple[str, str, int], int] = {}
@@ -76,10 +83,12 @@ class Model:
                 assert call.id in existing, f"9: {call.id} was accepted twice"
                 existing.remove(call.id)
                 continue
-            self.messages.pop(call.id, None)  # the order of this dict is that of acceptance
+            self._supersede(call.id)
             delay = max(request.delay, (request.eta_at or now) - now, 0.0)
-            self.messages[call.id] = Accepted(
+            message = self.messages[call.id] = Accepted(
                 call.id,
+                call.id,
+                self._new_seq(call.id, engine),
                 request.queue,
                 request.task,
                 call.payload,
@@ -88,8 +97,36 @@ class Model:
                 request.expires_at,
                 delay > 0,
             )
-            self.give(self.messages[call.id], engine)
+            self.by_seq[message.seq] = message
+            self.give(message, engine)
         assert not existing, f"9: {existing} were said to be known"
+
+    def _supersede(self, id: str) -> None:
+        """An id is given to a newer message; what other groups have of the older one stays."""
+        older = self.messages.pop(id, None)
+        if older is not None and not all(copy.over for copy in older.copies.values()):
+            older.name = f"{id}/{older.seq}"
+            self.messages[older.name] = older
+
+    def _new_seq(self, id: str, engine: Engine) -> int:
+        live, entry = engine.ledger.messages.get(id), engine.ledger.results.entry(id)
+        seqs = [each.seq for each in (live, entry) if each is not None]
+        return max((seq for seq in seqs if seq not in self.by_seq), default=0)
+
+    def owner(self, told: Delivered, group: str, engine: Engine) -> Accepted:
+        """Which of the messages of that id has been delivered."""
+        found = [
+            each
+            for each in self.messages.values()
+            if each.id == told.id and group in each.copies and each.payload == told.payload
+        ]
+        if len(found) != 1:
+            for live in engine.ledger.named(told.id):
+                if told.receipt in [entry.receipt for entry in live.deliveries]:
+                    return self.by_seq[live.seq]
+            found = [each for each in found if not each.copies[group].over]
+        assert found, f"9: not the payload of {told.id}"
+        return min(found, key=lambda each: each.seq)
 
     def give(self, message: Accepted, engine: Engine) -> None:
         """The message gets a copy in each group of its queue that has none yet."""
@@ -101,7 +138,7 @@ class Model:
 
     def new_group(self, queue: str, name: str, engine: Engine) -> None:
         """10: a new group is given what is alive."""
-        for message in self.messages.values():
+        for message in sorted(self.messages.values(), key=lambda each: each.seq):
             alive = any(
                 not copy.over and copy.state is not State.DEAD for copy in message.copies.values()
             )
@@ -110,13 +147,15 @@ class Model:
                 message.copies[name] = Copy(self._positions, message.due_at)
                 self.accepted[queue, name] += 1
 
-    def delivered(self, messages: list[Delivered], group: str, now: float) -> None:
+    def delivered(self, messages: list[Delivered], group: str, now: float, engine: Engine) -> None:
         """3, 5, 6, 7, 9, 11: what holds for each delivery."""
+        for told in messages:
+            self.owners[told.receipt] = self.owner(told, group, engine)
         self._check_order(messages, group)
         for told in messages:
             assert told.receipt > self.last_receipt, "3: the fence did not rise"
             self.last_receipt = told.receipt
-            message = self.messages[told.id]
+            message = self.owners[told.receipt]
             copy = message.copies[group]
             assert told.payload == message.payload, "9: the first message's payload"
             assert now >= message.due_at, "7: delivered before its time"
@@ -141,7 +180,7 @@ class Model:
         last: dict[tuple[str, int], tuple[float, int]] = {}
         lowest: dict[str, int] = {}
         for told in messages:
-            message = self.messages[told.id]
+            message = self.owners[told.receipt]
             copy = message.copies[group]
             if copy.state is State.READY and copy.due is not None:  # parked ones come first
                 lane = (message.queue, message.options.priority)
@@ -151,13 +190,13 @@ class Model:
                 assert lane[1] >= lowest.get(message.queue, 0), "11: a lower priority came first"
                 lowest[message.queue] = lane[1]
 
-    def handed_back(self, id: str, group: str) -> None:
+    def handed_back(self, seq: int, group: str) -> None:
         """A delivery that has ended without cost."""
-        self.messages[id].copies[group].handed_back += 1
+        self.by_seq[seq].copies[group].handed_back += 1
 
     def settled(self, outcome: Outcome, group: str, now: float) -> set[State]:
         """Where an outcome that came in time leads to."""
-        message = self.messages[outcome.id]
+        message = self.owners[outcome.receipt]
         copy = message.copies[group]
         if isinstance(outcome, Ack):
             return {State.SUCCEEDED}
@@ -177,26 +216,27 @@ class Model:
         copy.not_before = copy.due = now + wait
         return {State.SCHEDULED if wait else State.READY}
 
-    def replayed(self, id: str, group: str, due: float | None) -> None:
+    def replayed(self, seq: int, group: str, due: float | None) -> None:
         """A dead letter that begins again."""
-        copy = self.messages[id].copies[group]
+        copy = self.by_seq[seq].copies[group]
         copy.due = due
         copy.deliveries = copy.handed_back = copy.failures = 0
         copy.replayed = True
         copy.asked = False
 
-    def lost_on_the_way(self, messages: list[Delivered], group: str) -> None:
+    def lost_on_the_way(self, messages: list[Delivered], group: str, engine: Engine) -> None:
         """Deliveries that were committed and never told."""
         for told in messages:
             self.last_receipt = max(self.last_receipt, told.receipt)
-            copy = self.messages[told.id].copies[group]
+            self.owners[told.receipt] = self.owner(told, group, engine)
+            copy = self.owners[told.receipt].copies[group]
             copy.fresh = False
             copy.started = True
             copy.deliveries += 1
 
-    def purged(self, id: str, group: str) -> None:
+    def purged(self, seq: int, group: str) -> None:
         """A copy that an operator has thrown away."""
-        copy = self.messages[id].copies[group]
+        copy = self.by_seq[seq].copies[group]
         copy.over = copy.purged = True
 
     def dropped(self, queue: str, group: str) -> None:
@@ -207,8 +247,8 @@ class Model:
         del self.accepted[queue, group]
 
     def forgotten(self, message: Accepted, now: float) -> bool:
-        """Whether nothing may be left of it, so that its id is free."""
-        if any(not copy.over for copy in message.copies.values()):
+        """Whether its id is free: the first group is done with it, and its result is gone."""
+        if not message.copies["default"].over:
             return False
         if message.finished_at is None:
             return True  # purged
@@ -228,10 +268,11 @@ class Model:
 
     def _check_messages(self, engine: Engine, now: float) -> None:
         ledger = engine.ledger
-        assert set(ledger.messages) <= set(self.messages), "2: a message from nowhere"
-        for id, message in self.messages.items():
-            live = ledger.messages.get(id)
-            result = ledger.results.get(id)
+        alive = {message.seq: message for message in ledger.all_messages()}
+        assert set(alive) <= set(self.by_seq), "2: a message from nowhere"
+        for message in self.messages.values():
+            live = alive.get(message.seq)
+            result = _result(engine, message)
             if result is not None and message.finished_at is None:
                 message.finished_at = result.finished_at
             if live is None:
@@ -264,7 +305,7 @@ class Model:
         copy.state = state
 
     def _check_result(self, engine: Engine, message: Accepted, now: float) -> None:
-        result = engine.ledger.results.get(message.id)
+        result = _result(engine, message)
         if message.finished_at is None:
             assert result is None, "14: a result without an end"
             first = message.copies["default"]
@@ -287,3 +328,8 @@ class Model:
             assert not (ignored and result.value is not None), "14: an ignored result was kept"
         else:
             assert result is None, "14: the result has outlived its time"
+
+
+def _result(engine: Engine, message: Accepted) -> Result | None:
+    result = engine.ledger.results.get(message.id)
+    return result if result is not None and result.seq == message.seq else None

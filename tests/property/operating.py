@@ -75,8 +75,8 @@ class Operating(Stage):
     )
     def control(self, queue: str, group: str, action: str) -> None:
         doomed = [
-            (message.id, entry.group.name)
-            for message in self.ledger.messages.values()
+            (message.seq, entry.group.name)
+            for message in self.ledger.all_messages()
             for entry in message.deliveries
             if entry.group.queue.name == queue
             and entry.group.name in (group or entry.group.name)
@@ -90,8 +90,8 @@ class Operating(Stage):
             return
         if action == "purge":
             assert reply.count == len(doomed)
-            for id, name in doomed:
-                self.model.purged(id, name)
+            for seq, name in doomed:
+                self.model.purged(seq, name)
 
     @rule(
         queue=st.sampled_from(["q", "q", "q", "p"]),
@@ -117,7 +117,7 @@ class Operating(Stage):
         finals = (State.SUCCEEDED, State.CANCELLED, State.EXPIRED, State.PURGED)
         copies = [
             entry
-            for message in self.ledger.messages.values()
+            for message in self.ledger.all_messages()
             for entry in message.deliveries
             if entry.group is found and entry.state not in finals
         ]
@@ -142,21 +142,25 @@ class Operating(Stage):
     )
     def replay_or_purge(self, picked: list[int], rate: float | None, throw_away: bool) -> None:
         dead = [
-            (id, group)
+            entry
             for queue in self.ledger.queues.values()
             for group in queue.groups.values()
-            for id in group.dead
+            for entry in group.dead.values()
         ]
-        ids = sorted({dead[pick % len(dead)][0] for pick in picked}) if dead else []
-        chosen = [(id, group) for id, group in dead if not ids or id in ids]
+        ids = sorted({dead[pick % len(dead)].message.id for pick in picked}) if dead else []
+        chosen = [
+            (entry.message.seq, entry.group.name)
+            for entry in dead
+            if not ids or entry.message.id in ids
+        ]
         request: Any = PurgeDead(ids=ids) if throw_away else Replay(ids=ids, rate=rate)
         rid = self.bench.apply(request)
-        for id, group in chosen:
+        for seq, group in chosen:
             if throw_away:
-                self.model.purged(id, group.name)
+                self.model.purged(seq, group)
             else:
                 due = None if rate else self.bench.now
-                self.model.replayed(id, group.name, due)
+                self.model.replayed(seq, group, due)
         self.bench.tick()
         assert self.bench.answer(rid).count == len(chosen)
 
@@ -169,5 +173,5 @@ class Operating(Stage):
         id = self.pick_id(pick)
         entry = None if id is None else self.ledger.results.entry(id)
         told = entry is not None and not entry.has_expired(self.bench.now)
-        if id is not None and (id in self.ledger.messages or told):
+        if id is not None and (told or self.ledger.current(id) is not None):
             assert self.bench.call(Inspect(id=id)).jobs

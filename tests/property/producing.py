@@ -74,16 +74,20 @@ class Producing(Stage):
         if id is None:
             return
         waiting = self.states(id)
+        message = self.ledger.current(id)
+        running = [
+            entry.group.name
+            for entry in (message.deliveries if message is not None else ())
+            if entry.state is State.LEASED
+        ]
         try:
             reply = self.bench.call(Cancel(ids=[id], terminate=terminate))
         except errors.UnknownMessage:
             assert id not in self.ledger.messages
             assert id not in self.ledger.results
             return
-        for name, copy in self.model.messages[id].copies.items():
-            message = self.ledger.messages.get(id)
-            entries = message.deliveries if message is not None else ()
-            copy.asked |= any(e.group.name == name and e.state is State.LEASED for e in entries)
+        for name in running:
+            self.model.by_seq[message.seq].copies[name].asked = True
         assert (id in reply.asked) == (State.LEASED in waiting)
         if State.LEASED not in waiting:
             assert (id in reply.cancelled) == bool(waiting & WAITING)

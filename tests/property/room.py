@@ -20,7 +20,7 @@ def fits_queue(engine: Engine, name: str, count: int, size: int) -> bool:
         return True
     counts: Counter[str] = Counter()
     sizes: Counter[str] = Counter()
-    for message in engine.ledger.messages.values():
+    for message in engine.ledger.all_messages():
         for entry in message.deliveries:
             if entry.group.queue is queue and entry.state in UNFINISHED:
                 counts[entry.group.name] += 1
@@ -35,25 +35,29 @@ def fits_queue(engine: Engine, name: str, count: int, size: int) -> bool:
 
 def fits_broker(engine: Engine, count: int, size: int) -> bool:
     """The same for the broker as a whole; dead letters count."""
-    messages = engine.ledger.messages.values()
+    messages = list(engine.ledger.all_messages())
     most, most_bytes = engine.ledger.capacity
     return (not most or len(messages) + count <= most) and (
         not most_bytes or sum(len(message.payload) for message in messages) + size <= most_bytes
     )
 
 
+def is_known(engine: Engine, id: str) -> bool:
+    """Whether the first group has a message of that id, or its result is kept."""
+    live = engine.ledger.messages.get(id)
+    first = live.deliveries[0].state if live is not None else State.PURGED
+    return first in (*UNFINISHED, State.DEAD) or id in engine.ledger.results
+
+
 def must_refuse(engine: Engine, request: Enqueue) -> bool:
     """Whether that request, which does not wait, has to get `QueueFull`."""
-    ledger = engine.ledger
-    new = {
-        call.id: len(call.payload)
-        for call in request.calls
-        if call.id not in ledger.messages and call.id not in ledger.results
-    }
+    new = {call.id: len(call.payload) for call in request.calls if not is_known(engine, call.id)}
     if not new:
         return False
     need = (len(new), sum(new.values()))
-    bounded = any(ledger.capacity) or request.queue in {queue.name for queue in _limited(engine)}
+    bounded = any(engine.ledger.capacity) or request.queue in {
+        queue.name for queue in _limited(engine)
+    }
     return not (fits_queue(engine, request.queue, *need) and fits_broker(engine, *need)) or (
         bounded and any(_in_the_way(engine, offer, request.queue) for offer in heads(engine))
     )
@@ -82,8 +86,7 @@ def check_nobody_waits_in_vain(engine: Engine) -> None:
     """13: whoever waits for room waits because there is none."""
     for offer in heads(engine):
         call = offer.request.calls[offer.taken]
-        known = call.id in engine.ledger.messages or call.id in engine.ledger.results
-        assert not known, "13: a known id waits for room"
+        assert not is_known(engine, call.id), "13: a known id waits for room"
         if fits_queue(engine, offer.queue.name, 1, len(call.payload)):
             assert not fits_broker(engine, 1, len(call.payload)), "13: there is room, and it waits"
             return  # those behind it wait for it

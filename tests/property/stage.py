@@ -123,7 +123,7 @@ class Stage(RuleBasedStateMachine):
         return actor
 
     def pick_id(self, pick: int) -> str | None:
-        ids = list(self.model.messages)
+        ids = [message.id for message in self.model.messages.values() if message.name == message.id]
         return ids[-1 - pick % len(ids)] if ids else None
 
     def collect(self) -> None:
@@ -143,7 +143,7 @@ class Stage(RuleBasedStateMachine):
         queues = self.ledger.queues
         for each in {message.queue for message in messages}:
             assert not queues[each].groups[actor.group].paused, "delivered from a paused queue"
-        self.model.delivered(messages, actor.group, self.bench.now)
+        self.model.delivered(messages, actor.group, self.bench.now, self.bench.engine)
         for message in messages:
             if message.announce:
                 self.bench.call(Begin(receipt=message.receipt, id=message.id), actor.session)
@@ -180,7 +180,7 @@ class Stage(RuleBasedStateMachine):
             holder = lease.consumer
             mine = holder.worker.name == worker and consumer in (None, holder.name)
             if mine and receipt not in kept:
-                self.model.handed_back(lease.message.id, lease.group.name)
+                self.model.handed_back(lease.message.seq, lease.group.name)
 
     def enroll(self, actor: Actor, holding: list[int]) -> None:
         self.hand_back(actor.worker, actor.consumer, holding)
@@ -209,16 +209,8 @@ class Stage(RuleBasedStateMachine):
         """
         raise NotImplementedError
 
-    def state(self, id: str, group: str) -> State:
-        (state,) = (
-            entry.state
-            for entry in self.ledger.messages[id].deliveries
-            if entry.group.name == group
-        )
-        return State(state)
-
     def states(self, id: str) -> set[State]:
-        message = self.ledger.messages.get(id)
+        message = self.ledger.current(id)
         return {entry.state for entry in message.deliveries} if message is not None else set()
 
     def someone_waits(self) -> bool:
@@ -258,7 +250,11 @@ class Stage(RuleBasedStateMachine):
                 ).messages:
                     acks = [Ack(m.receipt, m.id, b"") for m in messages if not m.ack_early]
                     assert self.bench.settle(*acks) == []
-            open_ = [s for id in self.ledger.messages for s in self.states(id)]
+            open_ = [
+                entry.state
+                for message in self.ledger.all_messages()
+                for entry in message.deliveries
+            ]
             if all(state is State.DEAD or state not in WAITING | {State.LEASED} for state in open_):
                 assert not self.bench.engine.has_parked_enqueues, "13: a producer waits for ever"
                 return

@@ -83,7 +83,10 @@ class Working(Stage):
         outcomes = [o for o in outcomes if self._possible(o)]
         live = {o.receipt for o in outcomes if o.receipt in self.ledger.leases}
         leads_to = {
-            o.id: self.model.settled(o, actor.group, self.bench.now)
+            o.receipt: (
+                self.ledger.leases[o.receipt],
+                self.model.settled(o, actor.group, self.bench.now),
+            )
             for o in outcomes
             if o.receipt in live
         }
@@ -93,11 +96,10 @@ class Working(Stage):
         self.settled |= live
         if not self.someone_waits():
             assert self._copies_of_other_groups(actor.group) == others, "10: another group's copy"
-            for id, states in leads_to.items():
-                if id in self.ledger.messages:
-                    assert self.state(id, actor.group) in states
-                elif actor.group == "default":
-                    result = self.ledger.results.get(id)
+            for delivery, states in leads_to.values():
+                assert delivery.state in states
+                if not delivery.message.deliveries and actor.group == "default":
+                    result = self.ledger.results.get(delivery.message.id)
                     evicted = result is None and self.ledger.capacity.bytes
                     assert evicted or result.state in states
         for outcome in outcomes:
@@ -110,17 +112,23 @@ class Working(Stage):
 
     def _seconds_of_groups(self, outcomes: list[Outcome]) -> set[int]:
         """Receipts whose message is gone with another group's end: nothing is left to compare."""
-        return {o.receipt for o in outcomes if o.id not in self.ledger.messages}
+        left = {
+            entry.receipt
+            for outcome in outcomes
+            for message in self.ledger.named(outcome.id)
+            for entry in message.deliveries
+        }
+        return {outcome.receipt for outcome in outcomes} - left
 
     def _possible(self, outcome: Outcome) -> bool:
         """An early one is over already; abandoning is for what was cancelled."""
         delivery = self.ledger.leases.get(outcome.receipt)
         return delivery is None or not isinstance(outcome, Abandon) or delivery.cancelling > 0
 
-    def _copies_of_other_groups(self, name: str) -> dict[tuple[str, str], Any]:
+    def _copies_of_other_groups(self, name: str) -> dict[tuple[int, str], Any]:
         return {
-            (message.id, entry.group.name): (entry.state, entry.receipt, entry.deliveries)
-            for message in self.ledger.messages.values()
+            (message.seq, entry.group.name): (entry.state, entry.receipt, entry.deliveries)
+            for message in self.ledger.all_messages()
             for entry in message.deliveries
             if entry.group.name != name and entry.state not in ABSORBING
         }

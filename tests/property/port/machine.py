@@ -187,7 +187,13 @@ class PortMachine(RuleBasedStateMachine):
         expires: float | None,
     ) -> None:
         now = self.backend.now
-        calls = [Call(f"m{name}", b"%d at %r" % (name, now)) for name in names]
+        self.look()
+        shared = self.model.kept_by_others(now)
+        calls = [
+            Call(f"m{name}", b"%d at %r" % (name, now))
+            for name in names
+            if f"m{name}" not in shared
+        ]
         reply = self.broker.call(
             Enqueue(
                 queue=queue,

@@ -59,10 +59,12 @@ class Message:
         return all(copy.purged or copy.state in FINAL for copy in self.copies.values())
 
     def may_be_forgotten(self, now: float) -> bool:
-        """Whether its id may be that of a new message by now."""
+        """Whether its id may be that of a new message by now; other groups may still have it."""
         first = self.copies["default"]
+        if first.purged:
+            return True
         kept = max(self.options.result_ttl, REMEMBERED)
-        return self.is_over and (first.purged or now >= first.finished_at + kept)
+        return first.state in FINAL and now >= first.finished_at + kept
 
 
 class PortModel:
@@ -102,6 +104,15 @@ class PortModel:
                 for group in self.groups[message.queue]:
                     message.copies[group] = Copy(not_before=message.due_at)
                     self.accepted[message.queue, group] += 1
+
+    def kept_by_others(self, now: float) -> set[str]:
+        """Ids that are free, of messages that other groups still have. This model tells messages apart
+        by their ids, so it uses none of them for two at once; `tests/conformance` does."""
+        return {
+            id
+            for id, message in self.messages.items()
+            if message.may_be_forgotten(now) and not message.is_over
+        }
 
     def delivered(self, messages: list[Delivered], group: str, now: float) -> None:
         """3, 5, 6, 7, 9, 11: what holds for each delivery."""
