@@ -175,6 +175,8 @@ class DeadLetterQueue:
     def replay(self, id: str) -> None:
         """Put a message back into its queue, for every group that gave it up, with fresh attempts.
 
+        A handle that has its error already keeps it until its `status` is asked.
+
         Raises:
             UnknownMessage: no dead letter of these queues has that id.
         """

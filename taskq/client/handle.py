@@ -23,7 +23,8 @@ R_co = TypeVar("R_co", covariant=True)
 BITS_OF_TEXT = 14_000  # up to here, `str` of an int needs no permission
 
 _PENDING: Any = object()
-_FINAL = ("succeeded", "dead", "cancelled", "expired")
+_FAILED = ("dead", "cancelled", "expired")
+_FINAL = ("succeeded", *_FAILED)
 
 
 class Origin(NamedTuple):
@@ -42,7 +43,7 @@ class ResultHandle(Generic[R_co]):
     Handles are equal when their ids are; they pickle, and work in another process.
     """
 
-    __slots__ = ("_app", "_error", "_origin", "_value", "id")
+    __slots__ = ("_app", "_error", "_is_replayed", "_origin", "_value", "id")
 
     def __init__(self, app: App, id: str, origin: Origin | None = None) -> None:
         self._app = app
@@ -50,6 +51,7 @@ class ResultHandle(Generic[R_co]):
         self._origin = origin
         self._value: Any = _PENDING
         self._error: BaseException | None = None
+        self._is_replayed = False  # `info` has seen that the failure held here is not the last word
 
     # --- the outcome ------------------------------------------------------------------------
 
@@ -135,6 +137,9 @@ class ResultHandle(Generic[R_co]):
     def info(self) -> JobInfo:
         """Everything known of the call: attempts, worker, times, errors.
 
+        A handle keeps the outcome of its call. If this finds a failed call replayed, `result` waits
+        for the new outcome.
+
         Raises:
             UnknownMessage: the broker has no such message.
             ResultExpired: it finished, and its result has outlived its TTL.
@@ -142,7 +147,10 @@ class ResultHandle(Generic[R_co]):
         from taskq.protocol.producing import Inspect
 
         importing.refuse_to_block()
-        return self._app.broker.call(Inspect(id=self.id)).jobs[0]
+        job = self._app.broker.call(Inspect(id=self.id)).jobs[0]
+        if self._error is not None and job.state not in _FAILED:
+            self._is_replayed = True
+        return job
 
     def progress(self) -> Progress | None:
         """How far the running task says it is, or `None`.
@@ -178,11 +186,14 @@ class ResultHandle(Generic[R_co]):
     @property
     def is_settled(self) -> bool:
         """Whether this handle holds the outcome already."""
-        return self._value is not _PENDING or self._error is not None
+        if self._error is not None:
+            return not self._is_replayed
+        return self._value is not _PENDING
 
     def settle(self, finished: Finished) -> None:
         """Keep the outcome that the broker reports."""
         state, codec = finished.state, self._app.codec
+        self._is_replayed = False
         task, serializer = self._origin or (finished.task, None)
         call = CallRef(finished.queue, self.id, task)
         if finished.task and finished.task != task:
@@ -197,8 +208,8 @@ class ResultHandle(Generic[R_co]):
                 from taskq.client.digit_limit import raise_digit_limit
 
                 raise_digit_limit(value)
-            self._error = None  # before: another thread that sees the value asks no more
-            self._value = value  # after the digit limit: that thread may print it at once
+            self._value = value  # after the digit limit: another thread may print it at once
+            self._error = None  # after the value: that thread finds the one or the other
         elif state == "dead" and finished.error is not None:
             self._error = codec.decode_error(call, finished.error, serializer)
         else:
@@ -207,7 +218,9 @@ class ResultHandle(Generic[R_co]):
     def _is_open(self) -> bool:
         """Whether to ask the broker; again after an unknown id, which may be enqueued later."""
         error = self._error
-        return self._value is _PENDING and (error is None or type(error) is errors.UnknownMessage)
+        if error is None:
+            return self._value is _PENDING
+        return self._is_replayed or type(error) is errors.UnknownMessage
 
     def _wait(self, timeout: float | None) -> None:
         importing.refuse_to_block()

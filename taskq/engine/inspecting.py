@@ -72,7 +72,7 @@ def _live(delivery: Delivery, head: int) -> JobInfo:
         enqueued_at=message.created_at,
         due_at=delivery.due_at,
         started_at=delivery.leased_at or None,
-        finished_at=None,
+        finished_at=delivery.last_error.at if delivery.state is State.DEAD else None,
         worker=consumer.worker.name if consumer else "",
         errors=delivery.errors or [],
         progress=delivery.progress,

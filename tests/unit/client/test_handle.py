@@ -97,6 +97,32 @@ def test_what_the_task_raised(q: TaskQueue) -> None:
     assert "in one" in str(handle.exception().__cause__)  # type: ignore[union-attr]
 
 
+def test_a_handle_that_sees_a_replay_waits_for_the_new_outcome(q: TaskQueue) -> None:
+    broken = [True]
+
+    @q.task(name="mended")
+    def mended() -> str:
+        if broken:
+            raise ValueError("not yet")
+        return "done"
+
+    handle = mended()
+    run_ready(q)
+    assert isinstance(handle.exception(timeout=10), ValueError)
+    assert handle.status() == "dead"
+    assert handle.is_settled  # nothing new: the error is kept
+    q.dlq.replay(handle.id)
+    assert handle.status() == "ready"
+    assert not handle.done()
+    assert not handle.is_settled
+    with pytest.raises(TimeoutError):
+        handle.result(timeout=0)
+    broken.clear()
+    run_ready(q)
+    assert [each.result() for each in as_completed([handle], timeout=10)] == ["done"]
+    assert handle.exception() is None
+
+
 def test_a_timeout_leaves_the_handle_valid(q: TaskQueue) -> None:
     handle = q.tasks["one"](1)
     with pytest.raises(TimeoutError, match=f"call {handle.id} has not finished within 0"):

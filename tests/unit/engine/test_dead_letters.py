@@ -41,6 +41,7 @@ def test_an_entry_tells_the_whole_story(bench: EngineBench) -> None:
     )
     assert [error.attempt for error in entry.errors] == [1, 2]
     assert reply.total == 1
+    assert bench.job("a").finished_at == first_at + 5
 
 
 def test_listing_filters_and_limits_oldest_first(bench: EngineBench) -> None:
