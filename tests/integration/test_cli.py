@@ -187,7 +187,7 @@ def test_an_app_that_cannot_be_imported(terminal: Terminal) -> None:
     assert "import no_such_library" in told.stderr
     assert "ModuleNotFoundError" in told.stderr
     assert "loader.py" not in told.stderr
-    assert told.stderr.endswith("correct that and start again\n")
+    assert told.stderr.endswith("correct that and try again\n")
     told = terminal.taskq("call", "broken_app:f", code=2)
     assert "import no_such_library" in told.stderr
     assert told.stderr.splitlines()[-1].startswith("Error: the module 'broken_app' raised")

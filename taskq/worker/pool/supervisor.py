@@ -218,8 +218,8 @@ class Supervisor:
         if any(place.successor is child for place in self._places):
             self._rollout.abandon()
             log.error(
-                "the reload has failed, and every child keeps the code it has; correct this and send "
-                "SIGHUP again: %s\n%s",
+                "the reload has failed, and every child keeps the code it has until a SIGHUP "
+                "succeeds: %s\n%s",
                 note.sentence,
                 note.traceback.rstrip(),
             )
