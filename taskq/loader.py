@@ -10,13 +10,14 @@ from __future__ import annotations
 import os
 import sys
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from taskq.importing import ImportEnds, app_import
 
 if TYPE_CHECKING:
+    from taskq.application import RunnableTask
     from taskq.client.app import TaskQueue
 
 
@@ -60,7 +61,29 @@ def load_app(spec: str, include: Iterable[str] = ()) -> TaskQueue:
     app = _attribute(module, attribute) if attribute else _only_queue(module)
     for further in (*app.include, *listed):
         load_module(further)
+        _warn_of_other_queue(app, further)
     return app
+
+
+def _warn_of_other_queue(app: TaskQueue, module: str) -> None:
+    """Log that a module was included in vain: its tasks are those of another object."""
+    from taskq.application import apps
+
+    def of_module(tasks: Mapping[str, RunnableTask]) -> list[str]:
+        return [name for name, task in tasks.items() if task.fn.__module__ == module]
+
+    if of_module(app.tasks):
+        return
+    elsewhere = sorted({name for other in apps for name in of_module(other.tasks)})
+    if elsewhere:
+        import logging
+
+        logging.getLogger("taskq.loader").warning(
+            "%s adds no task to the app of this worker: it registers %s on another TaskQueue object; "
+            "import the queue of the app there, instead of making one",
+            module,
+            ", ".join(elsewhere),
+        )
 
 
 def _module_of_app(name: str, colon: str, is_listed: bool) -> ModuleType:
@@ -191,7 +214,7 @@ def _raised(name: str, error: BaseException) -> AppImportError:
     exits = isinstance(error, SystemExit)
     what = "called sys.exit()" if exits else f"raised {type(error).__name__}"
     return AppImportError(
-        f"the module {name!r} {what} when it was imported; correct that and start again", text
+        f"the module {name!r} {what} when it was imported; correct that and try again", text
     )
 
 

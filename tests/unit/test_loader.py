@@ -184,3 +184,18 @@ def test_a_circular_import_is_called_one(here: Path) -> None:
     with pytest.raises(AppImportError) as caught:
         load_app("circle_a:queue")
     assert "most likely due to a circular import" in caught.value.user_traceback
+
+
+def test_an_included_module_with_a_queue_of_its_own_is_logged(
+    here: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tasks = "\n@queue.task\ndef own():\n    pass\n"
+    write(here, "shared_app.py", 'from taskq import TaskQueue\nqueue = TaskQueue("inc")\n')
+    write(here, "shared_good.py", f"from shared_app import queue\n{tasks}")
+    write(here, "shared_own.py", f'from taskq import TaskQueue\nqueue = TaskQueue("inc")\n{tasks}')
+    write(here, "shared_none.py", "import shared_own\n")
+    load_app("shared_app:queue", ["shared_good", "shared_own", "shared_none"])
+    (message,) = caplog.messages
+    assert message.startswith(
+        "shared_own adds no task to the app of this worker: it registers shared_own.own on another"
+    )
