@@ -8,7 +8,7 @@ from taskq.engine.model import Consumer, Delivery, Group, ParkedClaim
 from taskq.engine.sessions import Session
 from taskq.engine.states import Event, State
 from taskq.engine.tick import Tick
-from taskq.engine.workers import heard, withdraw
+from taskq.engine.workers import heard, tell_unknown, withdraw
 from taskq.errors import UnknownConsumer
 from taskq.protocol.consuming import Claim, Claimed
 from taskq.protocol.values import Delivered
@@ -74,6 +74,7 @@ def take(
             if not (options.carries_code or consumer.knows(message.spec.task)):
                 ledger.move(delivery, Event.PARK)
                 ledger.place(delivery)
+                tell_unknown(ledger, consumer.worker, group, message.spec.task)
                 continue
             # `beginnings.is_announced`, without a call
             alone = not options.ack_early and (

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from functools import partial
+from itertools import islice
 from math import inf, nextafter
 
 from taskq.engine.beginnings import has_begun, note
 from taskq.engine.handlers import Handlers, ParkedKinds
 from taskq.engine.leases import lease_lost, release, stop_of
 from taskq.engine.ledger import Ledger
-from taskq.engine.model import GRACE, Consumer, Delivery, ParkedClaim, Worker
+from taskq.engine.model import GRACE, Consumer, Delivery, Group, ParkedClaim, Worker
 from taskq.engine.operations import SLICE
 from taskq.engine.sessions import Parked, Session
 from taskq.engine.states import Event
 from taskq.engine.tick import Tick
 from taskq.engine.timers import MovableTimer
 from taskq.protocol.consuming import Heartbeat, HeartbeatReply, Register, Registered
+
+UNKNOWN_LOOK = 100  # unknown tasks of one group that a worker is told at once
 
 
 class ParkedHeartbeat(Parked):
@@ -195,10 +198,34 @@ def answer_heartbeats(ledger: Ledger) -> None:
         worker, _ = ledger.heartbeats_due.popitem()
         if worker.heartbeat is None:
             continue
-        reply = HeartbeatReply(renew_in=worker.renew_in, stop=worker.stops)
+        reply = HeartbeatReply(
+            renew_in=worker.renew_in, stop=worker.stops, unknown=_unknown_tasks(worker)
+        )
         worker.stops, worker.reply_due = [], False
         ledger.answer(worker.heartbeat, reply)
         worker.heartbeat = None
+
+
+def tell_unknown(ledger: Ledger, worker: Worker, group: Group, task: str) -> None:
+    """The worker has had a message parked: it is told the name, once, if nobody else knows it."""
+    if group.parked.counts[task] == 1 and not _is_known(group, task):
+        worker.reply_due = True
+        ledger.heartbeats_due[worker] = None
+
+
+def _unknown_tasks(worker: Worker) -> list[str]:
+    """Tasks of parked messages in the worker's queues that no consumer there knows."""
+    groups = {group for consumer in worker.consumers.values() for group in consumer.queues}
+    return [
+        task
+        for group in groups
+        for task in islice(group.parked.counts, UNKNOWN_LOOK)
+        if not _is_known(group, task)
+    ]
+
+
+def _is_known(group: Group, task: str) -> bool:
+    return any(consumer.knows(task) for consumer in group.consumers)
 
 
 def expire(ledger: Ledger, parked: ParkedHeartbeat, now: float) -> None:

@@ -80,10 +80,12 @@ class Heartbeat(Parkable["HeartbeatReply"], kw_only=True):
 
 class HeartbeatReply(Reply, kw_only=True):
     """`renew_in`: send the next heartbeat within so many seconds. `stop`: deliveries of this worker
-    that are cancelled."""
+    that are cancelled. `unknown`: tasks of parked messages in its queues that no consumer knows; only
+    the first ones, where they are many."""
 
     renew_in: float
     stop: list[Stop] = []
+    unknown: list[str] = []
 
     @property
     def cancel(self) -> list[int]:

@@ -55,7 +55,7 @@ def test_a_slow_task_holds_no_fast_one(scene: Scene) -> None:
 
 
 def test_an_unknown_task_waits_for_a_worker_that_knows_it(scene: Scene) -> None:
-    scene.worker()
+    worker = scene.worker()
     payload = app.queue.codec.encode_call("w", "x1", "tests.integration.worker_app.extra", (), {})
     app.queue.broker.call(
         Enqueue(
@@ -68,6 +68,8 @@ def test_an_unknown_task_waits_for_a_worker_that_knows_it(scene: Scene) -> None:
     assert app.add(1, 2).result(PATIENCE) == 3
     (group,) = app.queue.stats().queues
     assert group.unknown == {"tests.integration.worker_app.extra": 1}
+    wait_until(lambda: "--include tests.integration.worker_app" in worker.output)
+    assert worker.output.count("does not know the task tests.integration.worker_app.extra") == 1
     scene.worker(**{app.EXTRA: "1"})
     assert app.queue.handle("x1").result(PATIENCE) == "known"
 

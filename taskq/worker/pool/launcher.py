@@ -26,6 +26,7 @@ from taskq.worker.pool.stacks import print_own_stacks
 from taskq.worker.pool.start_report import StartReport
 from taskq.worker.pool.strangers import reap_strangers
 from taskq.worker.pool.supervisor import Supervisor
+from taskq.worker.runtime.unknown import UnknownTasks
 from taskq.worker.settings import WorkerSettings
 
 EXIT_CLEAN = 0
@@ -65,6 +66,7 @@ class Launcher:
         )
         self._deaths: list[Death] = []
         self._left_over: list[str] = []
+        self._unknown = UnknownTasks()
         self._exit = EXIT_CLEAN
         self._slow_at: float | None = time.monotonic() + _SLOW_START  # `None`: it has been logged
         self._deadline: float | None = None  # of the drain
@@ -243,6 +245,8 @@ class Launcher:
     def _on_heartbeat(self, reply: HeartbeatReply) -> None:
         if reply.stop:
             self._supervisor.stop_tasks(reply.stop)
+        for task in reply.unknown:
+            self._unknown.log(task)
 
     def _orphaned(self) -> None:
         """The program that needs this worker is gone, perhaps by SIGKILL; nobody else would end us."""

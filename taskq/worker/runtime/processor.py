@@ -121,7 +121,7 @@ class Processor:
         task = self._tasks.get(message.task)
         if task is None and not carries_code(message.payload):
             # loading the arguments may need modules that this worker does not have either
-            self._unknown.log(message.task, message.id)
+            self._unknown.log(message.task)
             return Release(message.receipt, message.id, unknown=True)
         try:
             function, args, kwargs = self._codec.decode_call(

@@ -18,15 +18,14 @@ class UnknownTasks:
     def __init__(self) -> None:
         self._logged: set[str] = set()
 
-    def log(self, task: str, id: str) -> None:
+    def log(self, task: str) -> None:
         """Log the name, unless that has been done."""
         if task in self._logged or len(self._logged) >= MOST:
             return
         self._logged.add(task)
         name = one_line(task)
         log.warning(
-            "this worker does not know the task %s, so its calls wait (the first is %s); %s",
+            "this worker does not know the task %s, so its calls wait; %s",
             name,
-            one_line(id),
             how_to_know(name),
         )

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from taskq.protocol.consuming import Heartbeat
 from taskq.protocol.operating import Control, GetStats
 from taskq.protocol.producing import Cancel
-from tests.kit.engine import EngineBench, ids
+from taskq.protocol.values import WorkerInfo
+from tests.kit.engine import WORKER, EngineBench, ids
 
 
 @pytest.fixture
@@ -23,6 +25,25 @@ def test_an_unknown_task_is_parked_and_shown(bench: EngineBench) -> None:
     assert bench.state("a") == "parked"
     assert bench.stats().unknown == {"new": 1}
     assert bench.call(GetStats()).broker.parked == 1
+
+
+def test_the_worker_is_told_at_once(bench: EngineBench) -> None:
+    assert bench.heartbeat().unknown == []
+    waiting = bench.park(Heartbeat(worker="w", info=WorkerInfo(), wait=10), session=WORKER + 100)
+    bench.enqueue("a", "b", task="shop.new")
+    bench.claim()
+    assert bench.answer(waiting).unknown == ["shop.new"]
+    assert bench.heartbeat().unknown == ["shop.new"]
+
+
+def test_a_worker_is_not_told_of_what_another_one_knows(bench: EngineBench) -> None:
+    bench.register(3, worker="w2", tasks=["new"])
+    waiting = bench.park(Heartbeat(worker="w", info=WorkerInfo(), wait=10), session=WORKER + 100)
+    bench.enqueue("a", task="new")
+    bench.claim()
+    assert bench.state("a") == "parked"
+    assert bench.answer(waiting) is None
+    assert bench.heartbeat().unknown == []
 
 
 def test_it_goes_to_a_consumer_that_knows_it_first_and_in_order(bench: EngineBench) -> None:

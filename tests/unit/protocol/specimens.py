@@ -205,7 +205,12 @@ REPLIES: tuple[Reply, ...] = (
         drained=True,
     ),
     Settled(rid=8, rejected=[2]),
-    HeartbeatReply(rid=9, renew_in=3.0, stop=[Stop(1, "w-1/1.1"), Stop(2, "w-1/2.1", True)]),
+    HeartbeatReply(
+        rid=9,
+        renew_in=3.0,
+        stop=[Stop(1, "w-1/1.1"), Stop(2, "w-1/2.1", True)],
+        unknown=["m.f"],
+    ),
     Reaped(rid=10, count=2, ended=[Ended(1, "a", "m.f", "ready")]),
     Peeked(
         rid=10, messages=[Preview("a", "m.f", "ready", 1, 2, 1001.0, 7, "w-1/1.1", 1000.5, True)]
