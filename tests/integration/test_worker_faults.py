@@ -105,11 +105,16 @@ def test_22_a_task_that_was_stopped_past_its_lease_is_told_when_it_extends(scene
 def test_20_a_task_that_closes_every_descriptor_is_settled_and_its_process_replaced(
     scene: Scene,
 ) -> None:
-    scene.worker()
-    closer = app.close_descriptors()
+    scene.worker("--batch", "1")
+    app.queue.pause()
+    closer, waiting = app.close_descriptors(), app.pid()
+    app.queue.resume()  # the reply that settles the first brings the second
     pid = closer.result(PATIENCE)
     assert closer.info().attempts == 1
-    assert app.pid().result(PATIENCE) != pid
+    assert waiting.result(PATIENCE) != pid
+    assert waiting.info().attempts == 1
+    again = app.close_descriptors().result(PATIENCE)
+    assert app.pid().result(PATIENCE) != again
 
 
 def test_24_signal_handlers_that_a_task_leaves_do_not_cut_the_next_one_short(scene: Scene) -> None:

@@ -200,6 +200,9 @@ class Consumer:
         return self._in_flight.stopping or self._is_stale
 
     def _greeting(self) -> Register:
+        # a task that has closed every descriptor has lost us this connection, too
+        if self._poller.is_cut_off:
+            self._in_flight.stopping = True
         return self._identity.register(list(self._app.tasks), list(self._in_flight.held))
 
     def _pause(self, seconds: float) -> bool:

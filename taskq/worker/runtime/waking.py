@@ -72,11 +72,17 @@ class Poller:
         self._waker = waker
         self._stopped = stopped
         self._parent = parent
+        self._parent_file = None if parent is None else _file_of(parent)
         self._orphaned = orphaned
         self._poll = select.poll()
         self._poll.register(waker.fileno(), select.POLLIN)
         if parent is not None:
             self._poll.register(parent, select.POLLIN)
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Whether a task has closed `parent`; another file may have its number now."""
+        return self._parent is not None and _file_of(self._parent) != self._parent_file
 
     def until(self, fd: int | None, seconds: float | None = None) -> bool:
         """Wait; returns whether `fd` has become readable (False: stopped, or the time is over)."""
@@ -100,3 +106,12 @@ class Poller:
         finally:
             if fd is not None:
                 self._poll.unregister(fd)
+
+
+def _file_of(fd: int) -> tuple[int, int] | None:
+    """Which file that is; `None` where it is closed."""
+    try:
+        found = os.fstat(fd)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -76,6 +76,19 @@ def test_the_end_of_the_launcher_is_noticed(waker: Waker) -> None:
     theirs.close()
 
 
+def test_a_descriptor_that_a_task_has_closed_is_noticed_under_its_next_file(waker: Waker) -> None:
+    ours, theirs = socket.socketpair()
+    fd = theirs.fileno()
+    rest = Poller(waker, lambda: False, fd)
+    assert not rest.is_cut_off
+    theirs.close()
+    assert rest.is_cut_off
+    os.dup2(ours.fileno(), fd)
+    assert rest.is_cut_off
+    os.close(fd)
+    ours.close()
+
+
 def test_a_full_pipe_blocks_nobody(waker: Waker) -> None:
     for _ in range(100_000):
         waker.wake()
