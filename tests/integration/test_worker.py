@@ -225,6 +225,33 @@ def test_27_after_the_shutdown_timeout_the_rest_is_handed_back_unspent(scene: Sc
     assert handle.info().attempts == 0
 
 
+def test_27_what_cannot_be_settled_until_the_shutdown_timeout_is_no_clean_exit(
+    scene: Scene,
+) -> None:
+    worker = scene.worker("--shutdown-timeout", "2")
+    app.gate(scene.path("open"), scene.path("runs"))
+    wait_until(lambda: scene.lines("runs"))
+    broker = scene.broker_pid()
+    os.kill(broker, signal.SIGSTOP)
+    try:
+        Path(scene.path("open")).touch()
+        assert worker.stop() == 1
+    finally:
+        os.kill(broker, signal.SIGCONT)
+    assert "1 messages are not settled, since the broker does not answer" in worker.output
+
+
+def test_27_an_idle_worker_ends_clean_though_the_broker_does_not_answer(scene: Scene) -> None:
+    worker = scene.worker("--shutdown-timeout", "2")
+    app.pid().result(PATIENCE)
+    broker = scene.broker_pid()
+    os.kill(broker, signal.SIGSTOP)
+    try:
+        assert worker.stop() == 0
+    finally:
+        os.kill(broker, signal.SIGCONT)
+
+
 def test_a_second_signal_hands_back_now(scene: Scene) -> None:
     worker = scene.worker()
     handle = app.gate(scene.path("open"), scene.path("runs"))

@@ -168,6 +168,16 @@ class Launcher:
         if running:
             self._exit = self._exit or EXIT_CUT
             log.warning("%s: %d running tasks are handed back", why, running)
+        idle = [child.slot for child in self._supervisor.children if not child.slot.running]
+        unsettled = sum(slot.in_hand for slot in idle)
+        if unsettled:
+            self._exit = self._exit or EXIT_CUT
+            log.warning(
+                "%s: %d messages are not settled, since the broker does not answer; "
+                "those that have run may run again",
+                why,
+                unsettled,
+            )
         self._supervisor.kill()
 
     # --- what the supervisor asks -------------------------------------------------------------

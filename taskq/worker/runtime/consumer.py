@@ -130,6 +130,7 @@ class Consumer:
 
     def stop(self) -> None:
         """Leave after the task that is running; safe in signal handlers and from any thread."""
+        self._slot.in_hand = len(self._in_flight.held)
         self._in_flight.stopping = True
         self._executor.wake()
         self._waker.wake()
@@ -156,6 +157,7 @@ class Consumer:
             self._executor.abandon()
             self._link.close()
             ending = Ending.STOPPED
+        self._slot.in_hand = 0
         return ending
 
     def _live(self) -> Ending:
@@ -192,6 +194,7 @@ class Consumer:
 
     def _part(self) -> None:
         self._executor.finish()
+        self._slot.in_hand = len(self._in_flight.held)
         self._fetcher.leave()
         self._executor.close()
         self._link.close()

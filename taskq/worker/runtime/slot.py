@@ -17,7 +17,7 @@ from collections import deque
 
 RING = 512  # cancellations that wait for the child; it holds fewer receipts than that
 
-_STARTED, _FAILED, _ARMED, _HEADER = 0, 1, 2, 4
+_STARTED, _FAILED, _ARMED, _IN_HAND, _HEADER = 0, 1, 2, 3, 4
 _BEGAN, _ENDED, _CANCELLED, _DEADLINE, _CELL = 0, 1, 2, 3, 4
 
 
@@ -97,6 +97,15 @@ class Slot:
     def started(self) -> int:
         """How many tasks this child has started."""
         return self.words[_STARTED]
+
+    @property
+    def in_hand(self) -> int:
+        """How many deliveries the child held when it was to stop; 0 again when all are settled."""
+        return self.words[_IN_HAND]
+
+    @in_hand.setter
+    def in_hand(self, count: int) -> None:
+        self.words[_IN_HAND] = count
 
     @property
     def armed(self) -> float:
