@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Callable
 from types import FrameType
 
@@ -51,19 +52,20 @@ def install(stop: Callable[[], None], waker: Waker) -> Callable[[], None]:
 def _guard_forks() -> None:
     """A process that a task forks ends by SIGTERM like any other: pools rely on it.
 
-    The signal waits while the fork goes on, or our handler's copy would take it.
+    The signal waits while the fork goes on, or our handler's copy would take it. Two threads may fork
+    at the same time, and each has a mask of its own.
     """
-    masks: list[set[signal.Signals]] = []
+    forking = threading.local()
 
     def before() -> None:
-        masks.append(signal.pthread_sigmask(signal.SIG_BLOCK, OURS))  # type: ignore[arg-type]
+        forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, OURS)
 
     def in_parent() -> None:
-        signal.pthread_sigmask(signal.SIG_SETMASK, masks.pop())
+        signal.pthread_sigmask(signal.SIG_SETMASK, forking.mask)
 
     def in_child() -> None:
         reset()
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        signal.pthread_sigmask(signal.SIG_SETMASK, masks.pop())
+        signal.pthread_sigmask(signal.SIG_SETMASK, forking.mask)
 
     os.register_at_fork(before=before, after_in_parent=in_parent, after_in_child=in_child)
