@@ -11,6 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import inf
 
 from taskq.worker.pool.child_process import Child
 
@@ -40,11 +41,13 @@ class Rollout:
     """The reload that goes on, if any.
 
     Args:
-        start: makes the successor of a place; false where the system refuses.
+        start: makes the successor of a place; where the system refuses, it returns seconds after which
+            that is to be tried again, else 0.
     """
 
-    def __init__(self, start: Callable[[Place], bool]) -> None:
+    def __init__(self, start: Callable[[Place], float]) -> None:
         self._start = start
+        self._start_at = 0.0  # not before: a fork was refused
         self._loading: deque[Place] = deque()
         self._replacing: deque[Place] = deque()
         self._waiting: Place | None = None
@@ -62,6 +65,7 @@ class Rollout:
         """Replace the children of these places; what an earlier reload has not replaced goes along."""
         self.abandon()
         self._loading = deque(places)
+        self._start_at = 0.0
 
     def abandon(self) -> None:
         """Give up: the successors go, the children stay."""
@@ -72,20 +76,34 @@ class Rollout:
         self._replacing.clear()
         self._waiting = None
 
-    def poll(self) -> None:
-        """Go on as far as it goes now."""
+    def poll(self, now: float) -> float:
+        """Go on as far as it goes now.
+
+        Args:
+            now: by `time.monotonic`.
+
+        Returns:
+            Seconds until the next call at the latest; infinite where it waits for a child.
+        """
         while self._loading:
             place = self._loading[0]
-            if place.successor is not None and place.successor.asked:
-                return  # of an earlier reload; it is about to end
-            if place.successor is None and not self._start(place):
-                return
-            if place.successor is None or not place.successor.loaded:
-                return
+            if place.successor is None and (delay := self._load(place, now)):
+                return delay
+            # one that was asked to end is of an earlier reload, and is about to
+            if place.successor is None or place.successor.asked or not place.successor.loaded:
+                return inf
             self._replacing.append(self._loading.popleft())
         while self._waiting or self._replacing:
             if not self._replace():
-                return
+                break
+        return inf
+
+    def _load(self, place: Place, now: float) -> float:
+        """Start a successor; returns seconds until that is tried again, or 0."""
+        if self._start_at <= now:
+            delay = self._start(place)
+            self._start_at = now + delay
+        return self._start_at - now if place.successor is None else 0.0
 
     def _replace(self) -> bool:
         """One place; whether it is done."""

@@ -125,10 +125,9 @@ class Supervisor:
 
     def poll(self, now: float) -> float | None:
         """Bury the dead, fill the places, look at the deadlines."""
-        delay = inf
         for place in self._places:
             self._bury_dead(place, now)
-        self._rollout.poll()
+        delay = self._rollout.poll(now)
         for place in self._places:
             if place.child is not None:
                 delay = min(delay, enforcer.enforce(place.child, now))
@@ -146,11 +145,9 @@ class Supervisor:
         if place.child is None:
             place.start_at = now + SCARCE_DELAY
 
-    def _start_successor(self, place: Place) -> bool:
+    def _start_successor(self, place: Place) -> float:
         place.successor = self._fork(place, waits=True)
-        if place.successor is None:
-            self._rollout.abandon()
-        return place.successor is not None
+        return SCARCE_DELAY if place.successor is None else 0.0
 
     def _fork(self, place: Place, waits: bool) -> Child | None:
         place.generation += 1

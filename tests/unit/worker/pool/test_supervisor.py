@@ -566,6 +566,28 @@ def test_a_fork_that_the_system_refuses_is_tried_again(
     assert len(bench.children) == 2
 
 
+def test_a_reload_whose_fork_the_system_refuses_goes_on_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = SupervisorBench()
+    (old,) = bench.children
+
+    def refused(*args: Any, **more: Any) -> FakeChild:
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(supervisor, "Child", refused)
+    bench.supervisor.restart()
+    assert bench.supervisor.poll(10.0) == SCARCE_DELAY
+    monkeypatch.setattr(supervisor, "Child", FakeChild)
+    bench.supervisor.poll(10.0 + SCARCE_DELAY / 2)  # called for another reason
+    assert bench.children == [old]
+    bench.supervisor.poll(10.0 + SCARCE_DELAY)
+    assert len(bench.children) == 2
+    bench.loads(bench.children[1])
+    bench.supervisor.poll(12.0)
+    assert old.asked
+
+
 def test_a_child_whose_socket_is_closed_is_watched_no_more() -> None:
     bench = SupervisorBench()
     (child,) = bench.children
