@@ -7,6 +7,7 @@ way, so it forks a process for this.
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import select
@@ -24,6 +25,8 @@ from taskq.worker.runtime import signals
 _BLOCKED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD, signal.SIGUSR1)
 _FOUND = b"found"
 _fork = multiprocessing.get_context("fork")
+
+log = logging.getLogger("taskq.worker")
 
 
 class Finder(Protocol):
@@ -141,6 +144,11 @@ class BrokerFinder:
             self._broker.connect(patience=0).close()
         except TaskqError as error:
             answer = f"{type(error).__name__}:{error}".encode()
+        except Exception as error:
+            log.exception(
+                "the search for the broker crashed; this is a fault of taskq or of a library"
+            )
+            answer = f"{BrokerUnavailable.__name__}:the search for it crashed: {error!r}".encode()
         else:
             answer = _FOUND
         os.write(writer, answer[: select.PIPE_BUF])

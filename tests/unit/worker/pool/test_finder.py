@@ -71,6 +71,14 @@ def test_a_failure_is_told_as_it_is(begin: Begin, error: TaskqError) -> None:
     assert not finder.found()  # it looks again
 
 
+def test_a_fault_of_the_search_is_named(begin: Begin) -> None:
+    finder, broker = begin(OverflowError("a fault"))
+    broker.answer()
+    finder.wait(20)
+    with pytest.raises(BrokerUnavailable, match="crashed: OverflowError\\('a fault'\\)"):
+        finder.found()
+
+
 def test_a_search_that_is_killed_is_one_that_failed(begin: Begin) -> None:
     finder, _ = begin()
     assert finder.pid is not None
