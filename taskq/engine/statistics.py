@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from taskq.engine.handlers import Handlers
 from taskq.engine.ledger import Ledger
 from taskq.engine.model import Group
@@ -41,10 +43,24 @@ def stats(ledger: Ledger, session: Session, request: GetStats, tick: Tick) -> St
         )
         for worker in ledger.workers.values()
     ]
-    return Stats(broker=broker, queues=[_group_stats(group) for group in groups], workers=workers)
+    running = _running(ledger)
+    queues = [_group_stats(group, running[group]) for group in groups]
+    return Stats(broker=broker, queues=queues, workers=workers)
 
 
-def _group_stats(group: Group) -> QueueStats:
+def _running(ledger: Ledger) -> Counter[Group]:
+    """How many leased deliveries of each group are known to have begun."""
+    running: Counter[Group] = Counter()
+    for worker in ledger.workers.values():
+        for consumer in worker.consumers.values():
+            for receipt, delivery in consumer.leases.items():
+                if receipt > consumer.began:
+                    break  # they begin in the order of their receipts
+                running[delivery.group] += 1
+    return running
+
+
+def _group_stats(group: Group, running: int) -> QueueStats:
     counts = group.counts
     return QueueStats(
         queue=group.queue.name,
@@ -69,6 +85,7 @@ def _group_stats(group: Group) -> QueueStats:
         max_messages=group.queue.capacity.messages,
         max_bytes=group.queue.capacity.bytes,
         producers=len(group.queue.parked),
+        running=running,
     )
 
 

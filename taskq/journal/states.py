@@ -153,6 +153,7 @@ def _time_leases(ledger: Ledger) -> None:
     """Whether a worker lives is not known: it has a full lease from now on to come back."""
     for worker in ledger.workers.values():
         for consumer in worker.consumers.values():
+            consumer.leases = dict(sorted(consumer.leases.items()))  # in the order of their claims
             for delivery in consumer.leases.values():
                 worker.timer.set(min(worker.timer.when, worker.lease_ends(delivery)))
 

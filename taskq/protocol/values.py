@@ -153,7 +153,8 @@ class QueueStats(Struct):
     the processes that claim, not workers. `bytes`: payloads.
 
     `unfinished_bytes`: those without the dead letters'. `max_messages`, `max_bytes`: the limits of
-    the queue, 0 for none; `producers`: how many wait for room in it.
+    the queue, 0 for none; `producers`: how many wait for room in it. `running`: leased ones
+    that are known to have begun, as of the heartbeats of their workers.
     """
 
     queue: str
@@ -178,6 +179,7 @@ class QueueStats(Struct):
     max_bytes: int = 0
     producers: int = 0
     parked: int = 0
+    running: int = 0
 
 
 class WorkerStats(Struct):

@@ -88,8 +88,8 @@ def _results(number: int | None) -> str:
 
 def queues_table(queues: list[QueueStats], now: float) -> str:
     """One line for each group of each queue. `failed` counts attempts, the others messages."""
-    columns = ("ready", "leased", "scheduled", "held", "parked", "dead", "succeeded", "failed",
-               "cancelled", "expired", "purged", "consumers")  # fmt: skip
+    columns = ("ready", "leased", "running", "scheduled", "held", "parked", "dead", "succeeded",
+               "failed", "cancelled", "expired", "purged", "consumers")  # fmt: skip
     rows = [
         (
             stats.queue,

@@ -94,3 +94,17 @@ def test_what_is_purged_is_counted_and_shown_to_nobody(bench: EngineBench) -> No
     bench.restart()
     assert [job.group for job in bench.jobs("a")] == ["audit"]
     assert (bench.stats().purged, bench.stats(group="audit").ready) == (1, 1)
+
+
+def test_running_counts_what_is_known_to_have_begun() -> None:
+    bench = EngineBench()
+    bench.register()
+    bench.register(3, worker="auditor", group="audit")
+    bench.enqueue(*"abc")
+    a, b, _ = bench.claim()
+    assert (bench.stats().leased, bench.stats().running) == (3, 0)
+    bench.heartbeat(running=[b.receipt])
+    assert (bench.stats().running, bench.stats(group="audit").running) == (2, 0)
+    bench.ack(a)
+    bench.ack(b)
+    assert (bench.stats().leased, bench.stats().running) == (1, 0)

@@ -376,3 +376,15 @@ def test_no_journal_has_the_same_face() -> None:
     assert (journal.last_time(), journal.durability) == (0.0, "none")
     assert journal.has_room(0.0)
     journal.close()
+
+
+def test_leases_are_loaded_in_the_order_of_their_claims(bench: EngineBench) -> None:
+    bench.register()
+    bench.enqueue("a", "b")
+    first, _ = bench.claim()
+    bench.release(first)
+    bench.claim_one()
+    bench.restart()
+    assert (bench.stats().leased, bench.stats().running) == (2, 1)
+    (consumer,) = bench.engine.ledger.workers["w"].consumers.values()
+    assert [each.message.id for each in consumer.leases.values()] == ["b", "a"]

@@ -275,6 +275,8 @@ REPLIES: tuple[Reply, ...] = (
                 max_messages=14,
                 max_bytes=15,
                 producers=16,
+                parked=17,
+                running=18,
             )
         ],
         workers=[
