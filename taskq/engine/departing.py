@@ -23,6 +23,7 @@ def leave(ledger: Ledger, session: Session, request: Leave, tick: Tick) -> Reply
         return Done()
     for consumer in worker.consumers.values():
         retire(ledger, consumer)
+    dismiss(ledger, worker)  # who comes under its name while its leases end is another one
     return ledger.operations.start(session.number, request.rid, _leave(ledger, worker, tick.now))
 
 
@@ -35,7 +36,6 @@ def _leave(ledger: Ledger, worker: Worker, now: float) -> Steps:
             release(ledger, delivery, now, Event.RELEASE)
             count += 1
             yield
-    dismiss(ledger, worker)
     return Done(count=count)
 
 

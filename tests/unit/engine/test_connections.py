@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from taskq.engine.model import GRACE
+from taskq.engine.operations import SLICE
 from taskq.errors import UnknownConsumer
-from taskq.protocol.consuming import Heartbeat, Leave
+from taskq.protocol.consuming import Heartbeat, Leave, Register
 from taskq.protocol.operating import GetStats
 from taskq.protocol.producing import Cancel, Wait
 from taskq.protocol.values import WorkerInfo
@@ -164,6 +165,22 @@ def test_a_farewell_does_not_touch_a_successor_of_the_same_name(bench: EngineBen
     assert bench.state("a") == "leased"
     assert bench.ack(message) == []
     assert [worker.name for worker in bench.call(GetStats()).workers] == ["w"]
+
+
+def test_a_successor_that_comes_during_a_long_farewell_keeps_its_leases(
+    bench: EngineBench,
+) -> None:
+    bench.enqueue(*(str(number) for number in range(2 * SLICE)), lease=5)
+    bench.claim(2 * SLICE)
+    farewell = bench.apply(Leave(worker="w"), HEART)
+    bench.apply(Register(worker="w", consumer="new", group="default", queues=["q"]), 3)
+    bench.work_off()
+    assert bench.answer(farewell).count == 2 * SLICE
+    message = bench.claim_one(session=3)
+    for _ in range(3):
+        bench.heartbeat()
+        bench.after(4)
+    assert bench.state(message.id) == "leased"
 
 
 def test_claims_need_a_registration(bench: EngineBench) -> None:
