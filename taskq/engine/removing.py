@@ -65,7 +65,7 @@ def _remove(ledger: Ledger, group: Group) -> None:
     # the deliveries refer to the group: they go without the collector's help
     group.ready, group.parked = ReadyQueue(), Parking()
     group.dead.clear()
-    for consumer in [*group.consumers, *(parked.consumer for parked in group.claims)]:
+    for consumer in group.consumers:
         again = ledger.group(queue.name, group.name)
         consumer.queues = tuple(again if each is group else each for each in consumer.queues)
         again.consumers.add(consumer)

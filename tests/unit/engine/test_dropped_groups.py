@@ -11,7 +11,7 @@ from taskq.engine.capacity import Capacity
 from taskq.engine.engine import Engine
 from taskq.engine.model import Delivery
 from taskq.engine.operations import SLICE
-from taskq.protocol.consuming import Extend, Register
+from taskq.protocol.consuming import Claim, Extend, Register
 from taskq.protocol.operating import Control, GetStats, Limit, ListDead, Replay
 from taskq.protocol.producing import Cancel, Enqueue, Enqueued, Inspect
 from taskq.protocol.values import Call, Options
@@ -244,6 +244,20 @@ def test_a_group_that_comes_in_the_middle_is_given_what_was_alive_in_it() -> Non
     bench.apply(Register(worker="w3", consumer="c", group="late", queues=["q"]), TYPO)
     bench.work_off()
     assert bench.stats(group="late").ready == alive
+
+
+def test_a_claim_from_elsewhere_in_the_middle_does_not_keep_the_group() -> None:
+    bench = EngineBench()
+    leave_a_group(bench)
+    bench.enqueue(*(str(number) for number in range(2 * SLICE)))
+    bench.register(TYPO, worker="w3", group="typo", queues=["p"])
+    bench.apply(Control(queue="q", action="drop", group="typo"))
+    waiting = bench.apply(Claim(queues=["q"], n=1, wait=60), TYPO)
+    bench.work_off()
+    assert ids(bench.answer(waiting).messages) == ["0"]  # of the group that it made
+    assert bench.stats(group="typo").consumers == 0
+    bench.disconnect(TYPO)
+    assert drop(bench) == 2 * SLICE
 
 
 def test_its_copies_are_freed_without_the_collector(bench: EngineBench) -> None:
