@@ -65,9 +65,13 @@ class TaskContext:
             note: one line of text.
 
         Raises:
+            TypeError: `done` or `total` is no number, or `note` no text.
             LeaseLost: the lease has ended.
         """
-        self._report(done, total, note)
+        total = None if total is None else _number("total", total)
+        if not isinstance(note, str):
+            raise TypeError(f"progress() takes a text as note, not {note!r}")
+        self._report(_number("done", done), total, note)
 
     @property
     def cancelled(self) -> bool:
@@ -104,6 +108,15 @@ class TaskContext:
 
 
 _current: ContextVar[TaskContext] = ContextVar("taskq_current")
+
+
+def _number(name: str, value: float) -> float:
+    """A number as the broker takes it; those of other libraries are converted."""
+    if isinstance(value, int | float):
+        return value
+    if not hasattr(value, "__float__"):
+        raise TypeError(f"progress() takes a number as {name}, not {value!r}")
+    return float(value)
 
 
 def current() -> TaskContext:

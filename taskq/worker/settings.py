@@ -10,6 +10,7 @@ _SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 MAX_BATCH = 128
+SMALLEST_CHILD = 2**20  # bytes; a lower limit would replace a child after every task
 
 
 class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -67,6 +68,11 @@ class WorkerSettings(msgspec.Struct, frozen=True, kw_only=True):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise ValueError(f"{name} must be at least 1, not {value}")
+        if self.max_memory is not None and self.max_memory < SMALLEST_CHILD:
+            raise ValueError(
+                f"max_memory must be at least 1M, not {self.max_memory} bytes: no child is so small; "
+                "sizes have a unit, as in 300M"
+            )
         if not self.shutdown_timeout >= 0:
             raise ValueError(f"shutdown_timeout must not be negative: {self.shutdown_timeout}")
         if not self.group:

@@ -27,6 +27,9 @@ def test_it_passes_on_what_a_task_says(caplog: pytest.LogCaptureFixture) -> None
     try:
         assert current() is context
         current().progress(1, 3, "one")
+        for wrong in (("x",), (1, "x"), (1, 2, 3)):
+            with pytest.raises(TypeError, match=r"progress\(\) takes a (number|text) as"):
+                current().progress(*wrong)  # type: ignore[arg-type]
         current().extend(60)
         assert current().cancelled
         current().log.warning("hello")

@@ -14,7 +14,7 @@ def test_settings_arrive_as_they_were_sent() -> None:
     settings = parsed(
         *("app:queue", "--broker", "unix:/s", "-Q", "a,b:3", "-c", "4", "-g", "audit"),
         *("--include", "one,two", "--include", "three", "--batch", "7", "--burst"),
-        *("--max-tasks-per-child", "9", "--max-memory-per-child", "1K"),
+        *("--max-tasks-per-child", "9", "--max-memory-per-child", "1M"),
         *("--shutdown-timeout", "2.5", "--name", "n", "-l", "debug", "--log-format", "json"),
         "--check",
     )
@@ -28,7 +28,7 @@ def test_settings_arrive_as_they_were_sent() -> None:
         batch=7,
         burst=True,
         max_tasks=9,
-        max_memory=1024,
+        max_memory=2**20,
         shutdown_timeout=2.5,
         name="n",
         log_level="debug",

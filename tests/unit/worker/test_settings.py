@@ -50,6 +50,7 @@ def test_bad_sizes_are_refused(text: str) -> None:
         {"batch": 0},
         {"max_tasks": 0},
         {"max_memory": -1},
+        {"max_memory": 3},
         {"shutdown_timeout": -1.0},
         {"shutdown_timeout": float("nan")},
         {"group": ""},
