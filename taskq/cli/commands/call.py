@@ -14,7 +14,7 @@ from taskq.cli.support.failure import USAGE, CliError
 from taskq.cli.support.outcome import print_outcome
 from taskq.cli.support.shared import Shared, data_options, pass_shared
 from taskq.cli.support.target import hush_import_notes, name_for_apps, option_for
-from taskq.cli.support.usage import guess
+from taskq.cli.support.usage import guess, options_of
 from taskq.cli.support.values import DURATION, MOMENT, PRIORITY
 from taskq.client.task import Task
 
@@ -104,7 +104,14 @@ def _value(text: str) -> Any:
     except ValueError:
         if text.startswith("-"):  # negative numbers look like options, so click lets both pass
             name = text.partition("=")[0]
-            raise click.NoSuchOption(name, ctx=click.get_current_context(silent=True)) from None
+            context = click.get_current_context(silent=True)
+            if context is not None and name in options_of(context.command):
+                raise CliError(
+                    f"{name} is behind --, where everything is an argument of the task; options of "
+                    f"{context.command_path} go before --",
+                    USAGE,
+                ) from None
+            raise click.NoSuchOption(name, ctx=context) from None
         raise CliError(
             f"the argument {text!r} is not JSON; a text has quotes of its own: '\"{text}\"'", USAGE
         ) from None

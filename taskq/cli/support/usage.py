@@ -54,18 +54,18 @@ def _other_place(error: click.NoSuchOption) -> str:
     """Where the option stands that was probably meant."""
     context, name = error.ctx, error.option_name
     assert context is not None
-    near = guess(name, _options(context.command))
+    near = guess(name, options_of(context.command))
     if near is not None:
         return f"did you mean {near}?"
     for above in _ancestors(context):
-        if name in _options(above.command):
+        if name in options_of(above.command):
             rest = context.command_path.removeprefix(above.command_path)
             return f"it stands before the command: {above.command_path} {name}{rest}"
     command = context.command
     if isinstance(command, click.Group):
         for each in command.list_commands(context):
             below = command.get_command(context, each)
-            if below is not None and name in _options(below):
+            if below is not None and name in options_of(below):
                 return f"it stands behind the command, as in: {context.command_path} {each} {name}"
     return ""
 
@@ -77,7 +77,8 @@ def _ancestors(context: click.Context) -> Iterator[click.Context]:
         above = above.parent
 
 
-def _options(command: click.Command) -> list[str]:
+def options_of(command: click.Command) -> list[str]:
+    """The names of a command's options."""
     named = [each for each in command.params if isinstance(each, click.Option)]
     return [text for each in named for text in each.opts] + ["--help"]
 

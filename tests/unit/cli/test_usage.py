@@ -64,6 +64,11 @@ def test_every_misspelt_option_gets_a_suggestion() -> None:
 @pytest.mark.parametrize(
     ("args", "sentence"),
     [
+        (
+            ("call", "a:b", "--", "-3", "--wait"),
+            "--wait is behind --, where everything is an argument of the task; options of "
+            "taskq call go before --",
+        ),
         (("call", "a:b", "1", "--dely", "5m"), "there is no option --dely; did you mean --delay?"),
         (("status", "-q"), "it stands before the command: taskq -q status"),
         (("dlq", "--task", "x", "ls"), "it stands behind the command, as in: taskq dlq ls --task"),
