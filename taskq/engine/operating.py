@@ -6,7 +6,7 @@ from taskq.engine.handlers import Handlers
 from taskq.engine.ledger import Ledger
 from taskq.engine.model import GROUP, Group
 from taskq.engine.operations import Steps
-from taskq.engine.removing import remove_group
+from taskq.engine.removing import refuse_if_needed, remove_group
 from taskq.engine.selecting import groups_of
 from taskq.engine.sessions import Session
 from taskq.engine.states import WAITING
@@ -21,9 +21,12 @@ def control(ledger: Ledger, session: Session, request: Control, tick: Tick) -> R
     groups = groups_of(ledger, request.queue, request.group)
     if request.action == "purge":
         return ledger.operations.start(session.number, request.rid, _purge(ledger, groups))
-    if request.action == "drop":
+    if request.action in ("drop", "may_drop"):
         if not request.group:
             raise TaskqError("say which consumer group of the queue to drop")
+        if request.action == "may_drop":
+            refuse_if_needed(groups[0])
+            return Done()
         steps = remove_group(ledger, groups[0])
         return ledger.operations.start(session.number, request.rid, steps)
     if request.action not in ("pause", "resume"):

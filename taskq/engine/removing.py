@@ -21,7 +21,7 @@ def remove_group(ledger: Ledger, group: Group) -> Steps:
     Raises:
         TaskqError: it is `default`, or somebody works it.
     """
-    _refuse_if_needed(group)
+    refuse_if_needed(group)
     ledger.filling.stop(group)
     group.removing = True
     ledger.changes.put[GROUP][group] = None
@@ -76,7 +76,12 @@ def _remove(ledger: Ledger, group: Group) -> None:
         ledger.groups_to_serve[again] = None
 
 
-def _refuse_if_needed(group: Group) -> None:
+def refuse_if_needed(group: Group) -> None:
+    """Check that a group may be removed.
+
+    Raises:
+        TaskqError: it is `default`, or somebody works it.
+    """
     place = f"the group {group.name!r} of the queue {group.queue.name!r}"
     if group.is_first:
         raise TaskqError(f"{place} gives the results, so it stays; purge forgets what waits in it")

@@ -18,6 +18,7 @@ class Control(Request[Done], kw_only=True):
     """`action`: `pause`, `resume` or `purge` a queue, in one group or (empty) in all.
 
     `drop` removes one group without consumers, and its messages. `default` cannot be removed.
+    `may_drop` changes nothing, and fails where `drop` would be refused.
     """
 
     queue: str

@@ -117,11 +117,18 @@ def test_a_group_is_dropped(terminal: Terminal) -> None:
     assert command in told.stdout
     drop = ("queue", "drop", "shop", "-g", "typo gone")
     terminal.taskq("queue", "drop", "shop", code=2)
-    told = terminal.taskq("queue", "drop", "shop", "-g", "default", "-y", code=1)
-    assert "gives the results, so it stays" in told.stderr
+    for yes in ([], ["-y"]):  # it is refused before anybody is asked
+        told = terminal.taskq("queue", "drop", "shop", "-g", "default", *yes, code=1)
+        assert "gives the results, so it stays" in told.stderr
+    told = terminal.taskq("queue", "purge", "nosuch", code=1)
+    assert "there is no queue 'nosuch'" in told.stderr
+    told = terminal.taskq("queue", "limit", "nosuch", "--max-messages", "5")
+    assert "nosuch takes at most 5 messages; there was no queue of that name yet" in told.stdout
+    told = terminal.taskq("queue", "limit", "nosuch", "--max-messages", "6")
+    assert told.stdout == "nosuch takes at most 6 messages\n"
     assert "nothing was changed" in terminal.taskq(*drop, code=1).stderr
     assert terminal.data(*drop, "-y") == {"queue": "shop", "group": "typo gone", "dropped": 1}
-    assert [each["group"] for each in terminal.data("queue", "ls")] == ["default"]
+    assert {each["group"] for each in terminal.data("queue", "ls")} == {"default"}
     told = terminal.taskq(*drop, "-y", code=1)
     assert "has no consumer group 'typo gone'; it has default" in told.stderr
 

@@ -107,12 +107,15 @@ def limit(shared: Shared, queue: str, max_messages: int | None, max_bytes: int |
         queue_name("the name of a queue", queue)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
+    is_new = all(each.queue != queue for each in ask(shared, GetStats()).queues)
     ask(shared, Limit(queue=queue, max_messages=max_messages, max_bytes=max_bytes))
     stats = ask(shared, GetStats())
     (found,) = (each for each in stats.queues if (each.queue, each.group) == (queue, "default"))
     data = {"queue": queue, "max_messages": found.max_messages, "max_bytes": found.max_bytes}
     limits = bounds(found.max_messages, found.max_bytes)
-    shared.show(data, f"{queue} takes at most {limits}" if limits else f"{queue} has no limit")
+    text = f"{queue} takes at most {limits}" if limits else f"{queue} has no limit"
+    note = "; there was no queue of that name yet, so this holds from its first message on"
+    shared.show(data, text + note if is_new else text)
 
 
 def _control(shared: Shared, queue: str, group: str, action: str) -> int:
@@ -150,6 +153,7 @@ def resume(shared: Shared, queue: str, group: str) -> None:
 def purge(shared: Shared, queue: str, group: str, yes: bool) -> None:
     """Forget every waiting message of QUEUE. Running ones and dead letters stay."""
     if not yes:
+        ask(shared, Peek(queue=queue, group=group, state="ready", limit=0))  # there is such a queue
         confirm(f"Forget every waiting message of {queue}?")
     count = _control(shared, queue, group, "purge")
     shared.show({"queue": queue, "purged": count}, f"{plural(count, 'message')} forgotten")
@@ -168,6 +172,7 @@ def drop(shared: Shared, queue: str, group: str, yes: bool) -> None:
     theirs. Stop its workers first: one that starts later makes the group again.
     """
     if not yes:
+        _control(shared, queue, group, "may_drop")
         confirm(f"Remove the group {group} of {queue}, with all its messages and dead letters?")
     count = _control(shared, queue, group, "drop")
     shared.show(
