@@ -15,8 +15,8 @@ from taskq.protocol.base import Done
 def remove_group(ledger: Ledger, group: Group) -> Steps:
     """Forget a group and all its copies, dead letters and leased ones included; how many those were.
 
-    A worker that comes to it later makes it anew; so does one that comes in the middle of it. After a
-    crash in the middle of it the next broker goes on.
+    A worker that registers for it later, or during the removal, creates it again. After a crash the
+    next broker completes the removal.
 
     Raises:
         TaskqError: it is `default`, or somebody works it.

@@ -73,7 +73,7 @@ class Watchers:
                 self.answerable.append(watch)
 
     def drop(self, watch: Watch) -> Steps:
-        """Forget a watch; one whose connection has closed, too. It is told nothing more."""
+        """Forget a watch, also one whose connection has closed. Nothing more is reported to it."""
         watch.dropped = True
         watch.parked = None
         watch.done = {}

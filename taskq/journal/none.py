@@ -7,7 +7,7 @@ from taskq.engine.engine import Engine
 
 
 class NoJournal:
-    """Has the face of a journal, and keeps nothing."""
+    """A journal that keeps nothing."""
 
     durability = "none"
 

@@ -143,7 +143,7 @@ class SqliteJournal:
             raise _sentence(error, self.path, "read") from error
 
     def has_room(self, now: float, size: int = 0) -> bool:
-        """Whether the disk has room for new messages of so many bytes, beside its reserve."""
+        """Whether the disk has room for new messages of so many bytes, in addition to its reserve."""
         try:
             return self._room.is_left(now, size)
         except FileNotFoundError:  # the directory is gone
