@@ -25,7 +25,8 @@ def test_call_worker_result(terminal: Terminal) -> None:
     assert "has not finished" in told.stderr
     (job,) = terminal.data("job", "show", id)
     assert (job["state"], job["arguments"], job["carries_code"]) == ("ready", "20, b=22", False)
-    assert "arguments 20, b=22\n" in terminal.taskq("job", "show", id).stdout
+    shown = terminal.taskq("job", "show", id).stdout.splitlines()
+    assert ["arguments", "20,", "b=22"] in [line.split() for line in shown]
     burst(terminal)
     assert terminal.taskq("result", id).stdout == "42\n"
     assert terminal.data("result", id) == {"id": id, "state": "succeeded", "result": 42}
@@ -272,7 +273,7 @@ def test_the_options_of_a_call(terminal: Terminal) -> None:
     (job,) = terminal.data("job", "show", late)
     assert (job["state"], job["priority"]) == ("scheduled", 1)
     # the broker keeps it by a clock of its own, which is some microseconds off the wall clock
-    assert job["due_at"] == pytest.approx(4073565600.0, rel=0, abs=1)
+    assert abs(job["due_at"] - 4073565600.0) < 1
 
 
 def test_tasks_in_other_modules_are_included(terminal: Terminal) -> None:
