@@ -72,6 +72,11 @@ class BrokerDirectory:
         return self.path / "broker.log"
 
     @property
+    def has_journal(self) -> bool:
+        """Whether a broker has kept a journal here."""
+        return (self.path / "journal.db").exists()
+
+    @property
     def key_file(self) -> Path:
         """Where the authentication key is; see `taskq.transport.lock.key_of`."""
         return self.path / "key"

@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from taskq.errors import BrokerRunning
+from taskq.errors import AuthenticationFailed, BrokerRunning
 from taskq.transport.directory import BrokerDirectory
 from taskq.transport.keys import ensure_key
 
@@ -63,10 +63,10 @@ def starting(directory: Path) -> int:
 
 
 def key_of(directory: BrokerDirectory) -> bytes:
-    """The authentication key of a directory, made where it is missing and nobody uses another one.
+    """The authentication key of a directory, made where it is missing and nothing was signed yet.
 
     Raises:
-        AuthenticationFailed: the key file cannot be trusted.
+        AuthenticationFailed: the key file cannot be trusted, or is gone though there is a journal.
         BrokerRunning: it is gone, and the broker that uses it lives; a broker puts it back.
     """
     path = directory.key_file
@@ -74,6 +74,12 @@ def key_of(directory: BrokerDirectory) -> bytes:
         raise BrokerRunning(
             f"the key {path} was removed while the broker (pid {holder.pid or 'unknown'}) uses it; "
             "put it back, or stop that broker and start another one"
+        )
+    if not os.path.lexists(path) and directory.has_journal:
+        # with another key every call in the journal would be refused, and every result unreadable
+        raise AuthenticationFailed(
+            f"the key {path} is missing, and the calls in the journal next to it are signed with it; "
+            "put it back from a backup or name it with --authkey-file, or use another directory"
         )
     return ensure_key(path)
 

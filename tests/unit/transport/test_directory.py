@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from taskq.errors import AuthenticationFailed, BrokerRunning, BrokerUnavailable
+from taskq.journal.sqlite import FILE
 from taskq.transport.directory import BrokerDirectory, default_path
 from taskq.transport.keys import ensure_key, payload_key, read_key
 from taskq.transport.lock import DirectoryLock, key_of
@@ -63,6 +64,16 @@ def test_the_key_is_made_once_and_kept(tmp_path: Path) -> None:
     assert key_of(directory) == key
     assert stat.S_IMODE((directory.path / "key").stat().st_mode) == 0o600
     assert os.listdir(directory.path) == ["key"]
+
+
+def test_no_key_is_made_beside_a_journal_that_was_signed_with_another_one(tmp_path: Path) -> None:
+    directory = BrokerDirectory(tmp_path / "broker")
+    key_of(directory)
+    (directory.path / FILE).write_bytes(b"x")
+    directory.key_file.unlink()
+    with pytest.raises(AuthenticationFailed, match=r"is missing, and the calls .* put it back"):
+        key_of(directory)
+    assert not directory.key_file.exists()
 
 
 def test_the_name_of_a_new_key_survives_a_loss_of_power(
