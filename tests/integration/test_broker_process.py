@@ -16,6 +16,7 @@ import pytest
 
 from taskq.backends import connect
 from taskq.backends.embedded import EmbeddedBroker
+from taskq.backends.stop import stop_broker
 from taskq.broker.manager import BrokerManager, BrokerSettings
 from taskq.errors import (
     AuthenticationFailed,
@@ -28,6 +29,7 @@ from taskq.protocol.consuming import Claim, Register
 from taskq.protocol.operating import GetStats, Ping, Pong
 from taskq.protocol.producing import Enqueue, Wait
 from taskq.protocol.values import Call, Options
+from taskq.transport.keys import ensure_key
 from tests.kit.broker import BrokerProcess
 from tests.kit.processes import end, is_alive
 from tests.kit.waiting import wait_until
@@ -227,7 +229,19 @@ def test_many_who_come_first_start_one_broker(site: Site) -> None:
     assert (site.path / "broker.log").read_text().count(" serves ") == 1
 
 
+def test_a_key_that_is_lost_is_not_replaced_beside_the_journal_it_signed(site: Site) -> None:
+    site.broker().call(Ping())
+    stop_broker(site.path)
+    (site.path / "key").unlink()
+    with pytest.raises(
+        BrokerUnavailable, match=r"could not start: the key .* is missing, .* put it"
+    ):
+        site.broker().call(Ping())
+    assert not (site.path / "key").exists()
+
+
 def test_a_broker_that_cannot_start_says_why(site: Site) -> None:
+    ensure_key(site.path / "key")
     (site.path / "journal.db").write_bytes(b"this is no database" * 100)
     with pytest.raises(BrokerUnavailable, match=r"the broker could not start: .*journal\.db"):
         site.broker().call(Ping())

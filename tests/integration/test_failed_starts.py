@@ -17,6 +17,7 @@ from taskq.errors import BrokerUnavailable
 from taskq.protocol.operating import GetStats, Ping
 from taskq.protocol.producing import Enqueue
 from taskq.protocol.values import Call, Options
+from taskq.transport.keys import ensure_key
 from taskq.transport.lock import starting
 from tests.kit.waiting import wait_until
 
@@ -67,6 +68,7 @@ def test_a_program_that_fails_by_itself_is_told_at_once(
 
 
 def test_a_stated_reason_is_told_at_once(short_dir: Path, broker: EmbeddedBroker) -> None:
+    ensure_key(short_dir / "b" / "key")
     (short_dir / "b" / "journal.db").write_bytes(b"")
     with pytest.raises(BrokerUnavailable, match=r"could not start: .*journal\.db is damaged"):
         broker.call(Ping())
