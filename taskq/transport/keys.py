@@ -99,6 +99,11 @@ def write_key(path: Path, key: bytes) -> None:
     sync_directory(path.parent)  # a key that a loss of power takes makes the journal unreadable
 
 
+def has_payload_key() -> bool:
+    """Whether calls and results are signed with a key of their own, not with the authentication key."""
+    return bool(os.environ.get("TASKQ_PAYLOAD_KEY_FILE"))
+
+
 def payload_key(authkey: bytes) -> bytes:
     """The key that signs calls and results, which the broker does not use.
 

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from taskq.errors import AuthenticationFailed, BrokerRunning
 from taskq.transport.directory import BrokerDirectory
-from taskq.transport.keys import ensure_key
+from taskq.transport.keys import ensure_key, has_payload_key
 
 _STARTING = "starting"
 _TEXT = 32  # bytes: the longest pid, and the word
@@ -75,11 +75,11 @@ def key_of(directory: BrokerDirectory) -> bytes:
             f"the key {path} was removed while the broker (pid {holder.pid or 'unknown'}) uses it; "
             "put it back, or stop that broker and start another one"
         )
-    if not os.path.lexists(path) and directory.has_journal:
+    if not os.path.lexists(path) and directory.has_journal and not has_payload_key():
         # with another key every call in the journal would be refused, and every result unreadable
         raise AuthenticationFailed(
             f"the key {path} is missing, and the calls in the journal next to it are signed with it; "
-            "put it back from a backup or name it with --authkey-file, or use another directory"
+            "put it back from a backup, or put a new key there if these calls may be lost"
         )
     return ensure_key(path)
 
