@@ -81,7 +81,7 @@ HERE = __name__
         ((datetime.date(2026, 1, 2),), {}, "datetime.date(2026, 1, 2)"),
         ((datetime.timedelta(1, 2),), {}, "datetime.timedelta(1, 2, 0)"),
         ((decimal.Decimal("1.5"),), {}, "decimal.Decimal('1.5')"),
-        ((pathlib.PurePosixPath("/a/b"),), {}, "pathlib.PurePosixPath('/', 'a', 'b')"),
+        ((pathlib.PurePosixPath("/a/b"),), {}, None),
         ((collections.OrderedDict(a=1),), {}, "collections.OrderedDict(a=1)"),
         ((collections.deque([1, 2]),), {}, None),
         ((uuid.UUID(int=5),), {}, None),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import closing
+
 import pytest
 
 from taskq.journal.sqlite import SqliteJournal
@@ -10,10 +13,11 @@ from tests.kit.engine import EngineBench
 
 
 @pytest.fixture
-def bench() -> EngineBench:
-    bench = EngineBench(journal=SqliteJournal(":memory:", "os"))
-    bench.register()
-    return bench
+def bench() -> Iterator[EngineBench]:
+    with closing(SqliteJournal(":memory:", "os")) as journal:
+        bench = EngineBench(journal=journal)
+        bench.register()
+        yield bench
 
 
 def counts(bench: EngineBench, id: str = "a") -> tuple[int, int, int]:
