@@ -142,7 +142,7 @@ def test_69_the_right_key_in_a_flood_is_never_called_a_wrong_one() -> None:
             over.set()
             for thread in floods:
                 thread.join()
-        assert broker.serves()
+        wait_until(broker.serves)  # those of the flood may still be in line
 
 
 def test_63_a_client_of_another_protocol_is_refused_with_both_versions(
