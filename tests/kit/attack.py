@@ -47,11 +47,12 @@ class BrokerUnderAttack(BrokerProcess):
         """Whether it answers its known client, and a new one."""
         try:
             newcomer = self.authenticate()
-            answers = [client.pings() for client in (self.known, newcomer)]
-            newcomer.close()
+            try:
+                return all([client.pings() for client in (self.known, newcomer)])
+            finally:
+                newcomer.close()
         except (OSError, EOFError):
             return False
-        return all(answers)
 
     def memory(self) -> int:
         """Bytes of it that are in memory."""
