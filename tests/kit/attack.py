@@ -48,7 +48,7 @@ class BrokerUnderAttack(BrokerProcess):
         try:
             newcomer = self.authenticate()
             try:
-                return all([client.pings() for client in (self.known, newcomer)])
+                return all(client.pings() for client in (self.known, newcomer))
             finally:
                 newcomer.close()
         except (OSError, EOFError):
