@@ -16,14 +16,9 @@ from taskq.protocol.consuming import Begin, Claim, Register
 from taskq.protocol.operating import Control
 from taskq.protocol.producing import Enqueue, Enqueued
 from taskq.protocol.values import (
-    Abandon,
     Ack,
     Delivered,
-    ErrorInfo,
-    Fail,
     Options,
-    Outcome,
-    Release,
 )
 from tests.kit.engine import EngineBench
 from tests.kit.snapshot import snapshot
@@ -259,18 +254,3 @@ class Stage(RuleBasedStateMachine):
                 assert not self.bench.engine.has_parked_enqueues, "13: a producer waits for ever"
                 return
         raise AssertionError("13: something waits for ever")
-
-
-def outcome_of(kind: str, message: Delivered) -> Outcome:
-    receipt, id = message.receipt, message.id
-    error = ErrorInfo("ValueError", "no")
-    outcomes: dict[str, Outcome] = {
-        "ack": Ack(receipt, id, b"value"),
-        "fail": Fail(receipt, id, error),
-        "final": Fail(receipt, id, error, final=True),
-        "later": Fail(receipt, id, error, delay=7.0),
-        "release": Release(receipt, id),
-        "unknown": Release(receipt, id, unknown=True),
-        "abandon": Abandon(receipt, id),
-    }
-    return outcomes[kind]

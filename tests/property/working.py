@@ -13,12 +13,12 @@ from taskq.protocol.consuming import Claim, Extend, Settle
 from taskq.protocol.values import Abandon, Outcome
 from tests.kit.snapshot import snapshot
 from tests.property.model import ABSORBING
+from tests.property.outcomes import outcome_of
 from tests.property.stage import (
     GROUPS,
     WAITER,
     Stage,
     kinds,
-    outcome_of,
     picks,
     seconds,
 )

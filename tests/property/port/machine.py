@@ -16,18 +16,15 @@ from taskq.protocol.consuming import Claim, Extend, Heartbeat, Leave, Reap, Regi
 from taskq.protocol.operating import Control, GetStats, ListDead, PurgeDead, Replay
 from taskq.protocol.producing import Cancel, Enqueue, Inspect, Wait
 from taskq.protocol.values import (
-    Abandon,
     Ack,
     Call,
     Delivered,
-    ErrorInfo,
-    Fail,
     JobInfo,
     Options,
     Outcome,
-    Release,
     WorkerInfo,
 )
+from tests.property.outcomes import outcome_of
 from tests.property.port.backends import PortBackend
 from tests.property.port.model import FINAL, OPEN, REMEMBERED, WAITING, Message, PortModel
 
@@ -418,18 +415,3 @@ class PortMachine(RuleBasedStateMachine):
                 actor.hand.clear()
                 self.broker.call(Settle(outcomes=acks))
         raise AssertionError("13: something waits for ever")
-
-
-def outcome_of(kind: str, message: Delivered) -> Outcome:
-    receipt, id = message.receipt, message.id
-    error = ErrorInfo("ValueError", "no")
-    outcomes: dict[str, Outcome] = {
-        "ack": Ack(receipt, id, b"value"),
-        "fail": Fail(receipt, id, error),
-        "final": Fail(receipt, id, error, final=True),
-        "later": Fail(receipt, id, error, delay=7.0),
-        "release": Release(receipt, id),
-        "unknown": Release(receipt, id, unknown=True),
-        "abandon": Abandon(receipt, id),
-    }
-    return outcomes[kind]
