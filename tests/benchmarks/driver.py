@@ -19,6 +19,7 @@ from tests.benchmarks.peers.base import COLUMN, ROOT
 from tests.benchmarks.plan import Cell
 from tests.benchmarks.processes import children
 from tests.benchmarks.records import Record, Sample
+from tests.kit.processes import send
 
 SET_CHILD_SUBREAPER = 36  # of prctl(2)
 
@@ -134,7 +135,7 @@ def _end_orphans() -> None:
     while left := children(os.getpid()):
         for pid in left:
             with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
+                send(pid, signal.SIGKILL)
             with suppress(ChildProcessError):
                 os.waitpid(pid, 0)
 

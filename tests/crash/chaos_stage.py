@@ -23,7 +23,7 @@ from tests.crash.chaos_app import BULK, GROUP, LEASE, THREADS
 from tests.crash.history import VARIABLE, Ending, History, read
 from tests.kit.broker import BrokerProcess
 from tests.kit.files import ROOT
-from tests.kit.processes import children_of, is_alive
+from tests.kit.processes import children_of, is_alive, send
 from tests.kit.proxy import Proxy
 from tests.kit.waiting import wait_until
 
@@ -368,4 +368,4 @@ def brokers_of(directory: Path) -> list[int]:
 
 def _signal(pid: int, number: signal.Signals) -> None:
     with suppress(ProcessLookupError):
-        os.kill(pid, number)
+        send(pid, number)

@@ -7,7 +7,6 @@ tests/crash/test_power_loss.py` looks at every moment, several times.
 
 from __future__ import annotations
 
-import os
 import random
 import shutil
 import signal
@@ -28,6 +27,7 @@ from tests.crash.disk import TRACING, Disk, Event, part, put, read_trace
 from tests.crash.operations import enqueue, load, states
 from tests.kit.files import short_directory
 from tests.kit.marks import LONG
+from tests.kit.processes import send
 from tests.kit.tracing import TracedBroker, needs_strace
 
 pytestmark = [needs_strace, pytest.mark.timeout(1800 if LONG else 120)]
@@ -75,7 +75,7 @@ def record(base: Path, durability: str) -> Recording:
             settle = Settle(outcomes=[outcome(message) for message in claimed])
             channel.call(settle)
             asked[settle.rid] = dict(zip(ids, ENDS, strict=True))
-        os.kill(int((broker.directory / "lock").read_text()), signal.SIGTERM)
+        send(int((broker.directory / "lock").read_text()), signal.SIGTERM)
         assert broker.wait() == 0
         return Recording(base, list(read_trace(broker.trace.read_text())), asked)
     finally:

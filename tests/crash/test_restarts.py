@@ -29,6 +29,7 @@ from taskq.transport.lock import starting
 from tests.crash.operations import enqueue
 from tests.kit.files import ROOT
 from tests.kit.marks import LONG, long_only
+from tests.kit.processes import send
 from tests.kit.tracing import TracedBroker
 from tests.kit.waiting import wait_until
 
@@ -108,10 +109,10 @@ def halted(broker: TracedBroker) -> Iterator[TracedBroker]:
     thread = threading.Thread(target=broker.start)
     thread.start()
     pid = wait_until(lambda: starting(broker.directory), every=0.001)
-    os.kill(pid, signal.SIGSTOP)
+    send(pid, signal.SIGSTOP)
     assert starting(broker.directory) == pid, "it was ready before it could be stopped"
     yield broker
-    os.kill(pid, signal.SIGCONT)
+    send(pid, signal.SIGCONT)
     thread.join()
 
 
@@ -146,7 +147,7 @@ def test_15_a_client_waits_for_a_broker_that_is_starting(halted: TracedBroker) -
     client = threading.Thread(target=ask)
     client.start()
     wait_until(lambda: (halted.directory / "start.lock").exists())
-    os.kill(halted.pid, signal.SIGCONT)
+    send(halted.pid, signal.SIGCONT)
     client.join(60)
     assert answers == [halted.pid]
 

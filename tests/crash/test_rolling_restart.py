@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -12,7 +11,7 @@ import pytest
 from taskq import ResultHandle
 from tests.crash.app import step
 from tests.crash.scene import CrashScene
-from tests.kit.processes import is_alive
+from tests.kit.processes import is_alive, send
 from tests.kit.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks for processes in /proc")
@@ -56,7 +55,7 @@ class Producer:
 
 def restart_broker(scene: CrashScene) -> None:
     pid = scene.broker_pid()
-    os.kill(pid, signal.SIGTERM)
+    send(pid, signal.SIGTERM)
     wait_until(lambda: not is_alive(pid))
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from tests.crash.app import step
 from tests.crash.scene import CrashScene
-from tests.kit.processes import is_alive
+from tests.kit.processes import is_alive, send
 from tests.kit.waiting import wait_until
 
 pytestmark = [
@@ -54,7 +54,7 @@ def test_children_killed_one_after_the_other(scene: CrashScene) -> None:
     kills = 5
     for share in range(1, kills + 1):
         wait_until(lambda share=share: scene.succeeded() > TASKS * share // 8, 60)
-        os.kill(launcher.children[0], signal.SIGKILL)
+        send(launcher.children[0], signal.SIGKILL)
         wait_until(lambda: len(launcher.children) == 2, 20)
     results = handles.results(timeout=120)
     check_all_finished(scene, results, lost_hands=kills)
@@ -99,7 +99,7 @@ def test_producer_killed_in_the_middle(scene: CrashScene) -> None:
     os.close(writer)
     with open(reader) as lines:
         told = [next(lines) for _ in range(1000)]
-        os.kill(producer, signal.SIGKILL)
+        send(producer, signal.SIGKILL)
         os.waitpid(producer, 0)
         told += [line for line in lines if line.endswith("\n")]
     for line in told:

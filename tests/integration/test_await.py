@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 from collections.abc import Awaitable, Iterator
 from pathlib import Path
@@ -17,6 +16,7 @@ from taskq.client.waiting import UnconsumedWarning
 from taskq.errors import BrokerTimeout, UnknownMessage
 from taskq.protocol.operating import Ping
 from taskq.transport.lock import holder_of
+from tests.kit.processes import send
 
 ENOUGH = 100  # rounds of the loop while something is awaited for a second and more
 
@@ -31,7 +31,7 @@ def queue(short_dir: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TaskQueu
     queue.task(abs, name="one")
     yield queue
     if (holder := holder_of(short_dir / "b")) is not None:
-        os.kill(holder.pid, signal.SIGCONT)
+        send(holder.pid, signal.SIGCONT)
     queue.close()
     stop_broker(short_dir / "b")
 
@@ -52,7 +52,7 @@ async def rounds(awaited: Awaitable[object]) -> int:
 
 
 def stop(queue: TaskQueue) -> None:
-    os.kill(queue.broker.call(Ping()).pid, signal.SIGSTOP)
+    send(queue.broker.call(Ping()).pid, signal.SIGSTOP)
 
 
 def test_a_stopped_broker_ends_the_await_with_a_timeout(queue: TaskQueue) -> None:

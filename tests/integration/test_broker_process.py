@@ -31,7 +31,7 @@ from taskq.protocol.producing import Enqueue, Wait
 from taskq.protocol.values import Call, Options
 from taskq.transport.keys import ensure_key
 from tests.kit.broker import BrokerProcess
-from tests.kit.processes import end, is_alive
+from tests.kit.processes import end, is_alive, send
 from tests.kit.waiting import wait_until
 
 
@@ -112,7 +112,7 @@ def test_01_09_12_a_killed_broker_keeps_what_it_acknowledged(site: Site) -> None
     first = broker.call(Ping()).pid
     for number in range(10):
         assert broker.call(enqueue(number)).existing == []
-    os.kill(first, signal.SIGKILL)
+    send(first, signal.SIGKILL)
     assert ready(broker) == 10
     assert broker.call(Ping()).pid != first
     assert broker.call(enqueue(3)).existing == ["m3"]
@@ -319,10 +319,10 @@ def test_33_a_peer_that_accepts_and_never_replies(site: Site) -> None:
 def test_a_stopped_broker_times_out_and_comes_back(site: Site) -> None:
     broker = site.broker()
     pid = broker.call(Ping()).pid
-    os.kill(pid, signal.SIGSTOP)
+    send(pid, signal.SIGSTOP)
     with pytest.raises(BrokerTimeout):
         broker.call(Ping(), timeout=0.2)
-    os.kill(pid, signal.SIGCONT)
+    send(pid, signal.SIGCONT)
     assert broker.call(Ping()).pid == pid
 
 
@@ -339,7 +339,7 @@ def test_11_36_all_waiters_go_on_with_the_next_broker(site: Site) -> None:
     )
     claim = Claim(queues=["other"], n=1, wait=60)
     worker.send(claim)
-    os.kill(pid, signal.SIGKILL)
+    send(pid, signal.SIGKILL)
     wait_until(lambda: not is_alive(pid))
     broker.call(Enqueue(queue="other", task="t", options=Options(), calls=[Call("o", b"")]))
     assert [message.id for message in worker.receive(claim).messages] == ["o"]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import socket
 
 from taskq.cli.support.processes import is_alive
+from tests.kit.processes import send
 from tests.kit.terminal import Terminal
 from tests.kit.waiting import wait_until
 
@@ -64,7 +64,7 @@ def test_status_says_what_a_person_needs(terminal: Terminal) -> None:
 def test_status_does_not_start_a_broker(terminal: Terminal) -> None:
     terminal.taskq("call", ADD, "1")
     pid = terminal.broker_pid("shop")
-    os.kill(pid, signal.SIGTERM)
+    send(pid, signal.SIGTERM)
     wait_until(lambda: not is_alive(pid))
     told = terminal.taskq("status", code=3)
     assert "no broker runs in" in told.stdout

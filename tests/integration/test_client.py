@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import taskq
+from tests.kit.processes import send
 from tests.kit.waiting import wait_until
 
 PROGRAM = """
@@ -94,7 +95,7 @@ def place() -> Iterator[Path]:
     yield directory
     for lock in directory.glob("state/*/lock"):
         with suppress(ValueError, IndexError, ProcessLookupError):
-            os.kill(int(lock.read_text().split()[0]), signal.SIGTERM)
+            send(int(lock.read_text().split()[0]), signal.SIGTERM)
     shutil.rmtree(directory, ignore_errors=True)
 
 

@@ -13,6 +13,7 @@ import pytest
 from taskq import ResultHandle, Task, TaskQueue, errors
 from taskq.protocol.operating import Ping
 from tests.kit.files import mounted_disk
+from tests.kit.processes import send
 from tests.kit.waiting import wait_until
 
 pytestmark = pytest.mark.skipif(
@@ -57,7 +58,7 @@ def test_48_a_full_disk_refuses_calls_and_lets_those_it_has_finish(small_disk: P
     assert (group.succeeded, group.dead) == (accepted + 1, 0)
     pid = queue.broker.call(Ping()).pid
     queue.close()
-    os.kill(pid, signal.SIGTERM)
+    send(pid, signal.SIGTERM)
 
 
 def test_48_calls_larger_than_the_reserve_do_not_use_it_up(small_disk: Path) -> None:
@@ -70,4 +71,4 @@ def test_48_calls_larger_than_the_reserve_do_not_use_it_up(small_disk: Path) -> 
         assert first.result(timeout=60) == 15
     pid = queue.broker.call(Ping()).pid
     queue.close()
-    os.kill(pid, signal.SIGTERM)
+    send(pid, signal.SIGTERM)

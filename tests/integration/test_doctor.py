@@ -16,6 +16,7 @@ from taskq.cli.support.processes import is_alive
 from taskq.protocol.operating import Ping
 from tests.kit.files import mounted_disk
 from tests.kit.port import PortBench
+from tests.kit.processes import send
 from tests.kit.terminal import Terminal, open_terminal
 from tests.kit.waiting import wait_until
 
@@ -41,7 +42,7 @@ def diagnosis(terminal: Terminal, *options: str) -> dict[str, str]:
 
 def stop_broker(terminal: Terminal, number: int = signal.SIGTERM) -> int:
     pid = terminal.broker_pid("shop")
-    os.kill(pid, number)
+    send(pid, number)
     wait_until(lambda: not is_alive(pid))
     return pid
 
@@ -93,12 +94,12 @@ def test_what_is_on_disk_is_found_when_the_broker_has_left(terminal: Terminal) -
 def test_a_broker_that_hangs_is_told_from_one_that_is_gone(terminal: Terminal) -> None:
     terminal.taskq("call", ADD, "1")
     pid = terminal.broker_pid("shop")
-    os.kill(pid, signal.SIGSTOP)
+    send(pid, signal.SIGSTOP)
     try:
         found = diagnosis(terminal)
         unhealthy = terminal.taskq("health", code=5)
     finally:
-        os.kill(pid, signal.SIGCONT)
+        send(pid, signal.SIGCONT)
     assert found.keys() == {"broker"}
     assert "accepts connections and does not answer" in found["broker"]
     assert f"its process {pid} is stopped or stuck: kill -CONT {pid}" in found["broker"]
@@ -149,7 +150,7 @@ def test_48_a_full_disk_is_found_before_and_after_it_is_one() -> None:
         ballast.unlink()
         assert "disk" not in diagnosis(terminal, "--broker", url)
         pid = int((disk / "b" / "lock").read_text())
-        os.kill(pid, signal.SIGTERM)
+        send(pid, signal.SIGTERM)
         wait_until(lambda: not is_alive(pid))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from taskq.protocol.operating import GetStats, Stats
+from tests.kit.processes import send
 from tests.kit.terminal import Terminal
 from tests.kit.waiting import wait_until
 
@@ -104,7 +105,7 @@ def test_limits_of_the_broker_and_of_a_queue_are_shown_and_survive_a_restart(
     terminal.environment["TASKQ_MAX_BYTES"] = "1MiB"
     terminal.run("-c", START)
     terminal.taskq("queue", "limit", "narrow", "--max-messages", "2", "--broker", "narrow")
-    os.kill(terminal.broker_pid("narrow"), 9)
+    send(terminal.broker_pid("narrow"), signal.SIGKILL)
     wait_until(lambda: not terminal.broker_pid("narrow"))
     refused = terminal.run("producer.py", "raise", "3", "10").stdout
     assert refused == "1\n"

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.kit.files import ROOT
+from tests.kit.processes import send
 
 PROGRAM = """
 import sys
@@ -105,7 +106,7 @@ class Place:
             worker.communicate(timeout=30)
         for lock in self.path.glob("state/*/lock"):
             with suppress(ValueError, IndexError, ProcessLookupError):
-                os.kill(int(lock.read_text().split()[0]), signal.SIGTERM)
+                send(int(lock.read_text().split()[0]), signal.SIGTERM)
 
 
 @pytest.fixture

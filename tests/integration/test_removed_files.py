@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 from collections.abc import Iterator
@@ -18,7 +17,7 @@ from taskq.protocol.producing import Enqueue
 from taskq.protocol.values import Call, Options
 from taskq.transport.directory import BrokerDirectory
 from taskq.transport.lock import holder_of, key_of
-from tests.kit.processes import is_alive, wait_for_end
+from tests.kit.processes import is_alive, send, wait_for_end
 from tests.kit.waiting import wait_until
 
 
@@ -74,7 +73,7 @@ def test_a_broker_that_leaves_takes_nothing_from_its_successor(
     assert place.pid(second) != pid
     inode = (place.path / "sock").stat().st_ino
     if end is not None:
-        os.kill(pid, end)
+        send(pid, end)
     wait_for_end(pid)  # by itself, too: its directory is gone
     assert (place.path / "sock").stat().st_ino == inode
     third = place.client()

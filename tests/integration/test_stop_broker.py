@@ -19,6 +19,7 @@ from taskq.protocol.producing import Enqueue
 from taskq.protocol.values import Call, Options
 from taskq.transport.directory import BrokerDirectory
 from taskq.transport.lock import DirectoryLock, holder_of
+from tests.kit.processes import send
 
 IMPOSTOR = """
 import os, sys
@@ -34,7 +35,7 @@ def broker(short_dir: Path) -> Iterator[EmbeddedBroker]:
     broker.close()
     holder = holder_of(short_dir / "b")
     if holder is not None:
-        os.kill(holder.pid, signal.SIGCONT)
+        send(holder.pid, signal.SIGCONT)
         stop_broker(short_dir / "b")
 
 
@@ -66,7 +67,7 @@ def test_a_process_that_a_killed_broker_s_lock_names_is_left_alone(
     enqueue(broker)
     holder = holder_of(short_dir / "b")
     assert holder is not None
-    os.kill(holder.pid, signal.SIGKILL)
+    send(holder.pid, signal.SIGKILL)
     # its number may be anybody's by now: say, that of this process
     subprocess.run([sys.executable, "-c", IMPOSTOR, short_dir / "b" / "lock"], check=True)
     assert stop_broker(short_dir / "b") == 0
@@ -76,10 +77,10 @@ def test_one_that_does_not_end_in_time_is_named(short_dir: Path, broker: Embedde
     enqueue(broker)
     holder = holder_of(short_dir / "b")
     assert holder is not None
-    os.kill(holder.pid, signal.SIGSTOP)
+    send(holder.pid, signal.SIGSTOP)
     with pytest.raises(BrokerTimeout, match=rf"pid {holder.pid}\) has not ended within 0.05 s"):
         stop_broker(short_dir / "b", timeout=0.05)
-    os.kill(holder.pid, signal.SIGCONT)
+    send(holder.pid, signal.SIGCONT)
     stop_broker(short_dir / "b")
     assert holder_of(short_dir / "b") is None
 

@@ -18,7 +18,7 @@ from taskq.protocol.values import Call, Options
 from tests.integration import worker_app as app
 from tests.kit.files import ROOT
 from tests.kit.marks import on_linux
-from tests.kit.processes import is_alive
+from tests.kit.processes import is_alive, send
 from tests.kit.scene import Scene
 from tests.kit.waiting import wait_until
 from tests.kit.worker import PATIENCE
@@ -99,7 +99,7 @@ def test_16_18_a_killed_child_is_replaced_and_its_task_runs_again(scene: Scene) 
     wait_until(lambda: scene.lines("other"))
     handle = app.die_once(scene.path("runs"))
     wait_until(lambda: scene.lines("runs"))
-    os.kill(int(scene.lines("runs")[0]), signal.SIGKILL)
+    send(int(scene.lines("runs")[0]), signal.SIGKILL)
     assert handle.result(PATIENCE) == int(scene.lines("runs")[1])
     assert len(scene.lines("runs")) == 2
     Path(scene.path("open")).touch()
@@ -232,12 +232,12 @@ def test_27_what_cannot_be_settled_until_the_shutdown_timeout_is_no_clean_exit(
     app.gate(scene.path("open"), scene.path("runs"))
     wait_until(lambda: scene.lines("runs"))
     broker = scene.broker_pid()
-    os.kill(broker, signal.SIGSTOP)
+    send(broker, signal.SIGSTOP)
     try:
         Path(scene.path("open")).touch()
         assert worker.stop() == 1
     finally:
-        os.kill(broker, signal.SIGCONT)
+        send(broker, signal.SIGCONT)
     assert "1 messages are not settled, since the broker does not answer" in worker.output
 
 
@@ -245,11 +245,11 @@ def test_27_an_idle_worker_ends_clean_though_the_broker_does_not_answer(scene: S
     worker = scene.worker("--shutdown-timeout", "2")
     app.pid().result(PATIENCE)
     broker = scene.broker_pid()
-    os.kill(broker, signal.SIGSTOP)
+    send(broker, signal.SIGSTOP)
     try:
         assert worker.stop() == 0
     finally:
-        os.kill(broker, signal.SIGCONT)
+        send(broker, signal.SIGCONT)
 
 
 def test_a_second_signal_hands_back_now(scene: Scene) -> None:
@@ -383,7 +383,7 @@ def test_25_as_process_1_it_reaps_strangers(scene: Scene) -> None:
         Path(scene.path("gate")).touch()
         wait_until(lambda: len(children.read_text().split()) == 1)
         assert app.add(1, 2).result(PATIENCE) == 3
-        os.kill(init, signal.SIGTERM)
+        send(init, signal.SIGTERM)
         assert process.wait(PATIENCE) == 0, Path(log).read_text()
     finally:
         process.kill()
@@ -472,7 +472,7 @@ def test_when_the_broker_is_gone_for_good_it_leaves_with_3(scene: Scene) -> None
     worker = scene.worker(
         *("--broker", f"unix:{scene.directory}/b/sock"), "-c", "2", TASKQ_RECONNECT="0.3"
     )
-    os.kill(pid, signal.SIGKILL)
+    send(pid, signal.SIGKILL)
     assert worker.exit_code() == 3
     assert "Traceback" not in worker.output
 
@@ -487,7 +487,7 @@ def test_work_goes_on_after_the_broker_was_killed(scene: Scene) -> None:
     scene.worker("-c", "2")
     running = app.gate(scene.path("open"), scene.path("runs"))
     wait_until(lambda: scene.lines("runs"))
-    os.kill(app.queue.broker.call(Ping()).pid, signal.SIGKILL)
+    send(app.queue.broker.call(Ping()).pid, signal.SIGKILL)
     Path(scene.path("open")).touch()
     assert running.result(PATIENCE) == int(scene.lines("runs")[0])
     assert len(scene.lines("runs")) == 1

@@ -17,6 +17,7 @@ from taskq.protocol.producing import Enqueue
 from taskq.protocol.values import Call, Options
 from tests.integration import worker_app as app
 from tests.kit.files import ROOT
+from tests.kit.processes import send
 from tests.kit.scene import Scene
 from tests.kit.waiting import wait_until
 from tests.kit.worker import PATIENCE
@@ -75,7 +76,7 @@ def test_20_killed_after_the_ack_it_does_not_run_again(scene: Scene) -> None:
     scene.worker()
     done = app.gate(None, scene.path("runs"))
     pid = done.result(PATIENCE)
-    os.kill(pid, signal.SIGKILL)
+    send(pid, signal.SIGKILL)
     assert app.pid().result(PATIENCE) != pid
     assert scene.lines("runs") == [str(pid)]
     assert done.info().deliveries == 1

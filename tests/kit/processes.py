@@ -85,10 +85,21 @@ def wait_for_end(pid: int, timeout: float = 20.0) -> None:
     wait_until(lambda: not is_alive(pid), timeout)
 
 
+def send(pid: int, number: signal.Signals) -> None:
+    """Send a signal to one process.
+
+    Raises:
+        ValueError: the number means more than one process, such as 0 (the group of the caller).
+    """
+    if pid <= 1:
+        raise ValueError(f"{pid} is not the number of one process")
+    os.kill(pid, number)
+
+
 def end(pid: int, number: signal.Signals = signal.SIGTERM) -> None:
     """Send a signal to a process that may have gone already, and wait for its end."""
     with suppress(ProcessLookupError):
-        os.kill(pid, number)
+        send(pid, number)
     wait_for_end(pid)
 
 

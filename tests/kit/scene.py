@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import tempfile
@@ -13,6 +12,7 @@ from typing import Any
 from taskq import TaskQueue
 from taskq.protocol.operating import Ping
 from tests.kit.broker import stop_broker
+from tests.kit.processes import send
 from tests.kit.waiting import wait_until
 from tests.kit.worker import WorkerProcess
 
@@ -108,7 +108,7 @@ class Scene:
 
     def kill_broker(self) -> None:
         """SIGKILL for the broker; the next call starts another one."""
-        os.kill(self.broker_pid(), signal.SIGKILL)
+        send(self.broker_pid(), signal.SIGKILL)
 
     def stop_broker(self) -> None:
         """End the broker in good order; the next call starts another one."""

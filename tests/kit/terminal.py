@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.kit.files import ROOT, short_directory
-from tests.kit.processes import is_alive
+from tests.kit.processes import is_alive, send
 from tests.kit.waiting import wait_until
 
 LIMIT = 60.0  # seconds for one command
@@ -103,7 +103,7 @@ class Terminal:
         for directory in self.state.iterdir():
             if pid := self.broker_pid(directory.name):
                 with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGTERM)
+                    send(pid, signal.SIGTERM)
                 wait_until(lambda pid=pid: not is_alive(pid))  # type: ignore[misc]
 
 

@@ -121,3 +121,15 @@ def test(monkeypatch, thing, own):
 """
     found = {name for _, name in private_uses(ast.parse(source))}
     assert found == {"_helper", "_secret", "_limit"}
+
+
+def test_tests_signal_through_the_kit() -> None:
+    # os.kill(0, …) is for the whole process group: that of the run, and of who started it
+    tests = ROOT / "tests"
+    found = {
+        str(path.relative_to(tests))
+        for path in tests.rglob("*.py")
+        for line in path.read_text().splitlines()
+        if "os.kill(" in line and "os.getp" not in line
+    }
+    assert found == {"kit/processes.py", "unit/test_house.py"}

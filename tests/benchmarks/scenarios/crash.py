@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import time
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from tests.benchmarks.marks import Marks
 from tests.benchmarks.peers.taskq_ours import Ours, noop, queue
 from tests.benchmarks.processes import children, wait_for
 from tests.benchmarks.records import Sample
+from tests.kit.processes import send
 
 BUSY = 0.7  # of what the system takes in and drains at once
 SECONDS = 6.0  # of load
@@ -27,14 +27,14 @@ def kill_worker(peer: Ours, marks: Marks, count: int) -> Sample:
 
     def kill() -> None:
         assert peer.worker is not None
-        os.kill(children(peer.worker.pid)[0], signal.SIGKILL)
+        send(children(peer.worker.pid)[0], signal.SIGKILL)
 
     return _killed(peer, marks, count, kill)
 
 
 def kill_broker(peer: Ours, marks: Marks, count: int) -> Sample:
     """Kill the broker; who notices first starts another one."""
-    return _killed(peer, marks, count, lambda: os.kill(peer.broker_pid, signal.SIGKILL))
+    return _killed(peer, marks, count, lambda: send(peer.broker_pid, signal.SIGKILL))
 
 
 def _killed(peer: Ours, marks: Marks, count: int, kill: Callable[[], None]) -> Sample:

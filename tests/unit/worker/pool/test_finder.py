@@ -12,7 +12,7 @@ import pytest
 from taskq.errors import AuthenticationFailed, BrokerUnavailable, TaskqError
 from taskq.worker.pool.finder import BrokerFinder
 from tests.kit.fakes import FakeBroker, FakeConnection
-from tests.kit.processes import is_alive
+from tests.kit.processes import is_alive, send
 from tests.kit.waiting import wait_until
 
 
@@ -82,7 +82,7 @@ def test_a_fault_of_the_search_is_named(begin: Begin) -> None:
 def test_a_search_that_is_killed_is_one_that_failed(begin: Begin) -> None:
     finder, _ = begin()
     assert finder.pid is not None
-    os.kill(finder.pid, signal.SIGKILL)
+    send(finder.pid, signal.SIGKILL)
     finder.wait(20)
     with pytest.raises(BrokerUnavailable, match="was killed"):
         finder.found()
