@@ -494,6 +494,24 @@ def test_work_goes_on_after_the_broker_was_killed(scene: Scene) -> None:
     assert app.add.starmap((n, n) for n in range(100)).results(PATIENCE)[-1] == 198
 
 
+def test_a_stop_after_the_broker_was_killed_runs_what_is_acknowledged_early(scene: Scene) -> None:
+    pid = app.queue.broker.call(Ping()).pid
+    worker = scene.worker("--broker", f"unix:{scene.directory}/b/sock", TASKQ_RECONNECT="1")
+    app.add.starmap((n, n) for n in range(2000)).results(PATIENCE)  # now claims are large
+    app.queue.pause()
+    app.gate(scene.path("open"), scene.path("runs"))
+    early = app.note_early.map([scene.path("runs")] * 4)
+    app.queue.resume()  # one claim takes them all
+    wait_until(lambda: scene.lines("runs"))
+    assert {handle.status() for handle in early} == {"succeeded"}
+    worker.signal(signal.SIGTERM)
+    wait_until(lambda: "SIGTERM" in worker.output)
+    send(pid, signal.SIGKILL)
+    Path(scene.path("open")).touch()
+    assert worker.exit_code() != 0  # the gate is not settled
+    assert len(scene.lines("runs")) == 1 + 4
+
+
 def test_a_worker_of_a_broker_in_memory_says_that_it_cannot_reach_it(scene: Scene) -> None:
     worker = scene.worker("--broker", "memory:", ready=False)
     assert "no worker reaches it" in worker.ready_line()

@@ -56,6 +56,11 @@ def gate(path: str | None, log: str | None = None) -> int:
     return os.getpid()
 
 
+@queue.task(ack="early")
+def note_early(log: str) -> None:
+    note(log, os.getpid())
+
+
 @queue.task(visibility_timeout=1)
 def own_gate(path: str, log: str) -> int:
     """Wait until there is a file for this process."""

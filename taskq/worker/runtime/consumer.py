@@ -10,7 +10,7 @@ from enum import Enum, auto
 
 from taskq.application import App
 from taskq.backends.reconnect import reconnect_budget
-from taskq.errors import BrokerUnavailable
+from taskq.errors import BrokerUnavailable, TaskqError
 from taskq.protocol.consuming import Register, Settle
 from taskq.worker.identity import Identity
 from taskq.worker.runtime.executors import Executor, ExecutorContext, Main
@@ -145,17 +145,18 @@ class Consumer:
 
         Raises:
             BrokerUnavailable: the reconnect budget is spent.
+            TaskqError: the broker refuses.
         """
         self._executor.start()
         try:
             ending = self._live()
             self._part()
-        except BrokerUnavailable:
-            if not self._in_flight.stopping or self._in_flight.held:
+        except TaskqError as error:
+            self._part_without_broker()
+            is_gone = isinstance(error, BrokerUnavailable)
+            if not is_gone or not self._in_flight.stopping or self._in_flight.held:
                 raise
             # with nothing in flight a broker that is gone is no loss
-            self._executor.abandon()
-            self._link.close()
             ending = Ending.STOPPED
         self._slot.in_hand = 0
         return ending
@@ -196,6 +197,13 @@ class Consumer:
         self._executor.finish()
         self._slot.in_hand = len(self._in_flight.held)
         self._fetcher.leave()
+        self._executor.close()
+        self._link.close()
+
+    def _part_without_broker(self) -> None:
+        """Run what is acknowledged early; the broker delivers the rest again by itself."""
+        self._executor.finish()
+        self._in_flight.unstarted()
         self._executor.close()
         self._link.close()
 

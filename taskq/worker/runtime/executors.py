@@ -56,15 +56,12 @@ class Executor(Protocol):
         ...
 
     def finish(self) -> None:
-        """Wait for what has begun. From here on it touches nothing in hand."""
+        """Wait for what has begun; a second call returns at once. From here on it touches nothing in
+        hand."""
         ...
 
     def close(self) -> None:
         """Run what is left in the inbox, which nobody else would get, and free everything."""
-        ...
-
-    def abandon(self) -> None:
-        """Free everything; nothing is in hand."""
         ...
 
 
@@ -176,11 +173,6 @@ class Main:
         inbox = self._in_flight.inbox
         while inbox:
             self._processor.run(inbox.popleft())
-        self._processor.close()
-
-    def abandon(self) -> None:
-        """See `Executor`."""
-        self._guard.end()
         self._processor.close()
 
     def _nap(self, seconds: float) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -91,37 +92,72 @@ def test_a_stop_ends_it_after_the_running_task() -> None:
     assert (bench.job("second").state, bench.job("second").attempts) == ("ready", 0)
 
 
-def test_a_stop_with_nothing_in_hand_needs_no_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def lose_broker(monkeypatch: pytest.MonkeyPatch) -> Callable[[ConsumerBench], None]:
+    """Have a bench's consumer find no broker any more."""
     monkeypatch.setenv("TASKQ_RECONNECT", "0")
-    bench = ConsumerBench(add)
 
     def gone(*args: Any, **more: Any) -> Any:
         raise BrokerUnavailable("gone")
 
+    return lambda bench: monkeypatch.setattr(bench.app.broker, "connect", gone)
+
+
+LoseBroker = Callable[[ConsumerBench], None]
+
+
+def test_a_stop_with_nothing_in_hand_needs_no_broker(lose_broker: LoseBroker) -> None:
+    bench = ConsumerBench(add)
     bench.consumer.stop()
-    monkeypatch.setattr(bench.app.broker, "connect", gone)
+    lose_broker(bench)
     assert bench.run() is Ending.STOPPED
 
 
-def test_a_stop_with_an_unsettled_outcome_needs_the_broker(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TASKQ_RECONNECT", "0")
+def test_a_stop_with_an_unsettled_outcome_needs_the_broker(lose_broker: LoseBroker) -> None:
     bench = ConsumerBench(add)
-
-    def gone(*args: Any, **more: Any) -> Any:
-        raise BrokerUnavailable("gone")
-
     bench.in_flight.held.add(7)
     bench.consumer.stop()
-    monkeypatch.setattr(bench.app.broker, "connect", gone)
+    lose_broker(bench)
     with pytest.raises(BrokerUnavailable):
         bench.run()
 
 
+def record_runs(bench: ConsumerBench) -> list[int]:
+    """The first arguments of the calls of `add`, from now on."""
+    ran: list[int] = []
+    bench.app.tasks["add"].fn = lambda a, b: ran.append(a)
+    return ran
+
+
+def test_a_stop_without_a_broker_runs_what_is_acknowledged_early(lose_broker: LoseBroker) -> None:
+    bench = ConsumerBench(add)
+    ran = record_runs(bench)
+    bench.in_flight.take([bench.app.claim_as("w/1", "add", "id", 1, 2, ack_early=True)])
+    bench.consumer.stop()
+    lose_broker(bench)
+    assert bench.run() is Ending.STOPPED
+    assert ran == [1]
+
+
+def test_a_consumer_that_loses_its_broker_for_good_runs_what_is_acknowledged_early_and_no_more(
+    lose_broker: LoseBroker,
+) -> None:
+    bench = ConsumerBench(add)
+    ran = record_runs(bench)
+    for number, early in enumerate([False, True, False, True]):
+        message = bench.app.claim_as("w/1", "add", f"id{number}", number, 0, ack_early=early)
+        bench.in_flight.take([message])
+    bench.consumer.stop()
+    lose_broker(bench)
+    with pytest.raises(BrokerUnavailable):
+        bench.run()
+    assert ran == [1, 3]  # the others come back to the queue with the end of their leases
+
+
 @pytest.mark.parametrize("early", [True, False])
 def test_what_is_acknowledged_early_is_run_even_when_stopping(early: bool) -> None:
-    ran: list[int] = []
     bench = ConsumerBench(add)
-    bench.app.tasks["add"].fn = lambda a, b: ran.append(a)
+    ran = record_runs(bench)
     message = bench.app.claim_as("w/1", "add", "id", 1, 2, ack_early=early)
     bench.in_flight.take([message])
     bench.consumer.stop()

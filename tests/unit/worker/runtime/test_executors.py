@@ -97,9 +97,6 @@ class Threads:
     def close(self) -> None:
         """Nothing is left."""
 
-    def abandon(self) -> None:
-        self.finish()
-
     def _run(self, slot: Slot) -> None:
         context = self._context
         processor = Processor(context.app, "w", slot, FakeAlarm(), context.armed)
