@@ -167,8 +167,10 @@ def test_names_of_the_program() -> None:
 
     fn.__module__, fn.__qualname__ = "__main__", "fn"
     main = sys.modules["__main__"]
-    file = getattr(main, "__file__", "") or ""
-    expected = names.importable_name("__main__") or os.path.basename(file).removesuffix(".py")
+    file = getattr(main, "__file__", None)
+    expected = names.importable_name("__main__")
+    if expected is None:  # a process of pytest-xdist has no file
+        expected = os.path.basename(file).removesuffix(".py") if file else "__main__"
     assert names.task_name(fn) == f"{expected}.fn"
 
 
