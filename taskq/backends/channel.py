@@ -17,7 +17,7 @@ from typing import Any, NoReturn, cast
 
 from taskq import errors
 from taskq.backends.attempts import Attempts
-from taskq.backends.greeting import greet
+from taskq.backends.greeting import Greeting
 from taskq.protocol.base import Failed, R, Reply, Request, may_park
 from taskq.protocol.consuming import Claim, Settle
 from taskq.protocol.frames import MAX_PAYLOAD, MAX_REPLY, FrameReader, decode_reply, encode
@@ -37,7 +37,7 @@ class Channel:
     Args:
         dial: opens an authenticated socket, within the seconds it is given.
         name: of the broker, for errors.
-        greeting: makes the request that begins each conversation.
+        greeting: begins each conversation.
         patience: seconds for which a lost broker is looked for; 0 tries once.
         first: the same for the first connection, when no broker has been seen yet.
     """
@@ -46,7 +46,7 @@ class Channel:
         self,
         dial: Callable[[float], socket.socket],
         name: str,
-        greeting: Callable[[], Request[Any]] | None = None,
+        greeting: Greeting | None = None,
         *,
         patience: float = 30.0,
         first: float | None = None,
@@ -276,7 +276,7 @@ class Channel:
         sock.settimeout(REPLY_TIMEOUT)
         if self._greeting is not None:
             self._rid += 1
-            greet(sock, self._reader, self._greeting(), self._rid)
+            self._greeting.exchange(sock, self._reader, self._rid)
         if self._sent:
             sock.sendall(b"".join(encode(request) for request in self._sent.values()))
             now = time.monotonic()

@@ -8,10 +8,10 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from taskq.backends.autostart import IDLE_EXIT, start_broker, start_lock, wait_for_starting
 from taskq.backends.channel import Channel
+from taskq.backends.greeting import Greeting
 from taskq.backends.reconnect import reconnect_budget
 from taskq.environment import InvalidVariable
 from taskq.errors import AuthenticationFailed, BrokerRunning
@@ -82,7 +82,8 @@ class SocketBroker:
 
     def connect(
         self,
-        greeting: Callable[[], Request[Any]] | None = None,
+        greeting: Callable[[], Request[R]] | None = None,
+        greeted: Callable[[R], None] | None = None,
         *,
         patience: float | None = None,
     ) -> Channel:
@@ -90,7 +91,8 @@ class SocketBroker:
         budget = self._patience if patience is None else patience
         first = budget if self._seen else min(budget, self._first_patience)
         dial = self._dial if budget > 0 else self._dial_briefly
-        return Channel(dial, self.url, greeting, patience=budget, first=first)
+        begin = None if greeting is None else Greeting(greeting, greeted)
+        return Channel(dial, self.url, begin, patience=budget, first=first)
 
     def close(self) -> None:
         """Close this thread's connection."""

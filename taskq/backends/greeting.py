@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from typing import Any
 
 from taskq import errors
@@ -12,21 +13,38 @@ from taskq.protocol.frames import FrameReader, decode_reply, encode
 _CHUNK = 4096
 
 
-def greet(sock: socket.socket, reader: FrameReader, greeting: Request[Any], rid: int) -> None:
-    """Send the greeting under that request id and wait until the broker has accepted it.
+class Greeting:
+    """The greeting of one connection.
 
-    Raises:
-        TaskqError: what the broker refuses it with.
-        OSError: the connection is lost, or its timeout is over.
+    Args:
+        make: makes the request.
+        greeted: called with each reply to it.
     """
-    greeting.rid = rid
-    sock.sendall(encode(greeting))
-    while True:
-        data = sock.recv(_CHUNK)
-        if not data:
-            raise ConnectionResetError("the broker closed the connection")
-        for body in reader.feed(data):
-            reply = decode_reply(body)
-            if isinstance(reply, Failed):
-                raise errors.by_name(reply.error)(reply.text)
-            return
+
+    def __init__(
+        self, make: Callable[[], Request[Any]], greeted: Callable[[Any], None] | None = None
+    ) -> None:
+        self._make = make
+        self._greeted = greeted
+
+    def exchange(self, sock: socket.socket, reader: FrameReader, rid: int) -> None:
+        """Send a greeting under that request id and wait for its reply.
+
+        Raises:
+            TaskqError: what the broker refuses it with.
+            OSError: the connection is lost, or its timeout is over.
+        """
+        greeting = self._make()
+        greeting.rid = rid
+        sock.sendall(encode(greeting))
+        while True:
+            data = sock.recv(_CHUNK)
+            if not data:
+                raise ConnectionResetError("the broker closed the connection")
+            for body in reader.feed(data):
+                reply = decode_reply(body)
+                if isinstance(reply, Failed):
+                    raise errors.by_name(reply.error)(reply.text)
+                if self._greeted is not None:
+                    self._greeted(reply)
+                return

@@ -64,7 +64,8 @@ class MemoryBroker:
 
     def connect(
         self,
-        greeting: Callable[[], Request[Any]] | None = None,
+        greeting: Callable[[], Request[R]] | None = None,
+        greeted: Callable[[R], None] | None = None,
         *,
         patience: float | None = None,
     ) -> MemoryConnection:
@@ -75,7 +76,9 @@ class MemoryBroker:
             self._connections[self._numbers] = connection
             weakref.finalize(connection, self._gone.append, self._numbers).atexit = False
         if greeting is not None:
-            connection.call(greeting())
+            reply = connection.call(greeting())
+            if greeted is not None:
+                greeted(reply)
         return connection
 
     def close(self) -> None:

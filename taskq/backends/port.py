@@ -113,7 +113,8 @@ class Broker(Protocol):
 
     def connect(
         self,
-        greeting: Callable[[], Request[Any]] | None = None,
+        greeting: Callable[[], Request[R]] | None = None,
+        greeted: Callable[[R], None] | None = None,
         *,
         patience: float | None = None,
     ) -> Connection:
@@ -121,6 +122,7 @@ class Broker(Protocol):
 
         Args:
             greeting: makes the request that begins the conversation, after every reconnect too.
+            greeted: called with the reply to it, each time.
             patience: the reconnect budget in seconds; default: the broker's. 0 tries once, for
                 callers that have a loop of their own to wait in.
         """

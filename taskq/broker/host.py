@@ -55,8 +55,8 @@ class Host:
         self.now = self._started = clock.now()
         self._tick = Tick(self.now, random)
         self._journal = journal
-        if journal.durability == "none":  # another broker of this place knows no receipt of ours
-            engine.begin_epoch(f"{os.getpid()}-{self.now:.6f}")
+        if engine.is_new:
+            engine.begin_epoch(self.now)
         self._due: float | None = None
         self._own: list[tuple[int, Reply]] = []  # replies that need no engine
         self._directory = directory

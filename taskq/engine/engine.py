@@ -62,6 +62,7 @@ PARKED: ParkedKinds = {
 ON_DISCONNECT = (waiting.disconnect, workers.disconnect)
 
 AHEAD = 2**16  # numbers that are reserved in the journal at once
+RECEIPTS = 1_000_000  # a second, more than are ever given
 
 
 class Engine:
@@ -77,10 +78,22 @@ class Engine:
         self._sessions: dict[int, Session] = {}
         self._now = 0.0
 
-    def begin_epoch(self, name: str) -> None:
-        """Give the books a name, where they do not outlive the broker. Receipts of other books mean
-        nothing, so consumers are told it."""
-        self.ledger.epoch = name
+    @property
+    def is_new(self) -> bool:
+        """Whether these books have never been used."""
+        return not (self.ledger.fence or self.ledger.seq)
+
+    def begin_epoch(self, now: float) -> None:
+        """Begin new books: their receipts are above those of any books before.
+
+        What a worker holds of books that are lost means nothing in these, also for a message with
+        the same id. The epoch is their name; consumers are told it (docs/decisions/0023).
+
+        Args:
+            now: by a clock that has not been set back since the older books began.
+        """
+        self.ledger.fence = int(now * RECEIPTS)
+        self.ledger.epoch = str(self.ledger.fence)
 
     # --- what a host calls ------------------------------------------------------------------
 
@@ -167,7 +180,9 @@ class Engine:
         if changes is None:
             return None
         if ledger.seq > ledger.marks.seq or ledger.fence > ledger.marks.fence:
-            ledger.marks = HighWaterMarks(ledger.seq + AHEAD, ledger.fence + AHEAD, self._now)
+            ledger.marks = HighWaterMarks(
+                ledger.seq + AHEAD, ledger.fence + AHEAD, self._now, ledger.epoch
+            )
             changes.put[MARKS][ledger.marks] = None
         ledger.results.committed()
         return changes

@@ -15,18 +15,19 @@ from taskq.journal.subject import Subject
 
 
 class MarksRecord(msgspec.Struct, array_like=True):
-    """The only row of its table."""
+    """The only row of its table. Older journals have no `epoch`."""
 
     seq: int
     fence: int
     now: float
+    epoch: str = ""
 
 
 _decode = msgspec.msgpack.Decoder(MarksRecord).decode
 
 
 def _row(marks: HighWaterMarks) -> tuple[bytes, int]:
-    record = encode((marks.seq, marks.fence, marks.now))
+    record = encode((marks.seq, marks.fence, marks.now, marks.epoch))
     return record, crc32(record)
 
 
@@ -37,12 +38,13 @@ def _read(db: sqlite3.Connection) -> HighWaterMarks:
     record, crc = row
     check("marks", 1, crc, 0, record)
     stored = _decode(record)
-    return HighWaterMarks(stored.seq, stored.fence, stored.now)
+    return HighWaterMarks(stored.seq, stored.fence, stored.now, stored.epoch)
 
 
 def _restore(db: sqlite3.Connection, ledger: Ledger, now: float) -> None:
     ledger.marks = _read(db)
     ledger.seq, ledger.fence = ledger.marks.seq, ledger.marks.fence
+    ledger.epoch = ledger.marks.epoch
 
 
 def _latest(db: sqlite3.Connection) -> float:

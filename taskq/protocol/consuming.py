@@ -24,7 +24,8 @@ class Register(Request["Registered"], kw_only=True):
 
 class Registered(Reply, kw_only=True):
     """`released`: receipts that were leased to the consumer and not in its hands. `epoch`: the life of
-    the broker's books; receipts of another one mean nothing, so a worker drops what it has of it."""
+    the broker's books. Receipts of another one mean nothing, so a consumer drops what it has claimed
+    and not begun, and outcomes that are not settled."""
 
     released: list[int]
     epoch: str = ""

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 from taskq.backends.memory import MemoryBroker
-from taskq.backends.port import Connection
+from taskq.backends.port import Broker, Connection
 from taskq.codec.envelope import Codec
 from taskq.options.task_options import TaskOptions
 from taskq.protocol.base import Request as AnyRequest
@@ -31,7 +31,8 @@ class FakeApp:
     def __init__(self, *functions: Callable[..., Any], **options: Any) -> None:
         self.name = "q"
         self.now = 1000.0
-        self.broker = MemoryBroker(SimpleNamespace(now=lambda: self.now, ahead=float))  # type: ignore[arg-type]
+        clock = SimpleNamespace(now=lambda: self.now, ahead=float)
+        self.broker: Broker = MemoryBroker(clock)  # type: ignore[arg-type]
         self.codec = Codec(self.broker.payload_key)
         self.tasks = {fn.__name__: FakeTask(fn, **options) for fn in functions}
         self._connection: Connection | None = None
@@ -113,6 +114,7 @@ class FakeBroker:
     def connect(
         self,
         greeting: Callable[[], AnyRequest[Any]] | None = None,
+        greeted: Callable[[Any], None] | None = None,
         *,
         patience: float | None = None,
     ) -> FakeConnection:

@@ -11,7 +11,7 @@ from enum import Enum, auto
 from taskq.application import App
 from taskq.backends.reconnect import reconnect_budget
 from taskq.errors import BrokerUnavailable, TaskqError
-from taskq.protocol.consuming import Register, Settle
+from taskq.protocol.consuming import Register, Registered, Settle
 from taskq.worker.identity import Identity
 from taskq.worker.runtime.executors import Executor, ExecutorContext, Main
 from taskq.worker.runtime.fetcher import Fetcher
@@ -79,6 +79,7 @@ class Consumer:
     ) -> None:
         self._app = app
         self._is_stale = False  # the app has tasks that the broker does not know us to have
+        self._epoch: str | None = None  # of the broker's books
         self._identity = identity
         self._bounds = bounds
         self._slot = slot
@@ -91,7 +92,9 @@ class Consumer:
         waiting = Poller(
             waker, lambda: self._is_called() or bool(in_flight.outbox), parent, self.stop
         )
-        self._link = RetryingConnection(app.broker, self._greeting, self._pause, reconnect_budget())
+        self._link = RetryingConnection(
+            app.broker, self._greeting, self._pause, reconnect_budget(), self._on_registered
+        )
         self._executor = executor(
             ExecutorContext(
                 app=app,
@@ -215,6 +218,17 @@ class Consumer:
         if self._poller.is_cut_off:
             self._in_flight.stopping = True
         return self._identity.register(list(self._app.tasks), list(self._in_flight.held))
+
+    def _on_registered(self, reply: Registered) -> None:
+        """On each new connection. Receipts of books that the broker has lost mean nothing."""
+        if self._epoch not in (None, reply.epoch):
+            dropped = self._in_flight.drop()
+            log.warning(
+                "the broker has come back without its messages; %d that had not begun are dropped, "
+                "and results of what runs are not kept",
+                dropped,
+            )
+        self._epoch = reply.epoch
 
     def _pause(self, seconds: float) -> bool:
         if self._in_flight.stopping:

@@ -73,6 +73,16 @@ class InFlight:
                 break
         return outcomes
 
+    def drop(self) -> int:
+        """Forget what the broker knows nothing of any more; how many messages that had not begun.
+
+        What is acknowledged early stays, as it does everywhere: nobody else will be given it.
+        """
+        count = len(self.unstarted())
+        self.outbox.clear()
+        self.held.clear()
+        return count
+
     def settled(self, outcomes: Iterable[Outcome]) -> None:
         """The broker has these outcomes."""
         self.held.difference_update([outcome.receipt for outcome in outcomes])

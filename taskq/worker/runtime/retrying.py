@@ -57,6 +57,7 @@ class RetryingConnection:
         greeting: makes the request that begins each conversation.
         pause: sleeps for so many seconds, less when the process is to end; gives whether it is.
         budget: seconds without a broker after which a step fails.
+        greeted: called with each reply to the greeting.
     """
 
     def __init__(
@@ -65,9 +66,11 @@ class RetryingConnection:
         greeting: Callable[[], Request[Any]] | None,
         pause: Callable[[float], bool],
         budget: float,
+        greeted: Callable[[Any], None] | None = None,
     ) -> None:
         self._broker = broker
         self._greeting = greeting
+        self._greeted = greeted
         self._pause = pause
         self._reconnector = LoggedReconnector(budget)
         self._connection: Connection | None = None
@@ -82,7 +85,9 @@ class RetryingConnection:
         while True:
             try:
                 if self._connection is None:
-                    self._connection = self._broker.connect(self._greeting, patience=0)
+                    self._connection = self._broker.connect(
+                        self._greeting, self._greeted, patience=0
+                    )
                 result = step(self._connection)
             except BrokerUnavailable as error:
                 self.close()

@@ -39,7 +39,7 @@ def _log_rejected(outcomes: Iterable[Outcome], rejected: set[int]) -> None:
     for outcome in outcomes:
         if outcome.receipt in rejected and not isinstance(outcome, Release):
             log.warning(
-                "LeaseLost: %s was finished too late; it has been delivered again, "
-                "and that delivery's result stands",
+                "LeaseLost: %s was finished too late, so its outcome is not kept: it was delivered "
+                "again, cancelled, or lost by the broker",
                 outcome.id,
             )

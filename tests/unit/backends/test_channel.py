@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from taskq.backends.channel import Channel
+from taskq.backends.greeting import Greeting
 from taskq.errors import (
     AuthenticationFailed,
     BrokerTimeout,
@@ -104,7 +105,8 @@ def channel(script: Script) -> Iterator[Callable[..., Channel]]:
     made: list[Channel] = []
 
     def open_channel(greeting: Callable[[], Request[Any]] | None = None) -> Channel:
-        made.append(Channel(script.dial, "unix:test", greeting, patience=0.0))
+        begin = None if greeting is None else Greeting(greeting)
+        made.append(Channel(script.dial, "unix:test", begin, patience=0.0))
         return made[-1]
 
     yield open_channel

@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
+from taskq.backends.memory import MemoryBroker, MemoryConnection
+from taskq.backends.port import Broker
 from taskq.errors import BrokerUnavailable
+from taskq.protocol.base import R, Request
 from taskq.protocol.operating import GetStats
 from taskq.protocol.producing import Inspect
 from taskq.protocol.values import JobInfo
@@ -23,11 +26,41 @@ def add(a: int, b: int) -> int:
     return a + b
 
 
+class MortalBroker:
+    """A broker that can lose its books, and its connections with them."""
+
+    url = MemoryBroker.url
+    max_payload = MemoryBroker.max_payload
+
+    def __init__(self) -> None:
+        self.payload_key = b"k" * 32
+        self._broker = MemoryBroker()
+        self._open: list[MemoryConnection] = []
+
+    def lose_books(self) -> None:
+        while self._open:
+            self._open.pop().close()
+        self._broker = MemoryBroker()
+
+    def connect(self, *arguments: Any, **options: Any) -> MemoryConnection:
+        self._open.append(self._broker.connect(*arguments, **options))
+        return self._open[-1]
+
+    def call(self, request: Request[R], *, timeout: float | None = None) -> R:
+        return self._broker.call(request, timeout=timeout)
+
+    def close(self) -> None:
+        self._broker.close()
+
+
 class ConsumerBench:
     """A consumer of some functions."""
 
-    def __init__(self, *functions: Any, memory: int = 0, **bounds: Any) -> None:
+    def __init__(
+        self, *functions: Any, memory: int = 0, broker: Broker | None = None, **bounds: Any
+    ) -> None:
         self.app = FakeApp(*functions)
+        self.app.broker = broker or self.app.broker
         self.slot = Slot()
         self.waker = Waker()
         self.consumer = Consumer(
@@ -163,3 +196,20 @@ def test_what_is_acknowledged_early_is_run_even_when_stopping(early: bool) -> No
     bench.consumer.stop()
     assert bench.run() is Ending.STOPPED
     assert ran == ([1] if early else [])
+
+
+def test_what_comes_of_books_that_the_broker_has_lost_is_dropped(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    broker = MortalBroker()
+
+    def lose() -> None:
+        broker.lose_books()
+        bench.app.enqueue("add", "id", 20, 22)  # the id is free there
+
+    bench = ConsumerBench(lose, add, broker=broker, burst=True)
+    bench.app.enqueue("lose", "id")
+    assert bench.run() is Ending.DRAINED
+    job = bench.job("id")
+    assert (job.task, job.state, job.deliveries) == ("add", "succeeded", 1)
+    assert "the broker has come back without its messages" in caplog.text

@@ -36,3 +36,14 @@ def test_settled_outcomes_are_no_longer_held() -> None:
     in_flight.settled(outcomes)
     assert in_flight.held == {2}
     assert in_flight.finished() == []
+
+
+def test_what_another_broker_does_not_know_is_dropped_but_for_what_it_acknowledged() -> None:
+    in_flight = InFlight()
+    in_flight.take([delivered(1), delivered(2), delivered(3, early=True), delivered(4)])
+    in_flight.outbox.append(Ack(1, "id1", None))
+    in_flight.inbox.popleft()
+    assert in_flight.drop() == 2
+    assert [message.receipt for message in in_flight.inbox] == [3]
+    assert not in_flight.outbox
+    assert in_flight.held == set()
