@@ -18,6 +18,7 @@
 | `snapshot` | `snapshot`: all durable state of an engine as plain values |
 | `port` | `PortBench`: short commands by way of the port, for every backend |
 | `inline_worker` | `run_ready`: run what is ready in the thread of the test |
+| `messages` | `naming`, `missing`: what a message must name, whatever its sentence |
 | `fakes` | an app, a connection, a broker and an alarm for the parts of a worker |
 | `pages` | the documents: blocks, links, headings |
 | `source` | the package as data: its modules, its imports, the cycles of them, sizes |

@@ -8,6 +8,7 @@ import pytest
 
 from taskq import importing
 from taskq.loader import AppImportError, load_app
+from tests.kit.messages import missing, naming
 
 PROGRAM = """
 from taskq import TaskQueue
@@ -110,30 +111,34 @@ def test_further_modules(here: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "spec", "sentence"),
+    ("text", "spec", "tokens"),
     [
-        ("", "missing_app:queue", "there is no module 'missing_app' here"),
-        ("", "missing_dir.app:queue", "there is no module 'missing_dir' here"),
-        ("", "bad_app.py:queue", "name it module:attribute, like bad_app:queue"),
-        ("", "bad_app:queue", "has no 'queue'; no TaskQueue is defined in it"),
-        (PROGRAM, "bad_app:que", "has no 'que'; there is bad_app:queue"),
-        (PROGRAM, "bad_app:one", "is a Task, not a TaskQueue; there is bad_app:queue"),
-        (PROGRAM + "other = TaskQueue('b')", "bad_app", "which queue of 'bad_app' is meant?"),
-        ("raise SystemExit(3)", "bad_app:queue", "called sys.exit"),
-        (PROGRAM, "bad_app:", "name the queue, like bad_app:queue, or write bad_app"),
+        ("", "missing_app:queue", ["module 'missing_app'"]),
+        ("", "missing_dir.app:queue", ["module 'missing_dir'"]),
+        ("", "bad_app.py:queue", ["module:attribute", "bad_app:queue"]),
+        ("", "bad_app:queue", ["'queue'", "no TaskQueue"]),
+        (PROGRAM, "bad_app:que", ["'que'", "bad_app:queue"]),
+        (PROGRAM, "bad_app:one", ["Task", "TaskQueue", "bad_app:queue"]),
+        (
+            PROGRAM + "other = TaskQueue('b')",
+            "bad_app",
+            ["'bad_app'", "bad_app:queue", "bad_app:other"],
+        ),
+        ("raise SystemExit(3)", "bad_app:queue", ["'bad_app'", "sys.exit()"]),
+        (PROGRAM, "bad_app:", ["'bad_app:'", "bad_app:queue"]),
     ],
 )
-def test_what_cannot_be_loaded(here: Path, text: str, spec: str, sentence: str) -> None:
+def test_what_cannot_be_loaded(here: Path, text: str, spec: str, tokens: list[str]) -> None:
     write(here, "bad_app.py", text)
     with pytest.raises(AppImportError) as caught:
         load_app(spec)
-    assert sentence in str(caught.value)
+    assert not missing(str(caught.value), *tokens)
 
 
 @pytest.mark.parametrize("line", ["1 / 0", "import not_to_be_found"])
 def test_the_users_own_error_comes_with_his_traceback(here: Path, line: str) -> None:
     write(here, "broken_app.py", f"\n{line}\n")
-    with pytest.raises(AppImportError, match="'broken_app' raised") as caught:
+    with pytest.raises(AppImportError, match=naming("'broken_app'", "raised")) as caught:
         load_app("broken_app:queue")
     assert 'broken_app.py", line 2' in caught.value.user_traceback
     assert "loader.py" not in caught.value.user_traceback
@@ -166,15 +171,15 @@ def test_included_modules_are_imported(here: Path) -> None:
 
 def test_an_included_module_that_is_not_there(here: Path) -> None:
     write(here, "several_app.py", SEVERAL)
-    with pytest.raises(AppImportError, match="there is no module 'several_mail' here"):
+    with pytest.raises(AppImportError, match=naming("module 'several_mail'")):
         load_app("several_app:queue")
 
 
 def test_a_point_for_a_colon(here: Path) -> None:
     write(here, "calls_app.py", PROGRAM)
-    with pytest.raises(AppImportError, match=r"did you mean calls_app:queue\?"):
+    with pytest.raises(AppImportError, match=naming("calls_app:queue")):
         load_app("calls_app.queue")
-    with pytest.raises(AppImportError, match=r"no module 'calls_app\.nothing' here"):
+    with pytest.raises(AppImportError, match=naming("module 'calls_app.nothing'")):
         load_app("calls_app.nothing")
 
 
@@ -183,7 +188,7 @@ def test_a_circular_import_is_called_one(here: Path) -> None:
     write(here, "circle_b.py", "from circle_a import queue\ndef f(): ...\n")
     with pytest.raises(AppImportError) as caught:
         load_app("circle_a:queue")
-    assert "most likely due to a circular import" in caught.value.user_traceback
+    assert "circular import" in caught.value.user_traceback
 
 
 def test_an_included_module_with_a_queue_of_its_own_is_logged(
@@ -196,6 +201,4 @@ def test_an_included_module_with_a_queue_of_its_own_is_logged(
     write(here, "shared_none.py", "import shared_own\n")
     load_app("shared_app:queue", ["shared_good", "shared_own", "shared_none"])
     (message,) = caplog.messages
-    assert message.startswith(
-        "shared_own adds no task to the app of this worker: it registers shared_own.own on another"
-    )
+    assert not missing(message, "shared_own", "shared_own.own")

@@ -25,6 +25,7 @@ from taskq.protocol.consuming import Claim, Claimed, Heartbeat, Register, Settle
 from taskq.protocol.operating import Durability, Ping, Pong
 from taskq.protocol.producing import Unwatch
 from taskq.protocol.values import WorkerInfo
+from tests.kit.messages import naming
 
 GREETING = Register(worker="w", consumer="c", group="default", queues=["q"])
 
@@ -170,7 +171,7 @@ def test_33_a_peer_that_never_replies_is_a_typed_timeout(
 ) -> None:
     script.connection()
     client = channel()
-    with pytest.raises(BrokerTimeout, match=r"did not answer within 0\.01 s"):
+    with pytest.raises(BrokerTimeout, match=naming("unix:test", "0.01 s")):
         client.call(Ping(), timeout=0.01)
 
 
@@ -261,7 +262,7 @@ def test_a_broker_that_is_gone_is_a_typed_error(
 ) -> None:
     script.connection(HANG_UP)
     client = channel()
-    with pytest.raises(BrokerUnavailable, match="no broker answers at unix:test"):
+    with pytest.raises(BrokerUnavailable, match=naming("unix:test")):
         client.call(Ping())
     with pytest.raises(BrokerUnavailable):
         channel()
@@ -287,7 +288,7 @@ def test_35_a_broken_or_unasked_reply_closes_the_connection(
     script.connection(Failed(error="ProtocolError", text="you speak nonsense", rid=0))
     script.connection(pong(3))
     client = channel()
-    with pytest.raises(ProtocolError, match="answers nothing that was asked"):
+    with pytest.raises(ProtocolError, match=naming("reply", "unix:test")):
         client.call(Ping())
     with pytest.raises(ProtocolError, match="you speak nonsense"):
         client.call(Ping())
@@ -352,7 +353,7 @@ def test_a_broker_that_dies_of_our_request_is_not_sent_it_for_ever(
     for _ in range(5):
         script.connection(HANG_UP)
     client = channel()
-    with pytest.raises(BrokerUnavailable, match="goes away again and again"):
+    with pytest.raises(BrokerUnavailable, match=naming("unix:test", "log")):
         client.call(Ping())
     assert len(script.far) == 2
 

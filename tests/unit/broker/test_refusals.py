@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from taskq.broker.refusals import MOST, PERIOD, Refusals
+from tests.kit.messages import missing
 
 
 def test_67_a_flood_of_refusals_does_not_fill_the_log(caplog: pytest.LogCaptureFixture) -> None:
@@ -14,10 +15,9 @@ def test_67_a_flood_of_refusals_does_not_fill_the_log(caplog: pytest.LogCaptureF
     assert len(caplog.messages) == MOST
     assert caplog.messages[0] == "closed a connection: rubbish 0"
     refusals.note("closed a connection", "later", PERIOD)
-    assert caplog.messages[MOST:] == [
-        f"refused or closed {10_000 - MOST} more connections, without a line for each",
-        "closed a connection: later",
-    ]
+    (summary, later) = caplog.messages[MOST:]
+    assert not missing(summary, f"{10_000 - MOST} more connections")
+    assert later == "closed a connection: later"
 
 
 def test_a_few_refusals_are_all_logged(caplog: pytest.LogCaptureFixture) -> None:

@@ -9,6 +9,7 @@ import pytest
 from taskq.cli.commands.call import find, parse
 from taskq.cli.support.failure import USAGE, CliError
 from taskq.loader import AppImportError
+from tests.kit.messages import naming
 
 APP = """
 from taskq import TaskQueue
@@ -52,18 +53,18 @@ def test_by_name_in_an_app(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "spec", "sentence"),
+    ("name", "spec", "tokens"),
     [
-        ("unit_cli_calls:plain", None, "of the type builtin_function_or_method, not a task"),
-        ("unit_cli_calls:none", None, "has no task 'none'; it has add"),
-        ("unit_cli_calls:", None, "name it module:function"),
-        (":add", None, "name it module:function"),
-        ("add", None, "--app"),
-        ("sub", "unit_cli_calls:queue", "its tasks are: unit_cli_calls.add"),
+        ("unit_cli_calls:plain", None, ["plain", "builtin_function_or_method"]),
+        ("unit_cli_calls:none", None, ["'none'", "add"]),
+        ("unit_cli_calls:", None, ["module:function"]),
+        (":add", None, ["module:function"]),
+        ("add", None, ["--app"]),
+        ("sub", "unit_cli_calls:queue", ["sub", "unit_cli_calls.add"]),
     ],
 )
-def test_no_such_task(name: str, spec: str | None, sentence: str) -> None:
-    with pytest.raises(CliError, match=sentence) as caught:
+def test_no_such_task(name: str, spec: str | None, tokens: list[str]) -> None:
+    with pytest.raises(CliError, match=naming(*tokens)) as caught:
         find(name, spec)
     assert caught.value.exit_code == USAGE
 

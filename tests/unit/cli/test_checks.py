@@ -56,7 +56,7 @@ def test_a_queue_in_order() -> None:
         ({"ready": 1, "paused": True}, "paused", "taskq queue resume q"),
         (
             {"parked": 2, "consumers": 1, "unknown": {"a.b": 2}},
-            "knows the task a.b",
+            "task a.b",
             "taskq worker APP --include a;",
         ),
         ({"dead": 1, "consumers": 1}, "1 dead letter", "taskq dlq ls --queue q"),

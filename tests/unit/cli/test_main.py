@@ -17,6 +17,7 @@ from taskq.cli.support.failure import CRASH, RUNNING, UNHEALTHY, UNREACHABLE, US
 from taskq.environment import InvalidVariable
 from taskq.loader import AppImportError
 from taskq.version import __version__
+from tests.kit.messages import missing
 
 
 @pytest.fixture(autouse=True)
@@ -69,23 +70,23 @@ def test_version() -> None:
 def test_a_mistyped_command() -> None:
     result = run("sttus")
     assert result.exit_code == USAGE
-    assert "did you mean 'status'?" in result.stderr
+    assert not missing(result.stderr, "'sttus'", "'status'")
 
 
 @pytest.mark.parametrize(
-    ("args", "hint"),
+    ("args", "hints"),
     [
-        (("nope",), "there is no command 'nope'; there are demo, worker, "),
-        (("queue", "nope"), "there is no command 'nope'; there are drop, limit, ls, pause, "),
-        (("queue", "purg", "q"), "did you mean 'purge'?"),
-        (("dlq", "sho", "id"), "did you mean 'show'?"),
-        (("job", "xyz", "id"), "there are cancel, show"),
+        (("nope",), ["'nope'", "demo", "worker"]),
+        (("queue", "nope"), ["'nope'", "drop", "pause"]),
+        (("queue", "purg", "q"), ["'purg'", "'purge'"]),
+        (("dlq", "sho", "id"), ["'sho'", "'show'"]),
+        (("job", "xyz", "id"), ["'xyz'", "cancel", "show"]),
     ],
 )
-def test_a_command_that_is_not_there(args: tuple[str, ...], hint: str) -> None:
+def test_a_command_that_is_not_there(args: tuple[str, ...], hints: list[str]) -> None:
     result = run(*args)
     assert result.exit_code == USAGE
-    assert hint in result.stderr
+    assert not missing(result.stderr, *hints)
 
 
 def test_verbose_and_quiet_exclude_each_other() -> None:
@@ -126,7 +127,7 @@ def test_a_defect_is_one_sentence_and_with_v_a_traceback(monkeypatch: pytest.Mon
     failing(monkeypatch, KeyError("x"))
     result = run("status")
     assert result.exit_code == CRASH
-    assert "taskq has a defect here: KeyError: 'x'" in result.stderr
+    assert not missing(result.stderr, "defect", "KeyError: 'x'")
     assert isinstance(run("-v", "status").exception, KeyError)
 
 
@@ -152,7 +153,7 @@ def test_without_any_broker(args: tuple[str, ...], code: int) -> None:
 def test_a_broker_with_a_key_file_that_is_not_there(tmp_path: Path) -> None:
     result = run("broker", "--dir", str(tmp_path / "new"), "--authkey-file", str(tmp_path / "no"))
     assert result.exit_code == USAGE
-    assert f"there is no key file {tmp_path / 'no'}, which --authkey-file names" in result.stderr
+    assert not missing(result.stderr, tmp_path / "no", "--authkey-file")
 
 
 @pytest.mark.parametrize(

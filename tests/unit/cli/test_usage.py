@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from taskq.cli.main import COMMANDS, LazyGroup, cli
 from taskq.cli.support.failure import USAGE
 from taskq.cli.support.values import DURATION, MOMENT, PRIORITY, RATE, SIZE, Whole
+from tests.kit.messages import missing
 
 
 def said(*args: str) -> str:
@@ -58,41 +59,40 @@ def test_every_misspelt_option_gets_a_suggestion() -> None:
         for option in options(command):
             wrong = misspelt(option)
             told = said(*path, *arguments, wrong)
-            assert told.startswith(f"there is no option {wrong}; did you mean --"), (path, told)
+            assert not missing(told, wrong, "did you mean --"), (path, told)
 
 
 @pytest.mark.parametrize(
-    ("args", "sentence"),
+    ("args", "tokens"),
     [
         (
             ("call", "a:b", "--", "-3", "--wait"),
-            "--wait is behind --, where everything is an argument of the task; options of "
-            "taskq call go before --",
+            ["--wait", "behind --", "before --", "taskq call"],
         ),
-        (("call", "a:b", "1", "--dely", "5m"), "there is no option --dely; did you mean --delay?"),
-        (("status", "-q"), "it stands before the command: taskq -q status"),
-        (("dlq", "--task", "x", "ls"), "it stands behind the command, as in: taskq dlq ls --task"),
-        (("-c", "2", "worker"), "stands behind the command, as in: taskq demo -c"),
-        (("status", "--wonderful"), "no option --wonderful; see: taskq status --help"),
-        (("job", "show"), "missing argument 'ID'; see: taskq job show --help"),
-        (("result", "a", "b"), "got unexpected extra argument (b); see: taskq result --help"),
-        (("worker", "--name"), "option '--name' requires an argument"),
-        (("queue", "peek", "q", "--state", "raedy"), "not 'raedy'; did you mean ready?"),
-        (("worker", "a:b", "-l", "loud"), "-l/--log-level must be one of debug, info, "),
-        (("worker", "a:b", "-c", "0"), "--concurrency must be a whole number of at least 1, not"),
-        (("worker", "a:b", "-c", "many"), "of at least 1, not 'many'"),
-        (("worker", "a:b", "--shutdown-timeout", "-1"), "--shutdown-timeout must be seconds, or"),
-        (("call", "a:b", "--delay", "-5"), "--delay must be seconds, or a length like 90s, 5m"),
-        (("call", "a:b", "--eta", "soon"), "--eta must be a moment like 2030-01-31T18:00"),
-        (("call", "a:b", "--priority", "4"), "critical (0), high (1), medium (2), low (3), not"),
-        (("dlq", "replay", "--all", "--rate", "0"), "--rate must be a number greater than zero"),
-        (("queue", "limit", "q", "--max-bytes", "lots"), "must be bytes or a size like"),
-        (("broker",), "say where the broker keeps its journal: --dir DIR"),
-        (("beat",), "there is no command 'beat'; there are demo, worker,"),
+        (("call", "a:b", "1", "--dely", "5m"), ["--dely", "--delay"]),
+        (("status", "-q"), ["taskq -q status"]),
+        (("dlq", "--task", "x", "ls"), ["taskq dlq ls --task"]),
+        (("-c", "2", "worker"), ["taskq demo -c"]),
+        (("status", "--wonderful"), ["--wonderful", "taskq status --help"]),
+        (("job", "show"), ["'ID'", "taskq job show --help"]),
+        (("result", "a", "b"), ["(b)", "taskq result --help"]),
+        (("worker", "--name"), ["'--name'", "argument"]),
+        (("queue", "peek", "q", "--state", "raedy"), ["--state", "'raedy'", "ready"]),
+        (("worker", "a:b", "-l", "loud"), ["--log-level", "debug", "info", "'loud'"]),
+        (("worker", "a:b", "-c", "0"), ["--concurrency", "at least 1", "'0'"]),
+        (("worker", "a:b", "-c", "many"), ["--concurrency", "at least 1", "'many'"]),
+        (("worker", "a:b", "--shutdown-timeout", "-1"), ["--shutdown-timeout", "seconds", "'-1'"]),
+        (("call", "a:b", "--delay", "-5"), ["--delay", "90s", "'-5'"]),
+        (("call", "a:b", "--eta", "soon"), ["--eta", "2030-01-31T18:00", "'soon'"]),
+        (("call", "a:b", "--priority", "4"), ["--priority", "critical (0)", "low (3)", "'4'"]),
+        (("dlq", "replay", "--all", "--rate", "0"), ["--rate", "greater than zero", "'0'"]),
+        (("queue", "limit", "q", "--max-bytes", "lots"), ["--max-bytes", "bytes", "'lots'"]),
+        (("broker",), ["--dir DIR"]),
+        (("beat",), ["'beat'", "demo", "worker"]),
     ],
 )
-def test_one_sentence(args: tuple[str, ...], sentence: str) -> None:
-    assert sentence in said(*args)
+def test_one_sentence(args: tuple[str, ...], tokens: list[str]) -> None:
+    assert not missing(said(*args), *tokens)
 
 
 def test_without_a_command_there_is_help() -> None:

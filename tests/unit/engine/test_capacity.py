@@ -15,6 +15,7 @@ from taskq.protocol.operating import Control, GetStats, Limit, Peek, PurgeDead, 
 from taskq.protocol.producing import Cancel, Enqueue, Enqueued
 from taskq.protocol.values import Ack, Call, Options
 from tests.kit.engine import PRODUCER, WORKER, EngineBench
+from tests.kit.messages import missing, naming
 
 SECOND = 50  # another producer
 THIRD = 51
@@ -58,7 +59,7 @@ def test_what_is_above_the_count_is_refused_with_what_to_do(bench: EngineBench) 
     limit(bench, messages=2)
     bench.enqueue("a", "b")
     with pytest.raises(
-        errors.QueueFull, match=r"'q' is full: 2 messages of 14 bytes .* 2 messages"
+        errors.QueueFull, match=naming("'q'", "2 messages of 14 bytes", "limit is 2 messages")
     ):
         bench.enqueue("c")
     assert ready(bench) == ["a", "b"]
@@ -93,7 +94,7 @@ def test_known_ids_need_no_room(bench: EngineBench) -> None:
 @pytest.mark.parametrize("wait", [0.0, 10.0])
 def test_a_call_that_never_fits_is_too_large(bench: EngineBench, wait: float) -> None:
     limit(bench, size=4)
-    with pytest.raises(errors.PayloadTooLarge, match=r"call a has 5 bytes.*limit.*is 4"):
+    with pytest.raises(errors.PayloadTooLarge, match=naming("call a", "5 bytes", "is 4")):
         bench.call(request("a", wait=wait))
 
 
@@ -154,7 +155,7 @@ def test_dead_letters_count_for_the_broker_and_not_for_the_queue() -> None:
     limit(bench, messages=1)
     bench.bury("dead")
     bench.enqueue("a")
-    with pytest.raises(errors.QueueFull, match=r"the broker is full: .* \(1 dead letters\)"):
+    with pytest.raises(errors.QueueFull, match=naming("the broker", "1 dead letters")):
         bench.enqueue("b", queue="p")
     bench.call(PurgeDead(ids=["dead"]))
     bench.enqueue("b", queue="p")
@@ -165,7 +166,7 @@ def test_the_fullest_group_decides(bench: EngineBench) -> None:
     bench.register(5, worker="w2", group="audit")
     bench.enqueue("a")
     finish(bench)
-    with pytest.raises(errors.QueueFull, match="in its group 'audit'"):
+    with pytest.raises(errors.QueueFull, match=naming("group 'audit'")):
         bench.enqueue("b")
 
 
@@ -187,7 +188,7 @@ def test_a_waiting_producer_gives_up_after_its_time(bench: EngineBench) -> None:
     assert bench.answer(rid) is None
     bench.after(0.001)
     assert bench.answer(rid).error == "QueueFull"
-    assert bench.answer(rid).text.startswith("no room within 10 s: the queue 'q' is full")
+    assert not missing(bench.answer(rid).text, "10 s", "queue 'q'")
     finish(bench)
     assert ready(bench) == []
 

@@ -16,6 +16,7 @@ from taskq.protocol.operating import Control, GetStats, Limit, ListDead, Replay
 from taskq.protocol.producing import Cancel, Enqueue, Enqueued, Inspect
 from taskq.protocol.values import Call, Options
 from tests.kit.engine import WORKER, EngineBench, ids
+from tests.kit.messages import naming
 
 TYPO = 3
 
@@ -125,18 +126,20 @@ def test_what_may_be_dropped_is_told_without_a_change(bench: EngineBench) -> Non
 
 
 @pytest.mark.parametrize(
-    ("queue", "group", "why"),
+    ("queue", "group", "tokens"),
     [
-        ("q", "default", "'default' of the queue 'q' gives the results"),
-        ("q", "", "which consumer group"),
-        ("q", "none", "the queue 'q' has no consumer group 'none'; it has default, typo"),
-        ("none", "typo", "no queue 'none'; this broker has q"),
-        ("", "typo", "no queue ''"),
+        ("q", "default", ["'default'", "'q'", "results"]),
+        ("q", "", ["consumer group"]),
+        ("q", "none", ["'q'", "'none'", "default", "typo"]),
+        ("none", "typo", ["queue 'none'", "q"]),
+        ("", "typo", ["queue ''"]),
     ],
 )
-def test_what_cannot_be_dropped(bench: EngineBench, queue: str, group: str, why: str) -> None:
+def test_what_cannot_be_dropped(
+    bench: EngineBench, queue: str, group: str, tokens: list[str]
+) -> None:
     bench.enqueue("a")
-    with pytest.raises(errors.TaskqError, match=why):
+    with pytest.raises(errors.TaskqError, match=naming(*tokens)):
         drop(bench, group, queue)
     assert groups(bench) == ["default", "typo"]
 
@@ -144,7 +147,7 @@ def test_what_cannot_be_dropped(bench: EngineBench, queue: str, group: str, why:
 def test_a_group_that_somebody_works_stays(bench: EngineBench) -> None:
     bench.enqueue("a")
     bench.register(TYPO, worker="w2", group="typo")
-    with pytest.raises(errors.TaskqError, match="has 1 consumer; stop its workers first"):
+    with pytest.raises(errors.TaskqError, match=naming("'typo'", "1 consumer")):
         drop(bench)
     bench.register(4, worker="w3", group="typo")
     with pytest.raises(errors.TaskqError, match="has 2 consumers"):
@@ -174,7 +177,7 @@ def test_producers_that_waited_for_room_in_it_get_in(bench: EngineBench) -> None
     bench.call(Limit(queue="q", max_messages=1))
     bench.enqueue("a")
     bench.ack(bench.claim_one())
-    with pytest.raises(errors.QueueFull, match=r"in its group 'typo' .*taskq queue drop"):
+    with pytest.raises(errors.QueueFull, match=naming("group 'typo'", "taskq queue drop")):
         bench.enqueue("b")
     calls = [Call("b", b"")]
     rid = bench.park(Enqueue(queue="q", task="t", options=Options(), calls=calls, wait=10), 50)

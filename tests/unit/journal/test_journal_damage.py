@@ -14,6 +14,7 @@ from taskq.engine.engine import Engine
 from taskq.errors import JournalError
 from taskq.journal.sqlite import FILE, SqliteJournal
 from tests.kit.engine import EngineBench
+from tests.kit.messages import missing, naming
 from tests.kit.snapshot import snapshot
 from tests.unit.journal.files import alter, fill, load
 
@@ -63,7 +64,7 @@ def test_03_a_damaged_column_is_named_with_its_place(
         ("UPDATE state SET record=NULL, crc=NULL WHERE seq=3", "row 3 of table state"),
         ("UPDATE consumer_group SET queue='p'", "row 'p' of table consumer_group"),
         ("DELETE FROM marks", "row 1 of table result"),
-        ("DELETE FROM consumer_group", "row 4 of table message belongs to no consumer group"),
+        ("DELETE FROM consumer_group", "row 4 of table message"),
         ("DELETE FROM message WHERE seq=3", "row 3 of table state"),
     ],
 )
@@ -148,7 +149,7 @@ def test_02_a_log_without_its_journal_is_refused(killed: tuple[Path, bytes]) -> 
     Path(f"{path}-wal").write_bytes(log)
     path.unlink()
     for _ in range(2):
-        with pytest.raises(JournalError, match=r"killed\.db is damaged: it is empty"):
+        with pytest.raises(JournalError, match=naming("killed.db", "empty")):
             load(path)
         path.write_bytes(b"")
     assert Path(f"{path}-wal").read_bytes() == log
@@ -181,7 +182,7 @@ def test_03_a_damaged_end_of_the_log_is_told(
     Path(f"{path}-wal").write_bytes(log[:-50] + b"!" + log[-49:])
     assert list(load(path).ledger.messages) == list("abcde")
     frames = (len(log) - HEADER) // FRAME
-    assert f"killed.db-wal, from frame {frames} on, is not whole and is left out" in caplog.text
+    assert not missing(caplog.text, "killed.db-wal", f"frame {frames}")
 
 
 def test_02_a_torn_transaction_of_many_pages_is_told_and_not_refused(
@@ -198,7 +199,7 @@ def test_02_a_torn_transaction_of_many_pages_is_told_and_not_refused(
     at = before + FRAME // 2  # its first page has not reached the disk, the others have
     Path(f"{path}-wal").write_bytes(log[:at] + b"torn" * 25 + log[at + 100 :])
     assert list(load(path).ledger.messages) == ["a"]
-    assert "is not whole and is left out" in caplog.text
+    assert not missing(caplog.text, f"{path}-wal", "left out")
     assert bench.journal is not None
     bench.journal.close()
 
@@ -211,7 +212,7 @@ def test_02_without_syncs_a_torn_log_is_told_and_not_refused(
     Path(f"{path}-wal").write_bytes(log[:middle] + bytes(100) + log[middle + 100 :])
     ids = list(load(path, "os").ledger.messages)
     assert ids == list("abcdef")[: len(ids)]
-    assert "is not whole and is left out" in caplog.text
+    assert not missing(caplog.text, f"{path}-wal", "left out")
 
 
 def test_02_the_log_of_a_killed_broker_is_folded_at_the_start(killed: tuple[Path, bytes]) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from taskq.errors import JournalError
 from taskq.journal.presence import Presence
+from tests.kit.messages import naming
 
 
 def test_what_stays_is_in_order_and_may_grow(tmp_path: Path) -> None:
@@ -29,7 +30,7 @@ def test_what_was_removed_is_named(tmp_path: Path, name: str) -> None:
     presence = Presence(file, log)
     presence.verify()
     (tmp_path / name).unlink()
-    with pytest.raises(JournalError, match=rf"{tmp_path / name} was removed or replaced"):
+    with pytest.raises(JournalError, match=naming(tmp_path / name)):
         presence.verify()
 
 
@@ -40,7 +41,7 @@ def test_what_was_replaced_is_named(tmp_path: Path) -> None:
     presence.verify()
     (tmp_path / "copy").touch()
     (tmp_path / "copy").replace(file)
-    with pytest.raises(JournalError, match="was removed or replaced"):
+    with pytest.raises(JournalError, match=naming(file)):
         presence.verify()
 
 

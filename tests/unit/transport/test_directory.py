@@ -13,6 +13,7 @@ from taskq.journal.sqlite import FILE
 from taskq.transport.directory import BrokerDirectory, default_path
 from taskq.transport.keys import ensure_key, payload_key, read_key
 from taskq.transport.lock import DirectoryLock, key_of
+from tests.kit.messages import naming
 
 
 def write_key(path: Path, mode: int = 0o600, text: str = "k" * 64) -> Path:
@@ -45,7 +46,9 @@ def test_one_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").touch(0o600)
     with pytest.raises(AuthenticationFailed, match="is not a directory"):
         BrokerDirectory(tmp_path / "file")
-    with pytest.raises(BrokerUnavailable, match="cannot be made: Not a directory"):
+    with pytest.raises(
+        BrokerUnavailable, match=naming(tmp_path / "file" / "below", "Not a directory")
+    ):
         BrokerDirectory(tmp_path / "file" / "below")
 
 
@@ -71,7 +74,7 @@ def test_no_key_is_made_beside_a_journal_that_was_signed_with_another_one(tmp_pa
     key_of(directory)
     (directory.path / FILE).write_bytes(b"x")
     directory.key_file.unlink()
-    with pytest.raises(AuthenticationFailed, match=r"is missing, and the calls .* put it back"):
+    with pytest.raises(AuthenticationFailed, match=naming(directory.key_file, "backup")):
         key_of(directory)
     assert not directory.key_file.exists()
 
@@ -125,7 +128,7 @@ def test_77_a_key_of_another_user_is_refused(
 
 
 def test_a_missing_short_or_odd_key_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(AuthenticationFailed, match="there is no key file"):
+    with pytest.raises(AuthenticationFailed, match=naming(tmp_path / "key", "TASKQ_AUTHKEY_FILE")):
         read_key(tmp_path / "key")
     with pytest.raises(AuthenticationFailed, match="holds 3 bytes"):
         read_key(write_key(tmp_path / "short", text="abc\n"))
@@ -143,7 +146,7 @@ def test_the_payload_key_is_derived_or_named(
     monkeypatch.setenv("TASKQ_PAYLOAD_KEY_FILE", str(write_key(tmp_path / "pk", text="p" * 40)))
     assert payload_key(b"a" * 32) == b"p" * 40
     monkeypatch.setenv("TASKQ_PAYLOAD_KEY_FILE", str(write_key(tmp_path / "long", text="p" * 65)))
-    with pytest.raises(AuthenticationFailed, match="holds more than 64 bytes"):
+    with pytest.raises(AuthenticationFailed, match=naming(tmp_path / "long", "64 bytes")):
         payload_key(b"a" * 32)
 
 

@@ -7,6 +7,7 @@ import pytest
 from taskq.errors import AuthenticationFailed, ProtocolError
 from taskq.transport import handshake
 from taskq.transport.handshake import ClientHandshake, ServerHandshake
+from tests.kit.messages import naming
 
 KEY = b"k" * 64
 
@@ -86,7 +87,7 @@ def test_63_another_version_gets_a_clear_sentence(monkeypatch: pytest.MonkeyPatc
     monkeypatch.undo()
     hello = server.receive(client.hello())
     monkeypatch.setattr(handshake, "VERSION", 3)
-    with pytest.raises(ProtocolError, match="the broker speaks protocol 2 and this taskq speaks 3"):
+    with pytest.raises(ProtocolError, match=naming("protocol 2", "3", "restart")):
         client.receive(hello)
 
 

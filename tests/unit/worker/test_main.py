@@ -46,4 +46,4 @@ def test_bad_arguments_leave_with_2(wrong: list[str], capsys: pytest.CaptureFixt
     with pytest.raises(SystemExit) as leaving:
         settings_of(wrong)
     assert leaving.value.code == 2
-    assert "by hand start one with: taskq worker APP" in capsys.readouterr().err
+    assert "taskq worker APP" in capsys.readouterr().err

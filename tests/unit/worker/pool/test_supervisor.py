@@ -16,6 +16,7 @@ from taskq.worker.pool.deaths import Death
 from taskq.worker.pool.supervisor import RAPID_LIMIT, RELOAD_DELAY, SCARCE_DELAY, Supervisor
 from taskq.worker.runtime.slot import RING, Cancellations, Cell, Slot
 from taskq.worker.settings import WorkerSettings
+from tests.kit.messages import missing
 
 
 class FakeChild:
@@ -167,7 +168,7 @@ def test_a_dead_child_is_reaped_and_replaced_alone() -> None:
         False,
         False,
     )
-    assert reap.reason == "the worker process was killed by SIGKILL"
+    assert not missing(reap.reason, "SIGKILL")
     assert dead.closed
     assert bench.children[0].consumer == "w/1.2"
     assert bench.children[1] is other
@@ -560,7 +561,7 @@ def test_a_fork_that_the_system_refuses_is_tried_again(
     assert bench.children == [second]
     assert not bench.supervisor.over
     assert not bench.host.failures
-    assert "cannot be started, trying again: Too many open files" in caplog.text
+    assert "Too many open files" in caplog.text
     monkeypatch.setattr(supervisor, "Child", FakeChild)
     bench.supervisor.poll(10.0 + SCARCE_DELAY)
     assert len(bench.children) == 2
