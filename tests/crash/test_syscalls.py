@@ -16,6 +16,7 @@ import pytest
 
 from tests.crash.operations import CrashOperation, EnqueueOperation, SettleOperation, load
 from tests.kit.marks import long_only
+from tests.kit.messages import missing
 from tests.kit.tracing import TracedBroker, is_answered, needs_strace
 
 # not those that only look, such as the statfs for free space: they depend on the time of the last look
@@ -120,15 +121,15 @@ def test_01_11_killed_at_each_syscall_of_a_stop(broker: TracedBroker) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "error", "sentence", "times"),
+    ("name", "error", "reason", "times"),
     [
-        ("fdatasync", "EIO", "cannot be written: disk I/O error", 2),
-        ("pwrite64", "EIO", "cannot be written: disk I/O error", 5),
-        ("pwrite64", "ENOSPC", "is full: make room, then start the broker again", 5),
+        ("fdatasync", "EIO", "disk I/O error", 2),
+        ("pwrite64", "EIO", "disk I/O error", 5),
+        ("pwrite64", "ENOSPC", "full", 5),
     ],
 )
 def test_05_48_a_failed_write_or_fsync_stops_the_broker_without_a_reply(
-    broker: TracedBroker, name: str, error: str, sentence: str, times: int
+    broker: TracedBroker, name: str, error: str, reason: str, times: int
 ) -> None:
     failed = 0
     operation = EnqueueOperation()
@@ -144,7 +145,7 @@ def test_05_48_a_failed_write_or_fsync_stops_the_broker_without_a_reply(
             assert broker.wait() == 1
             told = [line for line in broker.output.splitlines() if "stopped:" in line]
             assert len(told) == failed
-            assert f"{broker.directory / 'journal.db'} {sentence}" in told[-1]
+            assert not missing(told[-1], broker.directory / "journal.db", reason)
         broker.start()
         operation.check(broker.connect(), number, answered)
     assert failed >= times

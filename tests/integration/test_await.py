@@ -16,6 +16,7 @@ from taskq.client.waiting import UnconsumedWarning
 from taskq.errors import BrokerTimeout, UnknownMessage
 from taskq.protocol.operating import Ping
 from taskq.transport.lock import holder_of
+from tests.kit.messages import naming
 from tests.kit.processes import send
 
 ENOUGH = 100  # rounds of the loop while something is awaited for a second and more
@@ -64,7 +65,7 @@ def test_a_stopped_broker_ends_the_await_with_a_timeout(queue: TaskQueue) -> Non
         stop(queue)
         waiting = asyncio.ensure_future(outcome(handle))
         count = await rounds(waiting)
-        with pytest.raises(BrokerTimeout, match="was reached and did not answer"):
+        with pytest.raises(BrokerTimeout, match=naming(queue.broker.url, "not answer")):
             await waiting
         return count
 
@@ -90,5 +91,5 @@ def test_who_awaits_what_no_worker_runs_is_warned(queue: TaskQueue) -> None:
     async def main() -> None:
         await handle
 
-    with pytest.raises(UnconsumedWarning, match="no worker consumes the queue 'awaited'"):
+    with pytest.raises(UnconsumedWarning, match=naming("no worker", "'awaited'")):
         asyncio.run(main())  # where warnings are errors

@@ -31,6 +31,7 @@ from taskq.protocol.producing import Enqueue, Wait
 from taskq.protocol.values import Call, Options
 from taskq.transport.keys import ensure_key
 from tests.kit.broker import BrokerProcess
+from tests.kit.messages import missing, naming
 from tests.kit.processes import end, is_alive, send
 from tests.kit.waiting import wait_until
 
@@ -141,13 +142,13 @@ def test_08_a_second_broker_leaves_naming_the_first(site: Site) -> None:
 
 
 def test_a_usage_error_is_one_sentence_and_exit_code_2(site: Site) -> None:
-    for listen, sentence in [
-        ("tcp://0.0.0.0:0", "can be reached from other machines and is not encrypted"),
-        ("http://x", "is not of the form tcp://HOST:PORT"),
+    for listen, *tokens in [
+        ("tcp://0.0.0.0:0", "not encrypted", "--insecure"),
+        ("http://x", "'http://x'", "tcp://HOST:PORT"),
     ]:
         process = site.launch(listen=listen)
         assert process.wait() == 2
-        assert sentence in process.output
+        assert not missing(process.output, *tokens)
         assert "Traceback" not in process.output
 
 
@@ -171,8 +172,8 @@ def test_77_a_directory_open_to_others_is_refused_by_both_sides(site: Site) -> N
     site.path.chmod(0o755)
     process = site.launch()
     assert process.wait() == 2
-    assert "is open to others (mode 755)" in process.output
-    with pytest.raises(AuthenticationFailed, match="is open to others"):
+    assert not missing(process.output, "mode 755", f"chmod 700 {site.path}")
+    with pytest.raises(AuthenticationFailed, match=naming("mode 755", f"chmod 700 {site.path}")):
         site.broker()
 
 
@@ -233,9 +234,7 @@ def test_a_key_that_is_lost_is_not_replaced_beside_the_journal_it_signed(site: S
     site.broker().call(Ping())
     stop_broker(site.path)
     (site.path / "key").unlink()
-    with pytest.raises(
-        BrokerUnavailable, match=r"could not start: the key .* is missing, .* put it"
-    ):
+    with pytest.raises(BrokerUnavailable, match=naming("not start", site.path / "key", "backup")):
         site.broker().call(Ping())
     assert not (site.path / "key").exists()
 
@@ -243,7 +242,7 @@ def test_a_key_that_is_lost_is_not_replaced_beside_the_journal_it_signed(site: S
 def test_a_broker_that_cannot_start_says_why(site: Site) -> None:
     ensure_key(site.path / "key")
     (site.path / "journal.db").write_bytes(b"this is no database" * 100)
-    with pytest.raises(BrokerUnavailable, match=r"the broker could not start: .*journal\.db"):
+    with pytest.raises(BrokerUnavailable, match=naming("not start", site.path / "journal.db")):
         site.broker().call(Ping())
 
 
@@ -312,7 +311,7 @@ def test_33_a_peer_that_accepts_and_never_replies(site: Site) -> None:
     with socket.socket(socket.AF_UNIX) as squatter:
         squatter.bind(str(site.path / "sock"))
         squatter.listen()
-        with pytest.raises(BrokerTimeout, match="accepts connections and does not answer"):
+        with pytest.raises(BrokerTimeout, match=naming(site.path, "not answer")):
             site.broker().connect(patience=0)
 
 

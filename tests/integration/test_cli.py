@@ -7,6 +7,7 @@ import signal
 import socket
 
 from taskq.cli.support.processes import is_alive
+from tests.kit.messages import missing
 from tests.kit.processes import send
 from tests.kit.terminal import Terminal
 from tests.kit.waiting import wait_until
@@ -40,7 +41,7 @@ def test_call_and_wait_with_a_worker_in_another_terminal(terminal: Terminal) -> 
     assert terminal.taskq("call", "add", "1", "--app", APP, "--wait").stdout == "2\n"
     failed = terminal.taskq("call", FAIL, '"on purpose"', "--wait", code=1)
     assert "raise ValueError(text)" in failed.stderr
-    assert failed.stderr.splitlines()[-1].endswith("failed with ValueError: on purpose")
+    assert failed.stderr.splitlines()[-1].endswith("ValueError: on purpose")
     (broker,) = terminal.data("status")
     (queue,) = broker["queues"]
     assert (queue["queue"], queue["succeeded"], queue["dead"]) == ("shop", 2, 1)
@@ -55,7 +56,7 @@ def test_status_says_what_a_person_needs(terminal: Terminal) -> None:
     terminal.taskq("call", ADD, "1")
     text = terminal.taskq("status").stdout
     assert text.startswith("shop: broker pid ")
-    assert "nobody consumes shop in group default" in text
+    assert not missing(text, "nobody", "group default")
     assert "no workers" in text
     terminal.taskq("queue", "pause", "shop")
     assert "paused" in terminal.taskq("status").stdout
@@ -67,8 +68,8 @@ def test_status_does_not_start_a_broker(terminal: Terminal) -> None:
     send(pid, signal.SIGTERM)
     wait_until(lambda: not is_alive(pid))
     told = terminal.taskq("status", code=3)
-    assert "no broker runs in" in told.stdout
-    assert terminal.taskq("health", code=5).stderr.startswith("Error: unhealthy: no broker runs")
+    assert "no broker" in told.stdout
+    assert not missing(terminal.taskq("health", code=5).stderr, "unhealthy", "no broker")
     terminal.taskq("doctor", code=5)
     assert terminal.broker_pid("shop") == 0
 
@@ -77,7 +78,7 @@ def test_several_brokers(terminal: Terminal) -> None:
     terminal.taskq("call", ADD, "1")
     terminal.taskq("call", ADD, "1", "--broker", "other")
     told = terminal.taskq("queue", "ls", code=2)
-    assert "choose one with --broker NAME: other, shop" in told.stderr
+    assert not missing(told.stderr, "--broker NAME", "other", "shop")
     assert [each["name"] for each in terminal.data("status")] == ["other", "shop"]
     terminal.taskq("--broker", "other", "queue", "ls")
     terminal.taskq("queue", "ls", TASKQ_BROKER=f"embedded:{terminal.state / 'other'}")
@@ -102,10 +103,10 @@ def test_queue_commands(terminal: Terminal) -> None:
     assert terminal.data("queue", "ls")[0]["paused"] is False
     terminal.taskq("job", "cancel", late)
     asked = terminal.taskq("queue", "purge", "shop", code=1)  # nobody there to say yes
-    assert "nothing was changed; --yes answers beforehand" in asked.stderr
+    assert not missing(asked.stderr, "nothing was changed", "--yes")
     assert terminal.data("queue", "purge", "shop", "--yes")["purged"] == 2
     told = terminal.taskq("queue", "peek", "none", code=1)
-    assert "there is no queue 'none'; this broker has shop" in told.stderr
+    assert not missing(told.stderr, "queue 'none'", "shop")
 
 
 def test_a_group_is_dropped(terminal: Terminal) -> None:
@@ -114,24 +115,25 @@ def test_a_group_is_dropped(terminal: Terminal) -> None:
     burst(terminal)
     told = terminal.taskq("doctor", code=5)
     command = "taskq queue drop shop -g 'typo gone'"
-    assert "nobody consumes it, with 1 message waiting" in told.stdout
+    assert not missing(told.stdout, "nobody", "1 message")
     assert command in told.stdout
     drop = ("queue", "drop", "shop", "-g", "typo gone")
     terminal.taskq("queue", "drop", "shop", code=2)
     for yes in ([], ["-y"]):  # it is refused before anybody is asked
         told = terminal.taskq("queue", "drop", "shop", "-g", "default", *yes, code=1)
-        assert "gives the results, so it stays" in told.stderr
+        assert not missing(told.stderr, "'default'", "results")
     told = terminal.taskq("queue", "purge", "nosuch", code=1)
-    assert "there is no queue 'nosuch'" in told.stderr
+    assert not missing(told.stderr, "queue 'nosuch'")
     told = terminal.taskq("queue", "limit", "nosuch", "--max-messages", "5")
-    assert "nosuch takes at most 5 messages; there was no queue of that name yet" in told.stdout
+    assert not missing(told.stdout, "nosuch", "5 messages", "no queue")
     told = terminal.taskq("queue", "limit", "nosuch", "--max-messages", "6")
-    assert told.stdout == "nosuch takes at most 6 messages\n"
+    assert not missing(told.stdout, "nosuch", "6 messages")
+    assert "no queue" not in told.stdout
     assert "nothing was changed" in terminal.taskq(*drop, code=1).stderr
     assert terminal.data(*drop, "-y") == {"queue": "shop", "group": "typo gone", "dropped": 1}
     assert {each["group"] for each in terminal.data("queue", "ls")} == {"default"}
     told = terminal.taskq(*drop, "-y", code=1)
-    assert "has no consumer group 'typo gone'; it has default" in told.stderr
+    assert not missing(told.stderr, "consumer group 'typo gone'", "default")
 
 
 def test_dead_letters_are_shown_and_replayed(terminal: Terminal) -> None:
@@ -165,7 +167,7 @@ def test_purged_dead_letters_are_gone(terminal: Terminal) -> None:
     burst(terminal)
     for command in (("ls",), ("replay", "--all"), ("purge", "--all", "-y")):
         told = terminal.taskq("dlq", *command, "--queue", "shp", code=1)
-        assert "there is no queue 'shp'; this broker has shop" in told.stderr
+        assert not missing(told.stderr, "queue 'shp'", "shop")
     assert terminal.data("dlq", "purge", "--all", "-y") == {"purged": 1}
     assert terminal.data("dlq", "ls") == {"total": 0, "entries": [], "more": False}
 
@@ -195,13 +197,13 @@ def test_an_app_that_cannot_be_imported(terminal: Terminal) -> None:
     assert "import no_such_library" in told.stderr
     assert "ModuleNotFoundError" in told.stderr
     assert "loader.py" not in told.stderr
-    assert told.stderr.endswith("correct that and try again\n")
+    assert not missing(told.stderr.splitlines()[-1], "Error:", "'broken_app'")
     told = terminal.taskq("call", "broken_app:f", code=2)
     assert "import no_such_library" in told.stderr
-    assert told.stderr.splitlines()[-1].startswith("Error: the module 'broken_app' raised")
+    assert not missing(told.stderr.splitlines()[-1], "Error:", "'broken_app'")
     terminal.taskq("worker", "nowhere:queue", code=2)
     told = terminal.taskq("worker", "nowhere:", code=2)
-    assert "name the queue, like nowhere:queue" in told.stderr
+    assert not missing(told.stderr, "nowhere:queue")
 
 
 def test_check_lists_the_tasks(terminal: Terminal) -> None:
@@ -259,8 +261,10 @@ def test_a_broker_is_stopped_and_says_that_it_is_ready_in_one_document(terminal:
     pid = terminal.broker_pid("shop")
     assert f"(pid {pid}) has ended" in terminal.taskq("broker", "stop", "--broker", "shop").stdout
     assert not is_alive(pid)
-    assert "no broker runs in" in terminal.taskq("broker", "stop", "--broker", "shop").stdout
-    assert "on its own machine" in terminal.taskq(*stop[:-1], "tcp://h:1", code=2).stderr
+    assert "no broker" in terminal.taskq("broker", "stop", "--broker", "shop").stdout
+    assert not missing(
+        terminal.taskq(*stop[:-1], "tcp://h:1", code=2).stderr, "tcp://h:1", "own machine"
+    )
 
 
 def test_the_options_of_a_call(terminal: Terminal) -> None:
@@ -289,7 +293,7 @@ def test_tasks_in_other_modules_are_included(terminal: Terminal) -> None:
     terminal.taskq("worker", APP, *options, PYTHONPATH=path)
     assert terminal.taskq("result", id, PYTHONPATH=path).stdout == "7\n"
     told = terminal.taskq("worker", APP, "--include", "nowhere.tasks", code=2).stderr
-    assert "there is no module 'nowhere" in told
+    assert "module 'nowhere" in told
     terminal.taskq("worker", "--include", "further_tasks", "-Q", "shop", code=2)
 
 
@@ -314,8 +318,7 @@ def test_a_result_whose_classes_are_elsewhere(terminal: Terminal) -> None:
     terminal.taskq("worker", "point_app:queue", "--burst")
     terminal.cwd = root
     told = terminal.taskq("result", id, code=1).stderr
-    assert "cannot be loaded: ModuleNotFoundError: No module named 'point_app'" in told
-    assert told.endswith("run this in the directory of the app, or set PYTHONPATH to it\n")
+    assert not missing(told, "ModuleNotFoundError", "'point_app'", "PYTHONPATH")
     assert "failed" not in told
 
 

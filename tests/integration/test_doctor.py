@@ -14,7 +14,9 @@ import pytest
 from taskq.backends.embedded import EmbeddedBroker
 from taskq.cli.support.processes import is_alive
 from taskq.protocol.operating import Ping
+from taskq.version import __version__
 from tests.kit.files import mounted_disk
+from tests.kit.messages import missing
 from tests.kit.port import PortBench
 from tests.kit.processes import send
 from tests.kit.terminal import Terminal, open_terminal
@@ -55,8 +57,8 @@ def test_09_a_dead_socket_and_a_stale_lock_are_found_and_do_no_harm(terminal: Te
     pid = stop_broker(terminal, signal.SIGKILL)
     found = diagnosis(terminal)
     assert found.keys() == {"broker", "socket", "lock"}
-    assert "its socket is left over: the broker was killed" in found["socket"]
-    assert f"the lock names process {pid}, which is gone" in found["lock"]
+    assert "left over" in found["socket"]
+    assert not missing(found["lock"], f"process {pid}")
     assert "taskq broker --dir" in found["broker"]
     assert terminal.data("queue", "ls")[0]["ready"] == 1  # starts one, as the finding says
     assert diagnosis(terminal).keys() == {"queue shop"}
@@ -87,8 +89,9 @@ def test_what_is_on_disk_is_found_when_the_broker_has_left(terminal: Terminal) -
 
     until_idle(terminal, work)
     (report,) = terminal.data("doctor", code=5)["brokers"]
-    wrong = [each["text"] for each in report["findings"] if each["wrong"]]
-    assert wrong == ["nobody consumes it, with 1 message waiting", "1 dead letter"]
+    unconsumed, dead = [each["text"] for each in report["findings"] if each["wrong"]]
+    assert not missing(unconsumed, "nobody", "1 message")
+    assert not missing(dead, "1 dead letter")
 
 
 def test_a_broker_that_hangs_is_told_from_one_that_is_gone(terminal: Terminal) -> None:
@@ -101,8 +104,8 @@ def test_a_broker_that_hangs_is_told_from_one_that_is_gone(terminal: Terminal) -
     finally:
         send(pid, signal.SIGCONT)
     assert found.keys() == {"broker"}
-    assert "accepts connections and does not answer" in found["broker"]
-    assert f"its process {pid} is stopped or stuck: kill -CONT {pid}" in found["broker"]
+    assert "not answer" in found["broker"]
+    assert not missing(found["broker"], f"process {pid}", f"kill -CONT {pid}")
     assert "does not answer" in unhealthy.stderr
 
 
@@ -129,7 +132,7 @@ def test_77_wrong_permissions_are_found(terminal: Terminal, name: str, mode: int
     found = diagnosis(terminal)
     spoiled.chmod(0o600 if name else 0o700)
     assert found.keys() == {"permissions"}
-    assert f"is open to others (mode {mode:o})" in found["permissions"]
+    assert not missing(found["permissions"], spoiled, f"mode {mode:o}")
     assert f"run: {fix} {spoiled}".rstrip("/") in found["permissions"]
     assert diagnosis(terminal).keys() == {"queue shop"}
 
@@ -145,7 +148,7 @@ def test_48_a_full_disk_is_found_before_and_after_it_is_one() -> None:
         ballast = disk / "ballast"
         ballast.write_bytes(bytes(info.f_bavail * info.f_frsize - 2**20))
         found = diagnosis(terminal, "--broker", url)
-        assert "which is less than the 3.0 MiB that new calls leave" in found["disk"]
+        assert not missing(found["disk"], disk / "b", "3.0 MiB")
         assert "make room there" in found["disk"]
         ballast.unlink()
         assert "disk" not in diagnosis(terminal, "--broker", url)
@@ -161,7 +164,7 @@ def test_a_queue_without_consumers_is_found_and_one_with_is_not(terminal: Termin
     terminal.taskq("call", ADD, "1")
     found = diagnosis(terminal)
     assert found.keys() == {"queue shop"}
-    assert "nobody consumes it, with 1 message waiting" in found["queue shop"]
+    assert not missing(found["queue shop"], "nobody", "1 message")
     assert "taskq worker APP -Q shop" in found["queue shop"]
     worker = terminal.start("-m", "taskq", "worker", APP)
     wait_until(lambda: terminal.data("status")[0]["queues"][0]["succeeded"] == 1)
@@ -177,9 +180,7 @@ def test_tasks_that_no_worker_knows_are_found(terminal: Terminal) -> None:
     wait_until(lambda: terminal.data("status")[0]["broker"]["parked"] == 1)
     found = diagnosis(terminal)
     assert found.keys() == {"queue shop"}
-    assert (
-        f"1 message parked: no worker knows the task {ADD.replace(':', '.')}" in found["queue shop"]
-    )
+    assert not missing(found["queue shop"], "1 message parked", f"task {ADD.replace(':', '.')}")
     assert "taskq worker APP --include tests.integration.cli_app" in found["queue shop"]
     assert terminal.end(worker) == 0
 
@@ -197,11 +198,11 @@ def test_a_worker_and_a_broker_of_another_version_are_found(terminal: Terminal) 
     found = diagnosis(terminal)
     assert found.keys() == {"worker"}
     assert f"(pid {worker.pid} on " in found["worker"]
-    assert "runs taskq 0.0.9, the broker 0.1.0; upgrade and restart it" in found["worker"]
+    assert not missing(found["worker"], "taskq 0.0.9", "broker 0.1.0", "restart")
     assert terminal.end(worker) == 0
     stop_broker(terminal)
     terminal.taskq("call", ADD, "1", PYTHONPATH=path)  # the old one starts it
-    assert "the broker runs taskq 0.0.9 and this command is" in diagnosis(terminal)["version"]
+    assert not missing(diagnosis(terminal)["version"], "broker", "taskq 0.0.9", __version__)
 
 
 # --- health -------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from taskq.protocol.producing import Enqueue
 from taskq.protocol.values import Call, Options
 from taskq.transport.keys import ensure_key
 from taskq.transport.lock import starting
+from tests.kit.messages import naming
 from tests.kit.processes import send
 from tests.kit.waiting import wait_until
 
@@ -62,7 +63,9 @@ def test_a_program_that_fails_by_itself_is_told_at_once(
     short_dir: Path, broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count = attempts(short_dir, monkeypatch, "exit 1")
-    with pytest.raises(BrokerUnavailable, match=r"could not start; see .*broker\.log"):
+    with pytest.raises(
+        BrokerUnavailable, match=naming("not start", short_dir / "b" / "broker.log")
+    ):
         broker.call(Ping())
     assert count.read_text() == "1\n"
 
@@ -70,7 +73,9 @@ def test_a_program_that_fails_by_itself_is_told_at_once(
 def test_a_stated_reason_is_told_at_once(short_dir: Path, broker: EmbeddedBroker) -> None:
     ensure_key(short_dir / "b" / "key")
     (short_dir / "b" / "journal.db").write_bytes(b"")
-    with pytest.raises(BrokerUnavailable, match=r"could not start: .*journal\.db is damaged"):
+    with pytest.raises(
+        BrokerUnavailable, match=naming("not start", short_dir / "b" / "journal.db", "damaged")
+    ):
         broker.call(Ping())
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from taskq.protocol.operating import GetStats, Stats
+from tests.kit.messages import missing
 from tests.kit.processes import send
 from tests.kit.terminal import Terminal
 from tests.kit.waiting import wait_until
@@ -110,15 +111,14 @@ def test_limits_of_the_broker_and_of_a_queue_are_shown_and_survive_a_restart(
     refused = terminal.run("producer.py", "raise", "3", "10").stdout
     assert refused == "1\n"
     told = terminal.taskq("status", "--broker", "narrow").stdout
-    assert "the broker holds 2 messages of" in told
-    assert "its limit is 1.0 MiB" in told
-    assert "to finish in group default; its limit is 2 messages" in told
+    assert not missing(told, "broker holds 2 messages", "limit is 1.0 MiB")
+    assert not missing(told, "group default", "limit is 2 messages")
     full = terminal.run("producer.py", "wait", "1", "2000000", code=1).stderr
     assert "PayloadTooLarge" in full
     listed = terminal.taskq("queue", "ls", "--broker", "narrow").stdout
-    assert "its limit is 2 messages" in listed
+    assert not missing(listed, "limit is 2 messages")
     off = terminal.taskq("queue", "limit", "narrow", "--max-messages", "0", "--broker", "narrow")
-    assert off.stdout == "narrow has no limit\n"
+    assert not missing(off.stdout, "narrow", "no limit")
     assert terminal.run("producer.py", "raise", "3", "10").stdout == "0\n"
 
 
@@ -142,4 +142,4 @@ def test_a_limit_that_is_none_is_refused(terminal: Terminal) -> None:
         assert "Traceback" not in told.stderr
     terminal.environment["TASKQ_MAX_BYTES"] = "much"
     told = terminal.run("producer.py", "raise", "1", "1", code=1)
-    assert "TASKQ_MAX_BYTES must be bytes or a text" in told.stderr
+    assert not missing(told.stderr, "TASKQ_MAX_BYTES", "'much'")

@@ -151,5 +151,5 @@ def test_a_task_defined_inside_the_block_is_said_to_be_unknown_to_its_workers(
         timeout=60,
     )
     stop_broker(EmbeddedBroker(short_dir / "b"))
-    assert "define it above that line" in ended.stdout, ended.stderr
+    assert "above that line" in ended.stdout, ended.stderr
     assert "task late.late" in ended.stdout

@@ -20,6 +20,7 @@ from taskq.protocol.producing import Enqueue, Inspect
 from taskq.protocol.values import Call, Options
 from tests.integration import worker_app as app
 from tests.kit.broker import BrokerProcess
+from tests.kit.messages import missing, naming
 from tests.kit.proxy import Proxy
 from tests.kit.scene import Scene
 from tests.kit.waiting import wait_until
@@ -113,9 +114,9 @@ def test_33_a_broker_that_falls_silent_is_a_typed_timeout(
     connection = connect()
     connection.call(Ping())
     proxy.deafen()
-    with pytest.raises(BrokerTimeout, match="was reached and did not answer"):
+    with pytest.raises(BrokerTimeout, match=naming(proxy.url, "0.2 s")):
         connection.call(Ping(), timeout=0.2)
-    with pytest.raises(BrokerTimeout, match="accepts connections and does not answer"):
+    with pytest.raises(BrokerTimeout, match=naming(proxy.url, "not answer")):
         backends.connect(proxy.url, "q").connect(patience=0)
 
 
@@ -129,7 +130,7 @@ def test_33_a_wait_with_a_deadline_ends_soon_after_it_beside_a_silent_broker(
     watch = waiting.ResultWatch(broker, ("m",))
     assert watch.next(monotonic() + 0.01) == []
     proxy.deafen()
-    with pytest.raises(BrokerTimeout, match="was reached and did not answer"):
+    with pytest.raises(BrokerTimeout, match=naming(proxy.url, "not answer")):
         watch.next(monotonic() + 0.1)
     watch.close()
     broker.close()
@@ -140,7 +141,7 @@ def test_33_a_worker_whose_broker_never_replies_says_so_and_leaves(
 ) -> None:
     proxy.deafen()
     worker = far_scene.worker(ready=False, TASKQ_RECONNECT="0.2")
-    assert "accepts connections and does not answer" in worker.ready_line()
+    assert not missing(worker.ready_line(), proxy.url, "not answer")
     assert worker.exit_code() == 3
 
 

@@ -115,7 +115,7 @@ def test_without_its_lock_it_stops_and_says_why(place: Place) -> None:
     pid = place.pid(client)
     (place.path / "lock").unlink()
     wait_for_end(pid)
-    assert f"{place.path / 'lock'} was removed or replaced" in place.log()
+    assert f"{place.path / 'lock'} was removed" in place.log()
     assert place.ready(client) == 1
 
 
@@ -128,7 +128,7 @@ def test_without_its_log_it_acknowledges_no_more_and_loses_nothing(place: Place)
     while place.pid(client) == pid:
         place.enqueue(client)
         acknowledged += 1
-    assert "journal.db-wal was removed or replaced" in place.log()
+    assert "journal.db-wal was removed" in place.log()
     assert place.ready(client) == acknowledged
 
 
@@ -148,7 +148,7 @@ def test_without_its_journal_it_acknowledges_no_more(place: Place) -> None:
 
     wait_until(refused)
     assert "restore a backup" in refusals[0]
-    assert "journal.db was removed or replaced" in place.log()
+    assert "journal.db was removed" in place.log()
     assert holder_of(place.path) is None
     with pytest.raises(TaskqError, match="restore a backup"):
         place.pid(place.client())

@@ -26,6 +26,7 @@ from taskq.transport.keys import payload_key
 from tests.integration import worker_app as app
 from tests.kit.broker import stop_broker
 from tests.kit.files import short_directory
+from tests.kit.messages import naming
 from tests.kit.processes import usage_of
 
 PATIENCE = 20.0
@@ -112,7 +113,7 @@ def test_74_a_call_that_was_changed_or_moved_is_a_dead_letter_before_it_is_unpic
     with app.queue.workers(1):
         assert sound.result(PATIENCE) == 8
         for handle in (changed, one, other, flipped):
-            with pytest.raises(TamperedPayload, match="does not fit; it is refused"):
+            with pytest.raises(TamperedPayload, match=naming("call", handle.id)):
                 handle.result(PATIENCE)
     letters = app.queue.dlq.list()
     assert [letter.id for letter in letters] == [each.id for each in (changed, one, other, flipped)]
@@ -130,7 +131,7 @@ def test_75_a_result_that_was_changed_or_exchanged_is_refused_by_the_client(vaul
     vault.replace_results([vault.bomb(first), third, second, fourth])
     assert app.queue.handle(sound.id).result(PATIENCE) == 6
     for handle in (changed, one, other):
-        with pytest.raises(TamperedPayload, match="does not fit; it is refused"):
+        with pytest.raises(TamperedPayload, match=naming("result", handle.id)):
             app.queue.handle(handle.id).result(PATIENCE)
     assert not vault.marker.exists()
 

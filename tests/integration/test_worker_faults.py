@@ -17,6 +17,7 @@ from taskq.protocol.producing import Enqueue
 from taskq.protocol.values import Call, Options
 from tests.integration import worker_app as app
 from tests.kit.files import ROOT
+from tests.kit.messages import naming
 from tests.kit.processes import send
 from tests.kit.scene import Scene
 from tests.kit.waiting import wait_until
@@ -35,7 +36,7 @@ def test_17_a_segfault_goes_to_the_dead_letters_and_harms_nobody(scene: Scene) -
     before = app.add.starmap((n, n) for n in range(200))
     poison = app.segfault()
     after = app.add.starmap((n, n) for n in range(200))
-    with pytest.raises(WorkerLost, match="was killed by SIGSEGV"):
+    with pytest.raises(WorkerLost, match=naming("SIGSEGV")):
         poison.result(PATIENCE)
     assert len(before.results(PATIENCE)) == len(after.results(PATIENCE)) == 200
     assert [(entry.id, entry.deliveries) for entry in app.queue.dlq.list()] == [(poison.id, 2)]
@@ -270,7 +271,7 @@ def test_60_a_function_by_value_of_another_python_is_refused_by_the_worker(
         )
     )
     handle: ResultHandle[object] = app.queue.handle("v99")
-    with pytest.raises(SerializationError, match=r"code of Python 3\.99 and this is Python 3\."):
+    with pytest.raises(SerializationError, match=r"Python 3\.99.* Python 3\."):
         handle.result(PATIENCE)
     assert handle.info().attempts == 1
     assert lives_on(pid)
