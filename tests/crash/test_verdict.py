@@ -115,29 +115,28 @@ def accept_too_much(it: History) -> None:
 @pytest.mark.parametrize(
     ("harm", "promise"),
     [
-        (lose, "every acknowledged message has finished"),
-        (bury, "every acknowledged message has finished"),
-        (cancel_without_being_asked, "every acknowledged message has finished"),
-        (begin_early, "nothing begins before its time"),
-        (miss_in_a_group, "the second group has done all of it"),
-        (await_in_vain, "what was awaited came"),
-        (mix_up, "every result is that of its own call"),
-        (keep_a_stale_result, "the result is the last delivery's"),
-        (invent_a_result, "the result is the last delivery's"),
-        (give_a_fence_twice, "fences rise with each delivery"),
-        (lower_a_fence, "fences rise with each delivery"),
-        (repeat_without_a_reason, "nothing runs again but"),
-        (repeat_what_was_settled_long_before, "nothing runs again but"),
-        (repeat_too_much, "no more than it had in hand"),
-        (run_a_stranger, "nothing was accepted that nobody sent"),
-        (accept_too_much, "nothing was accepted that nobody sent"),
+        (lose, "finished"),
+        (bury, "finished"),
+        (cancel_without_being_asked, "finished"),
+        (begin_early, "not early"),
+        (miss_in_a_group, "second group"),
+        (await_in_vain, "awaited"),
+        (mix_up, "own result"),
+        (keep_a_stale_result, "last delivery"),
+        (invent_a_result, "last delivery"),
+        (give_a_fence_twice, "fences"),
+        (lower_a_fence, "fences"),
+        (repeat_without_a_reason, "no repeats"),
+        (repeat_what_was_settled_long_before, "no repeats"),
+        (repeat_too_much, "in hand"),
+        (run_a_stranger, "accepted"),
+        (accept_too_much, "accepted"),
     ],
 )
 def test_each_broken_promise_is_seen(harm: Callable[[History], None], promise: str) -> None:
     it = sound()
     harm(it)
-    broken = [rule.promise for rule in verdict.judge(it) if rule.broken]
-    assert any(each.startswith(promise) or promise in each for each in broken)
+    assert promise in {rule.name for rule in verdict.judge(it) if rule.broken}
     assert "BROKEN" in verdict.table(verdict.judge(it))
 
 

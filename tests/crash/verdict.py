@@ -17,8 +17,9 @@ BACKLOG = 2.0  # seconds in which a process that goes on begins what it had clai
 
 @dataclass(frozen=True)
 class Rule:
-    """One promise: how often it was broken, and the first examples."""
+    """One promise, by name and in words, and the examples that break it."""
 
+    name: str
     promise: str
     broken: tuple[str, ...]
 
@@ -27,16 +28,24 @@ def judge(history: History) -> list[Rule]:
     """Every promise, kept or broken."""
     excused, repeats = _repeats(history)
     return [
-        Rule("every acknowledged message has finished", _unfinished(history)),
-        Rule("every result is that of its own call", _wrong_results(history)),
-        Rule("what was awaited came, and was right", _wrong_awaits(history)),
-        Rule("the second group has done all of it, too", _unaudited(history)),
-        Rule("nothing begins before its time", _early(history)),
-        Rule("the result is the last delivery's, and that one ran", _stale_results(history)),
-        Rule("fences rise with each delivery, and none is given twice", _fences(history)),
-        Rule("nothing runs again but for a failure, a kill or a stop", repeats),
-        Rule("a killed or stopped child repeats no more than it had in hand", _too_many(excused)),
-        Rule("nothing was accepted that nobody sent", _invented(history)),
+        Rule("finished", "every acknowledged message has finished", _unfinished(history)),
+        Rule("own result", "every result is that of its own call", _wrong_results(history)),
+        Rule("awaited", "what was awaited came, and was right", _wrong_awaits(history)),
+        Rule("second group", "the second group has done all of it, too", _unaudited(history)),
+        Rule("not early", "nothing begins before its time", _early(history)),
+        Rule(
+            "last delivery",
+            "the result is the last delivery's, and that one ran",
+            _stale_results(history),
+        ),
+        Rule("fences", "fences rise with each delivery, and none is given twice", _fences(history)),
+        Rule("no repeats", "nothing runs again but for a failure, a kill or a stop", repeats),
+        Rule(
+            "in hand",
+            "a killed or stopped child repeats no more than it had in hand",
+            _too_many(excused),
+        ),
+        Rule("accepted", "nothing was accepted that nobody sent", _invented(history)),
     ]
 
 
