@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from taskq.backends import embedded
+from taskq.backends.channel import Channel
 from taskq.backends.embedded import EmbeddedBroker
 from taskq.cli.support.processes import is_alive
 from taskq.errors import BrokerTimeout, BrokerUnavailable
@@ -240,11 +241,12 @@ def test_10_a_broker_whose_starter_was_killed_meanwhile_leaves(short_dir: Path) 
 
 def test_36_ten_thousand_waiters_raise_when_the_broker_is_gone(broker: TracedBroker) -> None:
     broker.connect().call(enqueue("q", "never"))
+    client = EmbeddedBroker(broker.directory, autostart=False)
+    channels = [client.connect(patience=0.01) for _ in range(100)]  # each wait tries again once
     outcomes: list[type[BaseException]] = []
-    parked = threading.Barrier(101)
+    parked = threading.Barrier(len(channels) + 1)
 
-    def wait_for_it() -> None:
-        channel = EmbeddedBroker(broker.directory, autostart=False).connect(patience=0.5)
+    def wait_for_it(channel: Channel) -> None:
         waits = [Wait(watch=n, add=["never"], wait=3600) for n in range(100)]
         for wait in waits:
             channel.send(wait)
@@ -257,7 +259,7 @@ def test_36_ten_thousand_waiters_raise_when_the_broker_is_gone(broker: TracedBro
                 outcomes.append(type(error))
         channel.close()
 
-    threads = [threading.Thread(target=wait_for_it) for _ in range(100)]
+    threads = [threading.Thread(target=wait_for_it, args=(channel,)) for channel in channels]
     for thread in threads:
         thread.start()
     parked.wait()

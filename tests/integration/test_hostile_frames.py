@@ -178,7 +178,7 @@ class Bomb:
 
 def test_66_a_broker_whose_pickle_is_poisoned_serves_all_traffic(tmp_path: Path) -> None:
     trap = {"TASKQ_TEST_TRAP": str(tmp_path / "caught"), "PYTHONPATH": f"{TRAP}:{ROOT}"}
-    suite = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/conformance"]
+    suite = [sys.executable, "-m", "pytest", "-n0", "-p", "no:cacheprovider", "tests/conformance"]
     done = subprocess.run(
         [*suite, "-k", "embedded and not vanishes and not heartbeats"],  # these two sleep
         cwd=ROOT,

@@ -133,6 +133,15 @@ def test_functions_of_the_file_and_others(run: Run) -> None:
     assert (names.module_of(module.g), names.task_name(module.g)) == (None, "__main__.g")
 
 
+def test_a_task_of_a_program_that_is_not_importable_has_the_name_of_the_file(run: Run) -> None:
+    module = run("json.py", "def f(): ...\n")
+    assert module.__file__ is not None
+    exec(compile("def f(): ...", module.__file__, "exec"), vars(module))
+    assert (names.module_of(module.f), names.task_name(module.f)) == (None, "json.f")
+    module.__file__ = None
+    assert (names.module_of(module.f), names.task_name(module.f)) == (None, "__main__.f")
+
+
 def test_the_name_outlives_a_change_of_the_directory(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -45,6 +45,7 @@ def test_a_connection_that_nobody_closes_goes_with_its_thread() -> None:
         connection.send(Wait(watch=1, add=[], wait=60.0))
         connection.fileno()
 
+    gc.collect()  # what earlier tests have left
     before = os.listdir("/proc/self/fd")
     for _ in range(20):
         thread = threading.Thread(target=use)
