@@ -8,7 +8,7 @@ from taskq.engine.model import Consumer, Delivery, Group, ParkedClaim
 from taskq.engine.sessions import Session
 from taskq.engine.states import Event, State
 from taskq.engine.tick import Tick
-from taskq.engine.workers import heard, tell_unknown, withdraw
+from taskq.engine.workers import heard, supersede, tell_unknown, withdraw
 from taskq.errors import UnknownConsumer
 from taskq.protocol.consuming import Claim, Claimed
 from taskq.protocol.values import Delivered
@@ -23,10 +23,8 @@ def claim(ledger: Ledger, session: Session, request: Claim, tick: Tick) -> Claim
     if consumer is None:
         raise UnknownConsumer("a connection must register before it claims")
     heard(ledger, consumer.worker)
-    if consumer.claim is not None:
-        # its reply was lost, or would be: a consumer asks once at a time
-        consumer.claim.remove()
-        withdraw(ledger, consumer.claim)
+    if consumer.claim is not None:  # a consumer asks once at a time
+        supersede(ledger, consumer)
     groups = [ledger.group(name, consumer.group) for name in request.queues]
     messages = take(ledger, consumer, groups, request.n, tick.now)
     if messages or request.wait <= 0:

@@ -35,6 +35,11 @@ class Operations:
     def start(self, session: int, rid: int, steps: Steps) -> Reply | None:
         """Begin an operation; its reply where the first slice is all of it.
 
+        Args:
+            session: gets the reply if it comes later; 0 for nobody.
+            rid: of the request.
+            steps: the operation.
+
         Raises:
             TaskqError: the operation was refused in its first slice.
         """
@@ -60,7 +65,7 @@ class Operations:
             else:
                 self._running.append((session, rid, steps))
                 continue
-            if reply is not None:
+            if session and reply is not None:
                 reply.rid = rid
                 self._reply(session, reply)
 

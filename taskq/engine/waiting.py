@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from math import inf
 
 from taskq.engine.handlers import REPLY_BYTES, Handlers, ParkedKinds
 from taskq.engine.ledger import Ledger
+from taskq.engine.operations import Steps
 from taskq.engine.sessions import Session
 from taskq.engine.states import WAITING, State
 from taskq.engine.tick import Tick
 from taskq.engine.watches import ParkedWait, Watch
-from taskq.protocol.base import Done
+from taskq.protocol.base import Done, Reply
 from taskq.protocol.producing import Unwatch, Wait, Waited
 from taskq.protocol.values import Finished
 
@@ -20,24 +20,24 @@ REPLY_IDS = 250  # finished ids that one reply tells of
 UNCONSUMED_LOOK = 1000  # ids that are looked at to tell that nobody consumes their queue
 
 
-def wait(ledger: Ledger, session: Session, request: Wait, tick: Tick) -> None:
+def wait(ledger: Ledger, session: Session, request: Wait, tick: Tick) -> Reply | None:
     """Park until one of the watch has finished; answered by `answer_watches`."""
     watches = ledger.watchers.of.setdefault(session, {})
     watch = watches.get(request.watch)
     if watch is None:
         watch = watches[request.watch] = Watch(request.watch)
-    ledger.operations.start(0, 0, _add(ledger, session, request, watch, tick.now))
+    steps = _add(ledger, session, request, watch, tick.now)
+    return ledger.operations.start(session.number, request.rid, steps)
 
 
-def _add(
-    ledger: Ledger, session: Session, request: Wait, watch: Watch, now: float
-) -> Generator[None, None, None]:
-    """Put the ids into the watch, and only then park."""
+def _add(ledger: Ledger, session: Session, request: Wait, watch: Watch, now: float) -> Steps:
+    """Put the ids into the watch, and only then park. A reply: the watch was dropped meanwhile."""
+    watch.waits += 1
     for position, id in enumerate(request.add):
-        if watch.dropped:
-            return
         if position % IDS_IN_A_STEP == IDS_IN_A_STEP - 1:
             yield
+            if watch.dropped:
+                return Waited(finished=[], pending=0)
         if id in watch.open:
             continue
         if is_open(ledger, id):
@@ -45,6 +45,7 @@ def _add(
             ledger.watchers.add(watch, id)
         else:
             watch.done[id] = None
+    watch.waits -= 1
     if watch.parked is not None:
         # one request a watch is parked; an older one has nothing left to wait for
         ledger.answer(watch.parked, Waited(finished=[], pending=watch.pending))
@@ -52,6 +53,7 @@ def _add(
     ParkedWait(session, request.rid, inf if at_once else now + request.wait, watch)
     if at_once:
         ledger.watchers.answerable.append(watch)
+    return None
 
 
 def is_open(ledger: Ledger, id: str) -> bool:
@@ -85,7 +87,7 @@ def answer_watches(ledger: Ledger, now: float) -> None:
             continue  # dropped, or answered a moment ago
         ledger.answer(parked, _report(ledger, watch, now))
         watch.parked = None
-        if not watch.pending:
+        if not (watch.pending or watch.waits):
             watchers.of[parked.session].pop(watch.number, None)
 
 
@@ -140,11 +142,11 @@ def withdraw(ledger: Ledger, parked: ParkedWait) -> None:
 
 
 def unwatch(ledger: Ledger, session: Session, request: Unwatch, tick: Tick) -> Done:
-    """Drop a watch."""
+    """Drop a watch; who waits for it is answered."""
     watch = ledger.watchers.of.get(session, {}).pop(request.watch, None)
     if watch is not None:
         if watch.parked is not None:
-            watch.parked.remove()
+            ledger.answer(watch.parked, Waited(finished=[], pending=0))
         ledger.operations.start(0, 0, ledger.watchers.drop(watch))
     return Done()
 

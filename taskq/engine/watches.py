@@ -10,10 +10,10 @@ class Watch:
     """The ids that one waiter still wants to hear of.
 
     `open` have not finished; `done` have, in that order, and have not been reported yet. `dropped`: it
-    is told nothing more.
+    is told nothing more. `waits`: requests that are still adding ids.
     """
 
-    __slots__ = ("done", "dropped", "number", "open", "parked")
+    __slots__ = ("done", "dropped", "number", "open", "parked", "waits")
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -21,6 +21,7 @@ class Watch:
         self.done: dict[str, None] = {}
         self.parked: ParkedWait | None = None
         self.dropped = False
+        self.waits = 0
 
     @property
     def pending(self) -> int:

@@ -16,7 +16,7 @@ from taskq.engine.sessions import Parked, Session
 from taskq.engine.states import Event
 from taskq.engine.tick import Tick
 from taskq.engine.timers import MovableTimer
-from taskq.protocol.consuming import Heartbeat, HeartbeatReply, Register, Registered
+from taskq.protocol.consuming import Claimed, Heartbeat, HeartbeatReply, Register, Registered
 
 UNKNOWN_LOOK = 100  # unknown tasks of one group that a worker is told at once
 
@@ -134,12 +134,18 @@ def unsubscribe(consumer: Consumer) -> None:
 
 def retire(ledger: Ledger, consumer: Consumer) -> None:
     """The consumer no longer claims through its session: that one is old, or it is dead."""
-    if consumer.claim is not None:
-        consumer.claim.remove()
-        withdraw(ledger, consumer.claim)
+    supersede(ledger, consumer)
     if consumer.session is not None:
         del ledger.registered[consumer.session]
         consumer.session = None
+
+
+def supersede(ledger: Ledger, consumer: Consumer) -> None:
+    """Answer the parked claim of a consumer, if there is one, with no messages."""
+    parked = consumer.claim
+    if parked is not None:
+        withdraw(ledger, parked)
+        ledger.answer(parked, Claimed(messages=[]))
 
 
 def withdraw(ledger: Ledger, parked: ParkedClaim) -> None:

@@ -32,14 +32,18 @@ class Registered(Reply, kw_only=True):
 
 
 class Claim(Parkable["Claimed"], kw_only=True):
-    """Claim up to `n` messages from `queues`, in that order; park for up to `wait` seconds."""
+    """Claim up to `n` messages from `queues`, in that order; park for up to `wait` seconds.
+
+    A consumer has at most one parked claim: a later claim ends it, and its reply has no messages.
+    """
 
     queues: list[str]
     n: int
 
 
 class Claimed(Reply, kw_only=True):
-    """The claimed messages; none after `wait`. `drained`: no message can become ready."""
+    """The claimed messages; none after `wait`, or where another claim has taken the place of this
+    one. `drained`: no message can become ready."""
 
     messages: list[Delivered]
     drained: bool = False

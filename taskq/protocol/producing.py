@@ -58,7 +58,7 @@ class Wait(Parkable["Waited"], kw_only=True):
 
     A watch is a set of ids that the broker keeps for this connection under the number `watch`. `add`
     adds ids. Every finished id is reported once and removed. The reply comes after `wait` seconds at
-    the latest.
+    the latest. A watch has at most one parked request: a later one ends it, and its reply has no ids.
     """
 
     watch: int
@@ -74,7 +74,7 @@ class Waited(Reply, kw_only=True):
 
 
 class Unwatch(Request[Done], kw_only=True):
-    """Remove a watch."""
+    """Remove a watch, and end the request that is parked for it: its reply has no ids."""
 
     watch: int
 

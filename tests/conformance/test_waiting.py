@@ -67,6 +67,16 @@ def test_a_wait_that_runs_out_tells_of_the_unconsumed_queue(bench: PortBench) ->
     bench.broker.call(Unwatch(watch=1))
 
 
+def test_a_wait_whose_watch_is_removed_is_answered(bench: PortBench) -> None:
+    bench.enqueue("a")
+    connection = bench.connect()
+    request = Wait(watch=1, add=[bench.id("a")], wait=3600)
+    connection.send(request)
+    connection.call(Unwatch(watch=1))
+    assert connection.arrived(request)
+    assert connection.receive(request).finished == []
+
+
 def test_a_wait_for_an_unknown_id(bench: PortBench) -> None:
     assert bench.end("never").state == "unknown"
 

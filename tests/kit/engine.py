@@ -39,6 +39,8 @@ class EngineBench:
 
     `journal`: where each tick is committed, if anywhere. `jitter` is what the dice show.
     `last_rid`: the id of the latest request. `capacity`: of the engine that the next `restart` makes.
+    `unanswered`: the sessions of the requests that still have no reply, by request id; a request of
+    an open session gets exactly one.
     """
 
     def __init__(self, now: float = 1000.0, journal: SqliteJournal | None = None) -> None:
@@ -49,6 +51,8 @@ class EngineBench:
         self.jitter = 0.0
         self.replies: dict[int, list[Reply]] = {}
         self.last_rid = 0
+        self.unanswered: dict[int, int] = {}
+        self._of_closed: set[int] = set()  # requests whose session has closed
         self._answers: dict[int, Reply] = {}
 
     # --- what a host does -------------------------------------------------------------------
@@ -66,6 +70,8 @@ class EngineBench:
     def deliver(self) -> None:
         """Deliver the replies that are there."""
         for session, reply in self.engine.take_replies():
+            asked_by = self.unanswered.pop(reply.rid, None)
+            assert asked_by == session or reply.rid in self._of_closed, f"a second reply: {reply}"
             self.replies.setdefault(session, []).append(reply)
             self._answers[reply.rid] = reply
 
@@ -86,6 +92,7 @@ class EngineBench:
         """Hand a request to the engine without a tick; its request id."""
         self.last_rid += 1
         request.rid = self.last_rid
+        self.unanswered[request.rid] = session
         self.engine.apply(session, request, Tick(self.now, lambda: self.jitter))
         return self.last_rid
 
@@ -115,6 +122,8 @@ class EngineBench:
     def disconnect(self, session: int) -> None:
         """The connection of that session closes."""
         self.engine.disconnect(session, self.now)
+        self._of_closed |= {rid for rid, by in self.unanswered.items() if by == session}
+        self.unanswered = {rid: by for rid, by in self.unanswered.items() if by != session}
         self.tick()
 
     def reload(self) -> Engine:
@@ -128,6 +137,7 @@ class EngineBench:
     def restart(self) -> None:
         """The broker dies and comes back: only the journal is left."""
         self.engine = self.reload()
+        self.unanswered.clear()
         self.tick()
 
     # --- short commands -----------------------------------------------------------------------

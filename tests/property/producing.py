@@ -7,7 +7,7 @@ from hypothesis.stateful import rule
 
 from taskq import errors
 from taskq.engine.states import WAITING, State
-from taskq.protocol.producing import Cancel, Enqueue, Wait
+from taskq.protocol.producing import Cancel, Enqueue, Unwatch, Wait
 from taskq.protocol.values import Call, Finished, Options
 from tests.property.stage import (
     QUEUES,
@@ -107,6 +107,12 @@ class Producing(Stage):
             assert end.id not in self.heard, "told twice"
             self.heard.add(end.id)
             self._check_end(end)
+
+    @rule()
+    def unwatch(self) -> None:
+        self.bench.call(Unwatch(watch=1), WAITER)
+        self.watched.clear()
+        self.heard.clear()
 
     def _check_end(self, end: Finished) -> None:
         message = self.ledger.messages.get(end.id)

@@ -252,5 +252,6 @@ class Stage(RuleBasedStateMachine):
             ]
             if all(state is State.DEAD or state not in WAITING | {State.LEASED} for state in open_):
                 assert not self.bench.engine.has_parked_enqueues, "13: a producer waits for ever"
+                assert not self.bench.unanswered, "15: a request was never answered"
                 return
         raise AssertionError("13: something waits for ever")

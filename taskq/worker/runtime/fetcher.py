@@ -131,8 +131,7 @@ class Fetcher:
         parked, self._parked = self._parked, None
         if parked is None or parked[0] is not connection:
             return 0
-        # another claim takes the place of the parked one; the broker answers in order, so after
-        # its reply the first one has been answered already or never will be
+        # another claim takes the place of the parked one, which is answered first
         connection.call(Claim(queues=[], n=0, wait=0.0))
         if not connection.arrived(parked[1]):
             return 0

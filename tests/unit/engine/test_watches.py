@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from taskq.engine import waiting
+from taskq.engine.operations import SLICE
 from taskq.protocol.base import Done
 from taskq.protocol.consuming import Settle
 from taskq.protocol.operating import Control
@@ -195,18 +196,73 @@ def test_unwatch_forgets(bench: EngineBench) -> None:
     bench.enqueue("a")
     rid = bench.park(wait("a"), WAITER)
     bench.call(Unwatch(watch=1), WAITER)
+    assert (told(bench.answer(rid)), bench.answer(rid).pending) == ([], 0)
     bench.ack(bench.claim_one())
-    assert bench.answer(rid) is None
+    assert len(bench.replies[WAITER]) == 2
     bench.call(Unwatch(watch=1), WAITER)
 
 
-def test_unwatch_in_the_tick_of_the_end_is_not_answered(bench: EngineBench) -> None:
+def test_unwatch_in_the_tick_of_the_end_answers_the_wait_without_it(bench: EngineBench) -> None:
     bench.enqueue("a")
     message = bench.claim_one()
-    bench.park(wait("a"), WAITER)
+    rid = bench.park(wait("a"), WAITER)
     bench.apply(Settle(outcomes=[Ack(message.receipt, "a", b"")]), WORKER)
     bench.call(Unwatch(watch=1), WAITER)
-    assert [type(reply) for reply in bench.replies[WAITER]] == [Done]
+    assert told(bench.answer(rid)) == []
+    assert [type(reply) for reply in bench.replies[WAITER]] == [Waited, Done]
+
+
+A_SLICE = waiting.IDS_IN_A_STEP * SLICE  # ids that a wait adds in one tick
+
+
+@pytest.mark.parametrize("count", [A_SLICE, A_SLICE + 1, 2 * A_SLICE])
+def test_unwatch_while_a_wait_adds_its_ids_answers_the_wait(bench: EngineBench, count: int) -> None:
+    names = enqueue_many(bench, count)
+    rid = bench.apply(wait(*names), WAITER)
+    assert bench.answer(rid) is None
+    bench.call(Unwatch(watch=1), WAITER)
+    bench.work_off()
+    assert (told(bench.answer(rid)), bench.answer(rid).pending) == ([], 0)
+    assert bench.engine.ledger.watchers.ids() == []
+
+
+@pytest.mark.parametrize("count", [A_SLICE, A_SLICE + 1, 2 * A_SLICE])
+def test_nothing_is_left_of_a_connection_that_closes_while_a_wait_adds_its_ids(
+    bench: EngineBench, count: int
+) -> None:
+    names = enqueue_many(bench, count)
+    bench.apply(wait(*names), WAITER)
+    bench.disconnect(WAITER)
+    bench.work_off()
+    assert bench.engine.ledger.watchers.ids() == []
+    bench.call(Cancel(ids=names))
+    bench.after(60)
+    assert not any(told(reply) for reply in bench.replies.get(WAITER, []))
+
+
+def test_a_watch_that_is_told_of_all_it_has_stays_while_another_wait_adds(
+    bench: EngineBench,
+) -> None:
+    names = [str(number) for number in range(2 * A_SLICE)]  # unknown: told at once
+    for number in range(2, 10):  # with so many others, it adds fewer in a tick than it is told of
+        bench.apply(wait(*names, watch=number), WAITER + 1)
+    bench.apply(wait(*names), WAITER)
+    while bench.engine.ledger.operations:
+        bench.apply(wait(), WAITER)
+        bench.tick()
+    while (reply := bench.call(wait(seconds=0), WAITER)).pending:
+        assert reply.finished
+    heard = [
+        id for reply in bench.replies[WAITER] if isinstance(reply, Waited) for id in told(reply)
+    ]
+    assert sorted(heard) == sorted(names)
+
+
+def enqueue_many(bench: EngineBench, count: int) -> list[str]:
+    """Enqueue so many messages; their ids."""
+    names = [str(number) for number in range(count)]
+    bench.enqueue(*names)
+    return names
 
 
 def test_every_watch_hears_of_ends_in_one_tick_though_another_has_two(bench: EngineBench) -> None:
