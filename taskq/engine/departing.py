@@ -27,13 +27,13 @@ def leave(ledger: Ledger, session: Session, request: Leave, tick: Tick) -> Reply
     return ledger.operations.start(session.number, request.rid, _leave(ledger, worker, tick.now))
 
 
-def _leave(ledger: Ledger, worker: Worker, now: float) -> Steps:
+def _leave(ledger: Ledger, worker: Worker, began: float) -> Steps:
     count = 0
     for consumer in list(worker.consumers.values()):
         while consumer.leases:
             delivery = next(iter(consumer.leases.values()))
             ledger.revoke(delivery)
-            release(ledger, delivery, now, Event.RELEASE)
+            release(ledger, delivery, ledger.operations.time(began), Event.RELEASE)
             count += 1
             yield
     return Done(count=count)
@@ -63,6 +63,7 @@ def _reap(ledger: Ledger, worker: Worker, consumer: Consumer, request: Reap, tic
         ledger.revoke(delivery)
         count += 1
         running = receipt in all_running
+        tick = Tick(ledger.operations.time(tick.now), tick.jitter)
         if running and request.cancelled:
             ledger.finish(delivery, Event.CANCEL, tick.now)
         elif running and request.timed_out:

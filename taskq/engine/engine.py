@@ -121,7 +121,7 @@ class Engine:
         ledger.alarms.fire(now)
         ledger.timers.fire(now)
         if ledger.operations:
-            ledger.operations.run()
+            ledger.operations.run(now)
         if ledger.queues_with_parked:
             limiting.serve(ledger, now)
         while ledger.groups_to_serve:

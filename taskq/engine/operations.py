@@ -22,12 +22,13 @@ Steps = Generator[None, None, Reply | None]
 class Operations:
     """The operations that are under way. `steps`: how many were made, ever."""
 
-    __slots__ = ("_reply", "_running", "steps")
+    __slots__ = ("_now", "_reply", "_running", "steps")
 
     def __init__(self, reply: Callable[[int, Reply], None]) -> None:
         self._reply = reply
         self._running: deque[tuple[int, int, Steps]] = deque()  # (session, rid, steps)
         self.steps = 0
+        self._now = 0.0
 
     def __len__(self) -> int:
         return len(self._running)
@@ -51,8 +52,13 @@ class Operations:
         self._running.append((session, rid, steps))
         return None
 
-    def run(self) -> None:
+    def time(self, began: float) -> float:
+        """The time of the slice that is carried out, for an operation that began then."""
+        return max(began, self._now)
+
+    def run(self, now: float) -> None:
         """Carry out the next slice, in turns."""
+        self._now = now
         share = max(SLICE // len(self._running), 1)
         for _ in range(min(len(self._running), SLICE)):
             session, rid, steps = self._running.popleft()

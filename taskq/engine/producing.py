@@ -61,9 +61,9 @@ def cancel(ledger: Ledger, session: Session, request: Cancel, tick: Tick) -> Rep
     return ledger.operations.start(session.number, request.rid, _cancel(ledger, request, tick.now))
 
 
-def _cancel(ledger: Ledger, request: Cancel, now: float) -> Steps:
+def _cancel(ledger: Ledger, request: Cancel, began: float) -> Steps:
     for id in () if request.missing_ok else request.ids:
-        if id not in ledger.messages and ledger.results.label(id, now) == "unknown":
+        if id not in ledger.messages and ledger.results.label(id, began) == "unknown":
             raise UnknownMessage(f"no message {id!r}")
         yield
     cancelled, asked = [], []
@@ -79,7 +79,7 @@ def _cancel(ledger: Ledger, request: Cancel, now: float) -> Steps:
         running = [entry for entry in deliveries if entry.state is State.LEASED]
         waiting = [entry for entry in deliveries if entry.state in WAITING]
         for delivery in waiting:
-            ledger.finish(delivery, Event.CANCEL, now)
+            ledger.finish(delivery, Event.CANCEL, ledger.operations.time(began))
         for delivery in running:
             _ask_to_stop(ledger, delivery, request.terminate)
         if running:
