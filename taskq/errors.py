@@ -2,7 +2,7 @@
 
     TaskqError
     ├── BrokerUnavailable      no broker answered within the reconnect budget
-    │   └── BrokerTimeout      a broker was reached but did not answer in time
+    │   └── BrokerTimeout      a broker did not answer in time (also a `TimeoutError`)
     ├── AuthenticationFailed   the key is wrong or missing, or the peer is another user
     ├── ProtocolError          the peer sent a broken frame or speaks another protocol version
     ├── UnknownTask            no task has this name
@@ -38,8 +38,8 @@ class BrokerUnavailable(TaskqError):
     """No broker answered within the reconnect budget."""
 
 
-class BrokerTimeout(BrokerUnavailable):
-    """A broker was reached but did not answer in time."""
+class BrokerTimeout(BrokerUnavailable, TimeoutError):
+    """A broker was reached but did not answer in time, or not within the `timeout` of a call."""
 
 
 class AuthenticationFailed(TaskqError):

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NoReturn
 
 from taskq.backends.reconnect import Reconnector
 from taskq.errors import AuthenticationFailed, BrokerTimeout, BrokerUnavailable
@@ -18,6 +20,7 @@ class Attempts:
 
     Attributes:
         answered: whether this connection has brought any reply; its owner sets it.
+        deadline: when the present call is given up, by `time.monotonic`, if it has a timeout.
 
     Args:
         name: of the broker, for errors.
@@ -26,25 +29,45 @@ class Attempts:
 
     def __init__(self, name: str, budget: float) -> None:
         self.answered = False
+        self.deadline: float | None = None
+        self._timeout: float | None = None
         self._name = name
+        self._budget = budget
         self._reconnector = Reconnector(budget)
         self._opened_at = 0.0
+
+    @contextmanager
+    def within(self, timeout: float | None) -> Iterator[None]:
+        """Give up everything in the block when so many seconds are over; `None`: no bound."""
+        self._timeout = timeout
+        self.deadline = None if timeout is None else time.monotonic() + timeout
+        try:
+            yield
+        finally:
+            self._timeout = self.deadline = None
+
+    def timed_out(self, seconds: float) -> NoReturn:
+        """Raise `BrokerTimeout` for a reply that was awaited for so many seconds, or the timeout."""
+        seconds = seconds if self._timeout is None else self._timeout
+        raise BrokerTimeout(
+            f"the broker at {self._name} was reached and did not answer within {seconds:.3g} s"
+        )
 
     def reset(self) -> None:
         """The next loss is the first one."""
         self._reconnector.succeeded()
 
-    def lost(self, budget: float) -> None:
+    def lost(self) -> None:
         """The connection was lost; sleeps, where that has happened before without a reply in between.
 
         Raises:
-            BrokerUnavailable: it has been lost for `budget` seconds whenever it was made anew.
+            BrokerUnavailable: it has been lost for all of the budget whenever it was made anew.
         """
         now = time.monotonic()
         if self.answered or now - self._opened_at > STEADY:
             self._reconnector.succeeded()
         is_first = not self._reconnector.is_failing
-        delay = self._reconnector.failed(now, budget=budget)
+        delay = self._reconnector.failed(now, budget=self._within_deadline(self._budget))
         if is_first:
             return
         if delay is None:
@@ -56,14 +79,17 @@ class Attempts:
         time.sleep(delay)
 
     def open(
-        self, attempt: Callable[[float], None], undo: Callable[[], None], budget: float
+        self,
+        attempt: Callable[[float], None],
+        undo: Callable[[], None],
+        budget: float | None = None,
     ) -> None:
         """Repeat `attempt` until it succeeds; it is given the seconds that are left, at least one.
 
         Args:
             attempt: makes a connection.
             undo: clears away what a failed attempt has left.
-            budget: seconds; 0 tries once.
+            budget: seconds; 0 tries once. Default: the usual one.
 
         Raises:
             BrokerUnavailable: no broker answered in that time.
@@ -71,6 +97,7 @@ class Attempts:
             TaskqError: what makes a further attempt useless, such as a refused key.
         """
         began = time.monotonic()
+        budget = self._within_deadline(self._budget if budget is None else budget)
         refusals = 0
         while True:
             try:
@@ -81,6 +108,9 @@ class Attempts:
                 if refusals > _REFUSALS:
                     raise
                 time.sleep(AFTER_REFUSAL)
+            except BrokerUnavailable:  # a start that has failed; some are an OSError, too
+                undo()
+                raise
             except OSError as error:
                 undo()
                 if not self._wait(began, budget):
@@ -92,6 +122,11 @@ class Attempts:
                 self.answered = False
                 self._opened_at = time.monotonic()
                 return
+
+    def _within_deadline(self, budget: float) -> float:
+        if self.deadline is None:
+            return budget
+        return min(budget, max(self.deadline - time.monotonic(), 0.0))
 
     def _wait(self, began: float, budget: float) -> bool:
         """Sleep until the next attempt; false: there is none."""

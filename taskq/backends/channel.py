@@ -13,7 +13,7 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 from taskq import errors
 from taskq.backends.attempts import Attempts
@@ -25,9 +25,9 @@ from taskq.protocol.outcomes import in_parts
 from taskq.protocol.values import Outcome
 
 REPLY_TIMEOUT = 30.0  # seconds beyond the time that a request may park
-_CHUNK = 64 * 1024
-_LARGEST_CHUNK = 2**20
+_CHUNK, _LARGEST_CHUNK = 2**16, 2**20
 _NEVER = float("inf")
+_SILENCE = 1.0  # seconds without more of a reply that has begun to come, after which it is given up
 _NOTHING, _DATA, _ANEW = "nothing", "data", "a new connection"  # what one read has brought
 
 
@@ -35,26 +35,27 @@ class Channel:
     """See `port.Connection`.
 
     Args:
-        dial: opens an authenticated socket, within the seconds it is given.
+        dial: opens an authenticated socket within so many seconds; true: a start must fit in, too.
         name: of the broker, for errors.
         greeting: begins each conversation.
         patience: seconds for which a lost broker is looked for; 0 tries once.
         first: the same for the first connection, when no broker has been seen yet.
+        timeout: seconds after which the first connection is given up whatever it waits for.
     """
 
     def __init__(
         self,
-        dial: Callable[[float], socket.socket],
+        dial: Callable[[float, bool], socket.socket],
         name: str,
         greeting: Greeting | None = None,
         *,
         patience: float = 30.0,
         first: float | None = None,
+        timeout: float | None = None,
     ) -> None:
         self._dial = dial
         self._name = name
         self._greeting = greeting
-        self._patience = patience
         self._pid = os.getpid()
         self._sock: socket.socket | None = None
         self._timeout = -1.0  # what the socket is set to
@@ -65,18 +66,22 @@ class Channel:
         self._due: dict[int, float] = {}  # of what `receive` will ask for
         self._closed = False
         self._attempts = Attempts(name, patience)
-        self._reopen(patience if first is None else first)
+        with self._attempts.within(timeout):
+            self._attempts.open(self._open, self._hang_up, first)
 
     def call(self, request: Request[R], *, timeout: float | None = None) -> R:
         """Send `request` and wait for its reply; see `port.Connection.call`."""
-        return self._converse((request,), request, timeout)
+        if timeout is None:
+            return self._converse((request,), request, REPLY_TIMEOUT + may_park(request))
+        with self._attempts.within(timeout):
+            return self._converse((request,), request, timeout)
 
     def turn(self, outcomes: Sequence[Outcome], claim: Claim | None = None) -> list[int]:
         """Settle and claim in one write, and wait for what settling gives; see `port.Connection`."""
         settle = Settle(outcomes=list(outcomes))
         requests = (settle,) if claim is None else (settle, claim)
         try:
-            rejected = self._converse(requests, settle, None).rejected
+            rejected = self._converse(requests, settle, REPLY_TIMEOUT).rejected
         except errors.PayloadTooLarge:
             parts = [Settle(outcomes=part) for part in in_parts(settle.outcomes, MAX_PAYLOAD)]
             rejected = [receipt for part in parts for receipt in self.call(part).rejected]
@@ -90,7 +95,7 @@ class Channel:
         """Send a request and return at once; `receive` gives its reply."""
         data = self._begin((request,))
         try:
-            self._transmit(data, REPLY_TIMEOUT, self._patience)
+            self._transmit(data, REPLY_TIMEOUT)
         except BaseException:
             self._drop()
             raise
@@ -100,7 +105,9 @@ class Channel:
         """Wait for the reply of a request that was sent; one that got lost is sent again."""
         if not self._knows(request):
             return self.call(request, timeout=timeout)
-        return self._converse((), request, timeout)
+        with self._attempts.within(timeout):
+            patience = REPLY_TIMEOUT + may_park(request) if timeout is None else timeout
+            return self._converse((), request, patience)
 
     def arrived(self, request: Request[Any]) -> bool:
         """Whether `receive` would return at once; reads what has come in, and does not wait."""
@@ -109,10 +116,10 @@ class Channel:
         rid, arrived = request.rid, self._arrived
         if rid not in arrived:
             try:
-                while (came := self._read(0.0, self._patience)) is _DATA and rid not in arrived:
+                while (came := self._read(0.0)) is _DATA and rid not in arrived:
                     pass
                 if came is _NOTHING and self._due.get(rid, _NEVER) <= time.monotonic():
-                    self._timed_out(REPLY_TIMEOUT + may_park(request))
+                    self._attempts.timed_out(REPLY_TIMEOUT + may_park(request))
             except BaseException:
                 self._drop()
                 raise
@@ -121,10 +128,7 @@ class Channel:
     def fileno(self) -> int:
         """The descriptor that becomes readable when replies come in; see `port.Connection`."""
         self._check()
-        if self._sock is None:
-            self._reopen(self._patience)
-        assert self._sock is not None
-        return self._sock.fileno()
+        return (self._sock or self._reopen()).fileno()
 
     def due(self) -> float | None:
         """When the first of the replies that are still to be received is overdue."""
@@ -143,23 +147,19 @@ class Channel:
     # --- one conversation ---------------------------------------------------------------------
 
     def _converse(
-        self, requests: tuple[Request[Any], ...], awaited: Request[R], timeout: float | None
+        self, requests: tuple[Request[Any], ...], awaited: Request[R], patience: float
     ) -> R:
         """Send `requests` and wait for the reply of `awaited`."""
-        if timeout is None:
-            patience, limit = REPLY_TIMEOUT + may_park(awaited), self._patience
-        else:
-            patience, limit = timeout, min(timeout, self._patience)
         data = self._begin(requests)
         rid = awaited.rid
         arrived = self._arrived
         try:
             if data:
-                self._transmit(data, patience, limit)
+                self._transmit(data, patience)
+            if rid not in arrived and self._attempts.deadline is None:
+                self._read(patience)
             if rid not in arrived:
-                self._read(patience, limit)
-                if rid not in arrived:
-                    self._read_on(rid, patience, timeout is not None)
+                self._read_on(rid, patience)
         except BaseException:
             self._drop()
             raise
@@ -194,11 +194,11 @@ class Channel:
             self._drop()
             self._pid = os.getpid()
 
-    def _transmit(self, data: bytearray, patience: float, limit: float) -> None:
+    def _transmit(self, data: bytearray, patience: float) -> None:
         """Send data; on a new connection, everything that is in `_sent`, which includes it."""
         sock = self._sock
         if sock is None:
-            self._reopen(limit)
+            self._reopen()
             return
         try:
             if patience != self._timeout:
@@ -206,13 +206,13 @@ class Channel:
                 self._timeout = patience
             sock.sendall(data)
         except OSError as error:
-            self._lost(error, patience, limit)
+            self._lost(error, patience)
 
-    def _read(self, patience: float, limit: float) -> str:
+    def _read(self, patience: float) -> str:
         """Read once, and sort in what came."""
         sock = self._sock
         if sock is None:
-            self._reopen(limit)
+            self._reopen()
             return _ANEW
         size = min(max(_CHUNK, self._reader.missing), _LARGEST_CHUNK)
         try:
@@ -225,22 +225,25 @@ class Channel:
         except BlockingIOError:
             return _NOTHING
         except OSError as error:
-            self._lost(error, patience, limit)
+            self._lost(error, patience)
             return _ANEW
         for body in self._reader.feed(data):
             self._sort(decode_reply(body))
         return _DATA
 
-    def _read_on(self, rid: int, patience: float, strict: bool) -> None:
-        """Read until a reply is there. `strict`: a new connection gives no new time."""
-        deadline = time.monotonic() + patience
+    def _read_on(self, rid: int, patience: float) -> None:
+        """Read until a reply is there. A new connection gives new time, but for a caller's deadline."""
+        bound = self._attempts.deadline
+        deadline = bound or time.monotonic() + patience
         while rid not in self._arrived:
             left = deadline - time.monotonic()
             if left <= 0:
-                self._timed_out(patience)
-            limit = min(left, self._patience) if strict else self._patience
-            if self._read(left, limit) is _ANEW and not strict:
+                self._attempts.timed_out(patience)
+            came = self._read(left)
+            if came is _ANEW and bound is None:
                 deadline = time.monotonic() + patience
+            elif came is _DATA and self._reader.missing:  # of a large reply, which goes on coming
+                deadline = max(deadline, time.monotonic() + _SILENCE)
 
     def _sort(self, reply: Reply) -> None:
         if reply.rid in self._sent:
@@ -253,27 +256,24 @@ class Channel:
 
     # --- loss and return ----------------------------------------------------------------------
 
-    def _lost(self, error: OSError, patience: float, limit: float) -> None:
+    def _lost(self, error: OSError, patience: float) -> None:
         if isinstance(error, TimeoutError) and error.errno is None:
-            self._timed_out(patience)
+            self._attempts.timed_out(patience)
         self._hang_up()
-        self._attempts.lost(limit)
-        self._reopen(limit)
+        self._attempts.lost()
+        self._reopen()
 
-    def _timed_out(self, patience: float) -> NoReturn:
-        raise errors.BrokerTimeout(
-            f"the broker at {self._name} was reached and did not answer within {patience:.3g} s"
-        )
-
-    def _reopen(self, patience: float) -> None:
+    def _reopen(self) -> socket.socket:
         """Open a new connection and say again what is in `_sent`."""
-        self._attempts.open(self._open, self._hang_up, patience)
+        self._attempts.open(self._open, self._hang_up)
+        assert self._sock is not None
+        return self._sock
 
     def _open(self, timeout: float) -> None:
-        sock = self._dial(timeout)
-        self._sock = sock
-        self._timeout = REPLY_TIMEOUT
-        sock.settimeout(REPLY_TIMEOUT)
+        bounded = self._attempts.deadline is not None
+        self._sock = sock = self._dial(timeout, bounded)
+        self._timeout = timeout if bounded else REPLY_TIMEOUT
+        sock.settimeout(self._timeout)
         if self._greeting is not None:
             self._rid += 1
             self._greeting.exchange(sock, self._reader, self._rid)

@@ -28,6 +28,7 @@ HANDSHAKE = 5.0  # seconds for one attempt to connect; to start a broker, where 
 START = 30.0  # seconds that a broker may take to load its journal
 _LOOK_AGAIN = 0.05  # seconds between two looks for a key file
 KEY_BACK = 5.0  # seconds in which a broker puts its key file back
+_LEAST = 0.1  # seconds for what is left to do when the time of a call is over
 FIRST_PATIENCE = 5.0  # seconds to look for a broker that has never been seen
 
 
@@ -74,7 +75,12 @@ class SocketBroker:
         local = self._local
         # taken out meanwhile: a call that a signal handler or `__del__` makes in the middle of this
         # one would read our reply, so it gets a connection of its own
-        channel: Channel = local.__dict__.pop("channel", None) or self.connect()
+        channel: Channel | None = local.__dict__.pop("channel", None)
+        if channel is None:
+            began = time.monotonic()
+            channel = self._open(self._patience, timeout=timeout)
+            if timeout is not None:
+                timeout = max(began + timeout - time.monotonic(), _LEAST)
         try:
             return channel.call(request, timeout=timeout)
         finally:
@@ -88,11 +94,15 @@ class SocketBroker:
         patience: float | None = None,
     ) -> Channel:
         """Open a connection of the caller's own; see `port.Broker.connect`."""
-        budget = self._patience if patience is None else patience
+        begin = None if greeting is None else Greeting(greeting, greeted)
+        return self._open(self._patience if patience is None else patience, begin)
+
+    def _open(
+        self, budget: float, greeting: Greeting | None = None, timeout: float | None = None
+    ) -> Channel:
         first = budget if self._seen else min(budget, self._first_patience)
         dial = self._dial if budget > 0 else self._dial_briefly
-        begin = None if greeting is None else Greeting(greeting, greeted)
-        return Channel(dial, self.url, begin, patience=budget, first=first)
+        return Channel(dial, self.url, greeting, patience=budget, first=first, timeout=timeout)
 
     def close(self) -> None:
         """Close this thread's connection."""
@@ -100,23 +110,23 @@ class SocketBroker:
         if channel is not None:
             channel.close()
 
-    def _dial(self, timeout: float) -> socket.socket:
-        """An authenticated socket, within `timeout` seconds."""
-        sock = self._connect_once(min(timeout, HANDSHAKE))
-        self._seen = True
-        return sock
+    def _dial(self, timeout: float, bounded: bool) -> socket.socket:
+        """An authenticated socket, within `timeout` seconds; `bounded`: also where it has to start."""
+        return self._connect_once(timeout)
 
-    def _dial_briefly(self, timeout: float) -> socket.socket:
+    def _dial_briefly(self, timeout: float, bounded: bool) -> socket.socket:
         """`_dial` for a caller that must not be kept from its other duties."""
-        return self._dial(timeout)
+        return self._dial(timeout, bounded)
 
     def _connect_once(self, timeout: float) -> socket.socket:
+        timeout = max(min(timeout, HANDSHAKE), _LEAST)
         sock = dial(self._address, timeout)
         try:
             greet(sock, self._authkey(), bound_name(self._address), timeout)
         except BaseException:
             sock.close()
             raise
+        self._seen = True
         return sock
 
     def _authkey(self) -> bytes:
@@ -187,35 +197,42 @@ class EmbeddedBroker(SocketBroker):
         self._durability = durability
         self._idle_exit = idle_exit
 
-    def _dial(self, timeout: float) -> socket.socket:
-        return self._reach(timeout, max(timeout, START))
+    def _dial(self, timeout: float, bounded: bool) -> socket.socket:
+        return self._reach(timeout, timeout if bounded else max(timeout, START), bounded)
 
-    def _dial_briefly(self, timeout: float) -> socket.socket:
-        return self._reach(timeout, HANDSHAKE)
+    def _dial_briefly(self, timeout: float, bounded: bool) -> socket.socket:
+        return self._reach(timeout, HANDSHAKE, bounded)
 
-    def _reach(self, timeout: float, start_timeout: float) -> socket.socket:
-        """An authenticated socket, if need be to a broker that is started."""
+    def _reach(self, timeout: float, start: float, bounded: bool) -> socket.socket:
+        """An authenticated socket, if need be to a broker that is started.
+
+        Args:
+            timeout: seconds to connect.
+            start: seconds for each step of a start: the right to it, and the broker itself.
+            bounded: for all steps together.
+        """
         try:
-            return super()._dial(timeout)
+            return self._connect_once(timeout)
         except (ConnectionRefusedError, FileNotFoundError):
             if not self._autostart:
                 raise
-        return self._start(start_timeout)
+        deadline = time.monotonic() + start
+        return self._start(lambda: max(deadline - time.monotonic(), 0.0) if bounded else start)
 
-    def _start(self, timeout: float) -> socket.socket:
+    def _start(self, left: Callable[[], float]) -> socket.socket:
         directory = BrokerDirectory(self._directory.path)  # somebody may have removed it
-        with start_lock(directory, timeout):
-            wait_for_starting(directory, timeout)
+        with start_lock(directory, left()):
+            wait_for_starting(directory, left())
             try:
-                return super()._dial(timeout)  # somebody else was first
+                return self._connect_once(left())  # somebody else was first
             except (ConnectionRefusedError, FileNotFoundError):
                 if (holder := holder_of(directory.path)) is not None:
                     # it ends, or its socket was removed and it has not put it back yet
                     raise ConnectionRefusedError(
                         f"the broker (pid {holder.pid or 'unknown'}) does not listen"
                     ) from None
-                start_broker(directory, self._durability, self._idle_exit, timeout)
-        return super()._dial(HANDSHAKE)
+                start_broker(directory, self._durability, self._idle_exit, left())
+        return self._connect_once(left())
 
     def _authkey(self) -> bytes:
         deadline = time.monotonic() + KEY_BACK

@@ -32,6 +32,9 @@ class Connection(Protocol):
             TaskqError: the class that a `Failed` reply names.
             BrokerUnavailable: no broker answered within the reconnect budget.
             BrokerTimeout: the broker was reached and did not answer in time.
+
+        With a timeout nothing takes longer, a search for the broker or its start included, but for
+        the moment of the attempt under way and for a large reply that goes on coming.
         """
         ...
 

@@ -66,7 +66,8 @@ class ResultHandle(Generic[R_co]):
             timeout: seconds to wait; `None` waits for as long as it takes.
 
         Raises:
-            TimeoutError: not finished within `timeout`; the handle stays valid.
+            TimeoutError: not finished within `timeout`; the handle stays valid. `BrokerTimeout` where
+                no broker has answered by then, or one has not for 30 s.
             TaskCancelled, TaskExpired: it was, before it could finish.
             UnknownMessage: the broker has no such message.
             ResultExpired: it finished, and its result has outlived its TTL.

@@ -170,7 +170,8 @@ def wait(
             if failed or return_when == "FIRST_COMPLETED":
                 break
     except TimeoutError:
-        pass
+        if timeout is None:  # the broker does not answer
+            raise
     return DoneAndNotDone(done, not_done)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from taskq import context
 from taskq.application import worker_command
-from taskq.errors import TaskqError
+from taskq.errors import BrokerTimeout, BrokerUnavailable, TaskqError
 from taskq.importing import how_to_know
 from taskq.protocol.operating import GetStats
 from taskq.protocol.producing import Inspect, Unwatch, Wait
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 FIRST_SLICE = 2.0  # seconds; after that the user is warned of queues that nobody consumes
 SLICE = 30.0  # seconds that a further request parks
 LOOKED_AT = 4  # ids, when nothing has finished for a slice
-ANSWER = 5.0  # seconds that the broker has to answer after a caller's deadline
+ANSWER = 1.0  # seconds that the broker has to answer after a caller's deadline
 
 numbers = count(1)  # of watches; the broker drops one that is empty
 
@@ -55,14 +55,19 @@ class ResultWatch:
             deadline: on the clock `time.monotonic`; `None` waits for as long as it takes.
 
         Raises:
-            BrokerUnavailable: no broker answered within the reconnect budget, or 5 s after the
-                deadline.
+            BrokerTimeout: no broker has answered by 1 s after the deadline.
+            BrokerUnavailable: none has within the reconnect budget.
         """
         while self.open:
             left = SLICE if deadline is None else max(deadline - monotonic(), 0.0)
-            finished = self._ask(
-                min(self._slice, left), None if deadline is None else left + ANSWER
-            )
+            try:
+                finished = self._ask(
+                    min(self._slice, left), None if deadline is None else left + ANSWER
+                )
+            except BrokerUnavailable as error:
+                if deadline is None or monotonic() < deadline:
+                    raise
+                raise BrokerTimeout(f"not finished in time, as far as is known: {error}") from error
             if finished or (deadline is not None and left <= self._slice):
                 return finished
             self._slice = SLICE
@@ -114,12 +119,13 @@ def warn_of_standstill(broker: Broker, unconsumed: Sequence[str], ids: Iterable[
 
 
 def _reasons(broker: Broker, ids: Iterable[str]) -> Iterator[str]:
-    groups = {(each.queue, each.group): each for each in broker.call(GetStats()).queues}
+    stats = broker.call(GetStats(), timeout=ANSWER)
+    groups = {(each.queue, each.group): each for each in stats.queues}
     inside = context.inside_task()
     if not inside and not any(group.unknown or group.paused for group in groups.values()):
         return
     for id in ids:
-        job = broker.call(Inspect(id=id)).jobs[0]
+        job = broker.call(Inspect(id=id), timeout=ANSWER).jobs[0]
         group = groups.get((job.queue, job.group))
         if group is None or job.state == "leased":
             continue

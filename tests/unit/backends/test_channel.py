@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -52,7 +53,7 @@ class Script:
         """The next attempt to connect fails."""
         self.scripts.append(error)
 
-    def dial(self, timeout: float) -> socket.socket:
+    def dial(self, timeout: float, bounded: bool) -> socket.socket:
         if not self.scripts:
             raise ConnectionRefusedError("nobody there")
         script = self.scripts.pop(0)
@@ -173,6 +174,28 @@ def test_33_a_peer_that_never_replies_is_a_typed_timeout(
     client = channel()
     with pytest.raises(BrokerTimeout, match=naming("unix:test", "0.01 s")):
         client.call(Ping(), timeout=0.01)
+
+
+def test_a_large_reply_that_goes_on_coming_is_awaited_beyond_the_timeout(
+    script: Script, channel: Callable[..., Channel], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script.connection()
+    client = channel()
+    reply = wire.encode(pong(1))
+    pieces = [reply[:5], reply[5:9], reply[9:]]
+    now = 0.0
+
+    def monotonic() -> float:
+        """Each look at the clock is 0.4 s later, and brings a piece."""
+        nonlocal now
+        now += 0.4
+        if pieces:
+            script.far[0].sendall(pieces.pop(0))
+        return now
+
+    monkeypatch.setattr("taskq.backends.channel.time", SimpleNamespace(monotonic=monotonic))
+    monkeypatch.setattr("taskq.backends.attempts.time", SimpleNamespace(monotonic=monotonic))
+    assert client.call(Ping(), timeout=0.5) == pong(1)
 
 
 def test_33_a_reply_that_is_overdue_is_a_typed_timeout_too(
