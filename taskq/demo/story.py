@@ -25,6 +25,7 @@ LIMIT = 100.0  # seconds after which an act has failed
 FIB = 100_000
 FIB_ENDS_IN = 746_875
 NAP = 30.0  # seconds that the long job would take if nobody killed it
+NOT_INDEXED = {"site-packages", "dist-packages", "test", "tests", "idle_test"}
 
 FORMS = [
     {"name": "Ada", "email": "ada@example.org", "message": "Does it run the Bernoulli numbers?"},
@@ -212,10 +213,10 @@ class Story:
 
 
 def stdlib_files() -> list[str]:
-    """Every source file of the running Python's standard library."""
+    """Every source file of the running Python's standard library, without its tests."""
     root = Path(sysconfig.get_path("stdlib"))
     return sorted(
         str(path)
         for path in root.rglob("*.py")
-        if not {"site-packages", "dist-packages"} & set(path.parts)
+        if not NOT_INDEXED & set(path.relative_to(root).parts)
     )
