@@ -1,8 +1,8 @@
 """One specimen of every request and reply, with every field set, and the golden frames of them.
 
-`python -m tests.unit.protocol.specimens` writes the golden file of this version. Do that only with a
-new protocol version, or for structs that no released version has: what is in the file is what the
-other side of a connection may send.
+`python -m tests.unit.protocol.specimens` writes the golden file of this version: what the other side of
+a connection may send. Do that only after something was added, which is a request, a reply, or a field
+with a default at the end of a struct. Any other change needs a new protocol version.
 """
 
 from __future__ import annotations
