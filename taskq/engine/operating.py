@@ -6,7 +6,7 @@ from taskq.engine.handlers import Handlers
 from taskq.engine.ledger import Ledger
 from taskq.engine.model import GROUP, Group
 from taskq.engine.operations import Steps
-from taskq.engine.removing import refuse_if_needed, remove_group
+from taskq.engine.removing import refuse_if_needed, refuse_if_used, remove_group, remove_queue
 from taskq.engine.selecting import groups_of
 from taskq.engine.sessions import Session
 from taskq.engine.states import WAITING
@@ -17,10 +17,15 @@ from taskq.protocol.operating import Control
 
 
 def control(ledger: Ledger, session: Session, request: Control, tick: Tick) -> Reply | None:
-    """Pause, resume or purge a queue, or remove one of its groups."""
+    """Pause, resume or purge a queue, or remove it or one of its groups."""
     groups = groups_of(ledger, request.queue, request.group)
     if request.action == "purge":
         return ledger.operations.start(session.number, request.rid, _purge(ledger, groups))
+    if request.action == "drop_queue":
+        return remove_queue(ledger, groups[0].queue)
+    if request.action == "may_drop_queue":
+        refuse_if_used(groups[0].queue)
+        return Done()
     if request.action in ("drop", "may_drop"):
         if not request.group:
             raise TaskqError("say which consumer group of the queue to drop")

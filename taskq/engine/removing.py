@@ -1,9 +1,11 @@
-"""Removes a consumer group: one that nobody works would collect messages for ever."""
+"""Removes a consumer group, which would collect messages for ever if nobody worked it, and queues
+that are empty.
+"""
 
 from __future__ import annotations
 
 from taskq.engine.ledger import Ledger
-from taskq.engine.model import GROUP, STATE, Delivery, Group
+from taskq.engine.model import GROUP, STATE, Consumer, Delivery, Group, Queue
 from taskq.engine.operations import Steps
 from taskq.engine.parking import Parking
 from taskq.engine.ready import ReadyQueue
@@ -85,7 +87,53 @@ def refuse_if_needed(group: Group) -> None:
     place = f"the group {group.name!r} of the queue {group.queue.name!r}"
     if group.is_first:
         raise TaskqError(f"{place} gives the results, so it stays; purge forgets what waits in it")
-    consumers = {parked.consumer for parked in group.claims} | group.consumers
+    _refuse_if_consumed(place, _consumers_of(group))
+
+
+def remove_queue(ledger: Ledger, queue: Queue) -> Done:
+    """Forget a queue with its groups, their totals and its limits. Its results stay.
+
+    It is made again by its next message, worker or limit.
+
+    Raises:
+        TaskqError: it has messages or dead letters, somebody works it, or producers wait for it.
+    """
+    refuse_if_used(queue)
+    for group in queue.groups.values():
+        ledger.filling.stop(group)
+        ledger.groups_to_serve.pop(group, None)
+        ledger.groups_to_serve_next.pop(group, None)
+        ledger.changes.remove(GROUP, group)
+    queue.groups.clear()
+    del ledger.queues[queue.name]
+    return Done()
+
+
+def refuse_if_used(queue: Queue) -> None:
+    """Check that a queue may be removed.
+
+    Raises:
+        TaskqError: it has messages or dead letters, somebody works it, or producers wait for it.
+    """
+    place = f"the queue {queue.name!r}"
+    groups = queue.groups.values()
+    _refuse_if_consumed(place, {each for group in groups for each in _consumers_of(group)})
+    if queue.parked:
+        raise TaskqError(f"{place} has producers that wait for room; raise its limit first")
+    if queue.messages.last is not None:
+        waiting = sum(group.unfinished for group in groups)
+        dead = sum(group.counts[State.DEAD] for group in groups)
+        raise TaskqError(
+            f"{place} is not empty: its groups have {waiting} messages to finish and {dead} dead "
+            "letters; purge both first (taskq queue purge, taskq dlq purge)"
+        )
+
+
+def _consumers_of(group: Group) -> set[Consumer]:
+    return {parked.consumer for parked in group.claims} | group.consumers
+
+
+def _refuse_if_consumed(place: str, consumers: set[Consumer]) -> None:
     if consumers:
         number = "1 consumer" if len(consumers) == 1 else f"{len(consumers)} consumers"
         raise TaskqError(f"{place} has {number}; stop its workers first")

@@ -18,7 +18,8 @@ class Control(Request[Done], kw_only=True):
     """`action`: `pause`, `resume` or `purge` a queue, in one group or (empty) in all.
 
     `drop` removes one group without consumers, and its messages. `default` cannot be removed.
-    `may_drop` changes nothing, and fails where `drop` would be refused.
+    `drop_queue` removes the whole queue with its limits, if it has neither messages, dead letters nor
+    consumers. `may_drop` and `may_drop_queue` change nothing, and fail where those would be refused.
     """
 
     queue: str

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
+from taskq.errors import TaskqError
 from taskq.protocol.consuming import Heartbeat, Leave, Report, Settle
-from taskq.protocol.operating import Control, GetStats, Peek
+from taskq.protocol.operating import Control, GetStats, Limit, Peek
 from taskq.protocol.producing import Cancel, Inspect
 from taskq.protocol.values import Abandon, Progress, WorkerInfo
 from tests.kit.port import PortBench
@@ -44,6 +47,26 @@ def test_results_outlive_their_ttl_by_nothing(bench: PortBench) -> None:
     (message,) = bench.claim(worker)
     bench.ack(worker, message, b"x")
     wait_until(lambda: bench.end("a").state == "forgotten")
+
+
+def test_an_empty_queue_is_dropped_with_its_limit(bench: PortBench) -> None:
+    bench.broker.call(Limit(queue=bench.queue, max_messages=1))
+    bench.enqueue("a")
+    drop = Control(queue=bench.queue, action="drop_queue")
+    with pytest.raises(TaskqError, match="not empty"):
+        bench.broker.call(drop)
+    worker = bench.consumer()
+    (message,) = bench.claim(worker)
+    bench.ack(worker, message)
+    with pytest.raises(TaskqError, match="1 consumer"):
+        bench.broker.call(drop)
+    worker.close()
+    wait_until(lambda: bench.stats().consumers == 0)
+    bench.broker.call(drop)
+    assert bench.end("a").state == "succeeded"
+    assert bench.queue not in {each.queue for each in bench.broker.call(GetStats()).queues}
+    bench.enqueue("b", "c")
+    assert bench.stats().max_messages == 0
 
 
 def test_pause_resume_purge_and_peek(bench: PortBench) -> None:

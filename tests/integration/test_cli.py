@@ -118,7 +118,8 @@ def test_a_group_is_dropped(terminal: Terminal) -> None:
     assert not missing(told.stdout, "nobody", "1 message")
     assert command in told.stdout
     drop = ("queue", "drop", "shop", "-g", "typo gone")
-    terminal.taskq("queue", "drop", "shop", code=2)
+    told = terminal.taskq("queue", "drop", "shop", code=1)
+    assert not missing(told.stderr, "'shop'", "not empty", "taskq queue purge")
     for yes in ([], ["-y"]):  # it is refused before anybody is asked
         told = terminal.taskq("queue", "drop", "shop", "-g", "default", *yes, code=1)
         assert not missing(told.stderr, "'default'", "results")
@@ -134,6 +135,23 @@ def test_a_group_is_dropped(terminal: Terminal) -> None:
     assert {each["group"] for each in terminal.data("queue", "ls")} == {"default"}
     told = terminal.taskq(*drop, "-y", code=1)
     assert not missing(told.stderr, "consumer group 'typo gone'", "default")
+
+
+def test_a_queue_that_a_mistyped_limit_has_made_is_dropped(terminal: Terminal) -> None:
+    terminal.taskq("call", ADD, "1")
+    told = terminal.taskq("queue", "limit", "sh op", "--max-messages", "5")
+    command = "taskq queue drop 'sh op'"
+    assert command in told.stdout
+    drop = ("queue", "drop", "sh op")
+    asked = terminal.taskq(*drop, code=1)  # nobody there to say yes
+    assert not missing(asked.stderr, "nothing was changed", "--yes")
+    assert terminal.data(*drop, "--yes") == {"queue": "sh op", "removed": True}
+    terminal.taskq("broker", "stop")
+    assert {each["queue"] for each in terminal.data("queue", "ls")} == {"shop"}
+    told = terminal.taskq(*drop, code=1)
+    assert not missing(told.stderr, "queue 'sh op'", "shop")
+    told = terminal.taskq("queue", "limit", "sh op", "--max-bytes", "5")
+    assert "messages" not in told.stdout.partition(";")[0]  # the limit of the first one is gone
 
 
 def test_dead_letters_are_shown_and_replayed(terminal: Terminal) -> None:

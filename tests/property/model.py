@@ -246,6 +246,11 @@ class Model:
                 message.copies.pop(group, None)
         del self.accepted[queue, group]
 
+    def dropped_queue(self, queue: str) -> None:
+        """An empty queue that an operator has removed, with its totals."""
+        for place in [each for each in self.accepted if each[0] == queue]:
+            del self.accepted[place]
+
     def forgotten(self, message: Accepted, now: float) -> bool:
         """Whether its id is free: the first group is done with it, and its result is gone."""
         if not message.copies["default"].over:

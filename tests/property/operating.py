@@ -135,6 +135,27 @@ class Operating(Stage):
         self.bench.tick()
         assert self.bench.answer(rid).count == len(copies)
 
+    @rule(queue=st.sampled_from(QUEUES), leaving=st.sampled_from([True, True, False]))
+    def drop_queue(self, queue: str, leaving: bool) -> None:
+        """`leaving`: who works it has lost its connection before."""
+        for actor in self.actors:
+            if leaving and queue in actor.queues:
+                self.bench.disconnect(actor.session)
+                self.drop_session(actor)
+        before = snapshot(self.bench.engine)
+        known = self.ledger.queues.get(queue)
+        used = known is None or bool(known.parked or known.messages.last)
+        used = used or any(actor.registered and queue in actor.queues for actor in self.actors)
+        try:
+            self.bench.call(Control(queue=queue, action="drop_queue"))
+        except errors.TaskqError:
+            assert used, "a queue stays that nobody uses"
+            return
+        assert not used, "a queue went that is used"
+        others = {key: each for key, each in before["groups"].items() if key[0] != queue}
+        assert snapshot(self.bench.engine) == {**before, "groups": others}
+        self.model.dropped_queue(queue)
+
     @rule(
         picked=st.lists(picks, max_size=3),
         rate=st.sampled_from([None, 0.5, 10.0]),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 
 import click
@@ -114,7 +115,10 @@ def limit(shared: Shared, queue: str, max_messages: int | None, max_bytes: int |
     data = {"queue": queue, "max_messages": found.max_messages, "max_bytes": found.max_bytes}
     limits = bounds(found.max_messages, found.max_bytes)
     text = f"{queue} takes at most {limits}" if limits else f"{queue} has no limit"
-    note = "; there was no queue of that name yet, so this holds from its first message on"
+    note = (
+        "; there was no queue of that name yet, so this holds from its first message on "
+        f"(if the name is wrong: taskq queue drop {shlex.quote(queue)})"
+    )
     shared.show(data, text + note if is_new else text)
 
 
@@ -161,16 +165,20 @@ def purge(shared: Shared, queue: str, group: str, yes: bool) -> None:
 
 @command.command()
 @click.argument("queue")
-@click.option("-g", "--group", required=True, help="The consumer group to remove.")
+@click.option("-g", "--group", help="Only this consumer group.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @data_options
 @pass_shared
-def drop(shared: Shared, queue: str, group: str, yes: bool) -> None:
-    """Remove a consumer group of QUEUE, with its messages and dead letters.
+def drop(shared: Shared, queue: str, group: str | None, yes: bool) -> None:
+    """Remove QUEUE, if it is empty, or a consumer group with its messages and dead letters.
 
-    For a group that nobody works any more, or whose name was a typing error. The other groups keep
-    theirs. Stop its workers first: one that starts later makes the group again.
+    For what nobody needs any more, or whose name was a typing error. The limits of a queue and its
+    totals go with it. Other groups keep their messages. Stop the workers first: one that starts later
+    makes the queue or the group again.
     """
+    if group is None:
+        _drop_queue(shared, queue, yes)
+        return
     if not yes:
         _control(shared, queue, group, "may_drop")
         confirm(f"Remove the group {group} of {queue}, with all its messages and dead letters?")
@@ -179,3 +187,11 @@ def drop(shared: Shared, queue: str, group: str, yes: bool) -> None:
         {"queue": queue, "group": group, "dropped": count},
         f"{queue} has no group {group} any more; {plural(count, 'message')} forgotten",
     )
+
+
+def _drop_queue(shared: Shared, queue: str, yes: bool) -> None:
+    if not yes:
+        _control(shared, queue, "", "may_drop_queue")
+        confirm(f"Remove the queue {queue}, with its limits and totals?")
+    _control(shared, queue, "", "drop_queue")
+    shared.show({"queue": queue, "removed": True}, f"there is no queue {queue} any more")
