@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from taskq.engine.handlers import REPLY_BYTES, Handlers, ParkedKinds
+from taskq.engine.heartbeats import heard, tell_unknown
 from taskq.engine.ledger import Ledger
 from taskq.engine.model import Consumer, Delivery, Group, ParkedClaim
 from taskq.engine.sessions import Session
 from taskq.engine.states import Event, State
 from taskq.engine.tick import Tick
-from taskq.engine.workers import heard, supersede, tell_unknown, withdraw
+from taskq.engine.workers import supersede, withdraw
 from taskq.errors import UnknownConsumer
 from taskq.protocol.consuming import Claim, Claimed
 from taskq.protocol.values import Delivered

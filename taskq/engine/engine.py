@@ -19,6 +19,7 @@ from taskq.engine import (
     claims,
     deadletters,
     departing,
+    heartbeats,
     inspecting,
     leases,
     limiting,
@@ -45,6 +46,7 @@ HANDLERS: Handlers = {
     **waiting.HANDLERS,
     **inspecting.HANDLERS,
     **workers.HANDLERS,
+    **heartbeats.HANDLERS,
     **departing.HANDLERS,
     **claims.HANDLERS,
     **beginnings.HANDLERS,
@@ -56,7 +58,7 @@ HANDLERS: Handlers = {
 PARKED: ParkedKinds = {
     **limiting.PARKED,
     **waiting.PARKED,
-    **workers.PARKED,
+    **heartbeats.PARKED,
     **claims.PARKED,
 }
 ON_DISCONNECT = (waiting.disconnect, workers.disconnect)
@@ -134,7 +136,7 @@ class Engine:
         if ledger.watchers.answerable:
             waiting.answer_watches(ledger, now)
         if ledger.heartbeats_due:
-            workers.answer_heartbeats(ledger)
+            heartbeats.answer_heartbeats(ledger)
         results = ledger.results
         if results.next_due() <= now:
             results.expire(now)

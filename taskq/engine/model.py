@@ -198,8 +198,7 @@ class Consumer(Struct, eq=False):
     """One process that claims: a child of a worker. `claim`: its parked claim.
 
     `queues`: the groups that it has registered for. `tasks`: the names it knows; `None` means all.
-    `began`: the newest receipt that it is known to have begun; it begins them in their order.
-    `head`: its first receipt, while its leases end in slices.
+    `leases`: by receipt, rising. It begins them in that order; `began`: the newest that it is known to.
     """
 
     name: str
@@ -211,7 +210,6 @@ class Consumer(Struct, eq=False):
     began: int = 0
     session: Session | None = None
     claim: ParkedClaim | None = None
-    head: int = 0
 
     def knows(self, task: str) -> bool:
         """Whether it can run a task of that name."""
@@ -225,7 +223,8 @@ class Worker(Struct, eq=False):
     `renewed_at`, the same, and `gone_at`, when the last of its `sessions` has closed.
     `shortest_lease` decides how often heartbeats come. `heartbeat`: the parked one. `reply_due`: it is
     to be answered now. `stops` go with the answer. `silent`: a lease has run out and the worker has not
-    been heard since, so it gets no more. `finished`: tasks that it has run.
+    been heard since, so it gets no more. `ending`: its leases are looked at, in slices. `finished`:
+    tasks that it has run.
     """
 
     name: str
@@ -241,6 +240,7 @@ class Worker(Struct, eq=False):
     reply_due: bool = False
     stops: list[Stop] = []
     silent: bool = False
+    ending: bool = False
     finished: int = 0
 
     @property

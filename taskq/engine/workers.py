@@ -3,33 +3,21 @@
 from __future__ import annotations
 
 from functools import partial
-from itertools import islice
 from math import inf, nextafter
 
-from taskq.engine.beginnings import has_begun, note
-from taskq.engine.handlers import Handlers, ParkedKinds
-from taskq.engine.leases import lease_lost, release, stop_of
+from taskq.engine.beginnings import has_begun
+from taskq.engine.handlers import Handlers
+from taskq.engine.leases import lease_lost, release
 from taskq.engine.ledger import Ledger
-from taskq.engine.model import GRACE, Consumer, Delivery, Group, ParkedClaim, Worker
-from taskq.engine.operations import SLICE
-from taskq.engine.sessions import Parked, Session
+from taskq.engine.model import GRACE, Consumer, Delivery, ParkedClaim, Worker
+from taskq.engine.operations import Steps
+from taskq.engine.sessions import Session
 from taskq.engine.states import Event
 from taskq.engine.tick import Tick
 from taskq.engine.timers import MovableTimer
-from taskq.protocol.consuming import Claimed, Heartbeat, HeartbeatReply, Register, Registered
+from taskq.protocol.consuming import Claimed, Register, Registered
 
-UNKNOWN_LOOK = 100  # unknown tasks of one group that a worker is told at once
-
-
-class ParkedHeartbeat(Parked):
-    """A heartbeat that waits for something that its worker is to know."""
-
-    __slots__ = ("worker",)
-
-    def __init__(self, session: Session, rid: int, deadline: float, worker: Worker) -> None:
-        super().__init__(session, rid, deadline)
-        self.worker = worker
-        worker.heartbeat = self
+LOOKS_IN_A_STEP = 5  # leases
 
 
 def worker_named(ledger: Ledger, name: str, now: float) -> Worker:
@@ -39,7 +27,7 @@ def worker_named(ledger: Ledger, name: str, now: float) -> Worker:
         worker = ledger.workers[name] = Worker(
             name, MovableTimer(ledger.alarms), seen_at=now, renewed_at=now - ledger.paused
         )
-        worker.timer.action = partial(_expire_leases, ledger, worker)
+        worker.timer.action = partial(_look_at_leases, ledger, worker)
     return worker
 
 
@@ -56,7 +44,7 @@ def consumer_named(worker: Worker, name: str) -> Consumer:
 
 def register(ledger: Ledger, session: Session, request: Register, tick: Tick) -> Registered:
     """Make this connection a consumer, and release what it no longer knows to hold."""
-    worker = _attach(ledger, session, request.worker, tick.now)
+    worker = attach(ledger, session, request.worker, tick.now)
     consumer = consumer_named(worker, request.consumer)
     unsubscribe(consumer)
     if consumer.session is not session:
@@ -95,7 +83,8 @@ def disconnect(ledger: Ledger, session: Session, now: float) -> None:
         _detach(ledger, worker, now)
 
 
-def _attach(ledger: Ledger, session: Session, name: str, now: float) -> Worker:
+def attach(ledger: Ledger, session: Session, name: str, now: float) -> Worker:
+    """This connection is one of the worker of that name."""
     worker = worker_named(ledger, name, now)
     former = ledger.attached.get(session)
     if former is not worker:
@@ -155,135 +144,77 @@ def withdraw(ledger: Ledger, parked: ParkedClaim) -> None:
         group.claims.pop(parked, None)
 
 
-# --- heartbeats -----------------------------------------------------------------------------
-
-
-def heartbeat(ledger: Ledger, session: Session, request: Heartbeat, tick: Tick) -> None:
-    """Renew the leases of a worker, and park until there is something that it is to know."""
-    former = ledger.attached.get(session)
-    worker = _attach(ledger, session, request.worker, tick.now)
-    if worker is not former:
-        _remind(worker)
-    heard(ledger, worker)
-    worker.info = request.info
-    for receipt in request.running:
-        if receipt in ledger.leases:
-            note(ledger.leases[receipt])
-    worker.seen_at = tick.now
-    worker.renewed_at = tick.now - ledger.paused
-    at_once = worker.reply_due or request.wait <= 0
-    deadline = inf if at_once else tick.now + min(request.wait, worker.renew_in)
-    if worker.heartbeat is not None:  # of a connection that is lost, as the broker is yet to notice
-        ledger.answer(worker.heartbeat, HeartbeatReply(renew_in=worker.renew_in))
-    ParkedHeartbeat(session, request.rid, deadline, worker)
-    if at_once:
-        ledger.heartbeats_due[worker] = None
-
-
-def heard(ledger: Ledger, worker: Worker) -> None:
-    """A worker that had fallen silent lives: what its consumers wait for may be given again."""
-    if not worker.silent:
-        return
-    worker.silent = False
-    for consumer in worker.consumers.values():
-        if consumer.claim is not None:
-            for group in consumer.claim.groups:
-                ledger.groups_to_serve[group] = None
-
-
-def _remind(worker: Worker) -> None:
-    """Tell a worker on a new connection again what is to stop: the first word may be lost."""
-    held = [d for consumer in worker.consumers.values() for d in consumer.leases.values()]
-    worker.stops = [stop_of(delivery) for delivery in held if delivery.cancelling]
-    worker.reply_due = bool(worker.stops)
-
-
-def answer_heartbeats(ledger: Ledger) -> None:
-    """Reply to the parked heartbeats that are due."""
-    while ledger.heartbeats_due:
-        worker, _ = ledger.heartbeats_due.popitem()
-        if worker.heartbeat is None:
-            continue
-        reply = HeartbeatReply(
-            renew_in=worker.renew_in, stop=worker.stops, unknown=_unknown_tasks(worker)
-        )
-        worker.stops, worker.reply_due = [], False
-        ledger.answer(worker.heartbeat, reply)
-        worker.heartbeat = None
-
-
-def tell_unknown(ledger: Ledger, worker: Worker, group: Group, task: str) -> None:
-    """The worker has had a message parked: it is told the name, once, if nobody else knows it."""
-    if group.parked.counts[task] == 1 and not _is_known(group, task):
-        worker.reply_due = True
-        ledger.heartbeats_due[worker] = None
-
-
-def _unknown_tasks(worker: Worker) -> list[str]:
-    """Tasks of parked messages in the worker's queues that no consumer there knows."""
-    groups = {group for consumer in worker.consumers.values() for group in consumer.queues}
-    return [
-        task
-        for group in groups
-        for task in islice(group.parked.counts, UNKNOWN_LOOK)
-        if not _is_known(group, task)
-    ]
-
-
-def _is_known(group: Group, task: str) -> bool:
-    return any(consumer.knows(task) for consumer in group.consumers)
-
-
-def expire(ledger: Ledger, parked: ParkedHeartbeat, now: float) -> None:
-    """Nothing has happened: answered in the same tick, so that the next heartbeat comes."""
-    ledger.heartbeats_due[parked.worker] = None
-
-
-def withdraw_heartbeat(ledger: Ledger, parked: ParkedHeartbeat) -> None:
-    """The session has closed."""
-    if parked.worker.heartbeat is parked:
-        parked.worker.heartbeat = None
-
-
 # --- the clock ------------------------------------------------------------------------------
 
 
-def _expire_leases(ledger: Ledger, worker: Worker, now: float) -> None:
-    """End the leases of a worker that have run out; the worker's timer rings here."""
-    again, ended = inf, 0
-    listened = now - ledger.paused  # in listening time
-    gone = worker.gone_at + GRACE <= listened
-    reason = "its connections were closed" if gone else "its lease ran out"
+def _look_at_leases(ledger: Ledger, worker: Worker, now: float) -> None:
+    """A lease of that worker may have run out; the worker's timer rings here."""
+    if worker.ending:
+        worker.timer.set(nextafter(now, inf))  # again, behind those that are under way
+        return
+    worker.ending = True
+    ledger.operations.start(0, 0, _end_leases(ledger, worker, now))
+
+
+def _end_leases(ledger: Ledger, worker: Worker, began: float) -> Steps:
+    """End the leases of a worker that have run out; there may be many others."""
+    again = inf
     for consumer in list(worker.consumers.values()):
-        head = consumer.head or min(consumer.leases, default=0)
-        for delivery in list(consumer.leases.values()):
+        receipts = list(consumer.leases)
+        head = receipts[0] if receipts else 0  # they rise
+        for position, receipt in enumerate(receipts):
+            if position % LOOKS_IN_A_STEP == LOOKS_IN_A_STEP - 1:
+                yield
+            delivery = consumer.leases.get(receipt)
+            if delivery is None:
+                continue  # settled meanwhile
+            now = ledger.operations.time(began)
             ends = worker.lease_ends(delivery)
-            if ends > listened:
+            if ends > now - ledger.paused:
                 again = min(again, ends)
                 continue
-            if ended >= SLICE:
-                consumer.head = head
-                worker.timer.set(nextafter(now, inf))  # the rest in the next tick
-                return
-            ended += 1
-            worker.silent = True
-            receipt = delivery.receipt
-            ledger.revoke(delivery)
-            if has_begun(delivery, receipt, consumer.began, head):
-                lease_lost(ledger, delivery, f"worker {worker.name} was lost: {reason}", now)
-            else:
-                delivery.suspect = True
-                release(ledger, delivery, now, Event.RELEASE)
-        consumer.head = 0
-    if gone:
-        dismiss(ledger, worker)
-    elif again < inf:
-        worker.timer.set(again + ledger.paused)
-    elif not worker.sessions and worker.gone_at == inf:
-        dismiss(ledger, worker)  # the journal remembered it, and it has never come back
-    elif worker.gone_at < inf:
-        worker.timer.set(worker.gone_at + GRACE + ledger.paused)
+            _end_lease(ledger, delivery, head, now)
+            yield
+    worker.ending = False
+    _look_again(ledger, worker, again, ledger.operations.time(began))
+    return None
 
 
-HANDLERS: Handlers = {Register: register, Heartbeat: heartbeat}
-PARKED: ParkedKinds = {ParkedHeartbeat: (expire, withdraw_heartbeat)}
+def _end_lease(ledger: Ledger, delivery: Delivery, head: int, now: float) -> None:
+    consumer, receipt = delivery.consumer, delivery.receipt
+    assert consumer is not None
+    worker = consumer.worker
+    worker.silent = True
+    ledger.revoke(delivery)
+    if has_begun(delivery, receipt, consumer.began, head):
+        gone = _is_gone(ledger, worker, now)
+        reason = "its connections were closed" if gone else "its lease ran out"
+        lease_lost(ledger, delivery, f"worker {worker.name} was lost: {reason}", now)
+    else:
+        delivery.suspect = True
+        release(ledger, delivery, now, Event.RELEASE)
+
+
+def _is_gone(ledger: Ledger, worker: Worker, now: float) -> bool:
+    return worker.gone_at + GRACE <= now - ledger.paused
+
+
+def _look_again(ledger: Ledger, worker: Worker, ends: float, now: float) -> None:
+    """Forget a worker that has nothing and does not come back; else look again in time.
+
+    Args:
+        ends: when the first lease ends of those that were looked at, in listening time.
+    """
+    has_leases = any(consumer.leases for consumer in worker.consumers.values())
+    if not has_leases:
+        # the journal remembered it, and it has never come back
+        unseen = not worker.sessions and worker.gone_at == inf
+        if unseen or _is_gone(ledger, worker, now):
+            dismiss(ledger, worker)
+            return
+    again = min(ends, worker.gone_at + GRACE) + ledger.paused
+    if again < worker.timer.when:  # which may have been set for later leases
+        worker.timer.set(again)
+
+
+HANDLERS: Handlers = {Register: register}

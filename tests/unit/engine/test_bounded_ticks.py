@@ -1,4 +1,7 @@
-"""No tick does more than a fixed amount of work, however much there is: its calls are counted."""
+"""No tick does more than a fixed amount of work, however much there is: its calls are counted.
+
+`TASKQ_TESTS=long` does it with a million of each.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,9 @@ from taskq.protocol.operating import Control, ListDead, Peek, PurgeDead, Replay
 from taskq.protocol.producing import Cancel, Unwatch, Wait
 from taskq.protocol.values import Ack, ErrorInfo, Fail
 from tests.kit.engine import EngineBench
+from tests.kit.marks import LONG
 
-MANY = 6_000
+MANY = 1_000_000 if LONG else 6_000
 MOST_CALLS = 20_000  # of one tick; one that did all of it would need several times MANY
 
 IDS = [str(number) for number in range(MANY)]
@@ -91,6 +95,16 @@ def leased(bench: EngineBench) -> None:
     bench.heartbeat()
     bench.enqueue(*IDS)
     for _ in range(CLAIMS):
+        bench.claim(1000)
+
+
+def leased_at_length(bench: EngineBench) -> None:
+    """Many leases that last, and a few behind them that do not."""
+    bench.register()
+    bench.heartbeat()
+    bench.enqueue(*(f"{id} {number}" for id in IDS for number in range(3)), lease=10_000)
+    bench.enqueue(*IDS[:1000], lease=10)
+    for _ in range(3 * CLAIMS + 1):
         bench.claim(1000)
 
 
@@ -171,6 +185,7 @@ Begin = Callable[[EngineBench], Callable[[], object]]
             leased, requested(Reap(worker="w", consumer="c", running=[], reason="")), id="reap"
         ),
         pytest.param(leased, later(3600), id="leases run out"),
+        pytest.param(leased_at_length, later(60), id="a few of many leases run out"),
         pytest.param(
             lambda b: waiting(b, expires=10),
             lambda b: lambda: (later(10)(b)(), b.register()),

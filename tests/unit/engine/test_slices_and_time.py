@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from taskq.engine.model import GRACE
 from taskq.engine.operations import SLICE
 from taskq.protocol.consuming import Leave, Reap
-from taskq.protocol.operating import Control, ListDead, Replay
+from taskq.protocol.operating import Control, GetStats, ListDead, Replay
 from taskq.protocol.producing import Cancel
 from tests.kit.engine import WORKER, EngineBench
 
@@ -112,3 +113,61 @@ def test_what_ends_while_a_purge_is_under_way_is_not_counted_by_it(bench: Engine
     slowly(bench)
     purged = bench.answer(rid).count
     assert purged + bench.stats().expired == MANY
+
+
+def begin_to_end_leases(bench: EngineBench) -> int:
+    """Let the leases of many messages run out; how many are left after the first slices."""
+    bench.enqueue(*IDS, lease=10)
+    bench.claim(MANY)
+    bench.tick(bench.now + 10)
+    left = len(bench.engine.ledger.leases)
+    assert 0 < left < MANY
+    return left
+
+
+def test_a_heartbeat_saves_the_leases_that_have_not_been_ended(bench: EngineBench) -> None:
+    left = begin_to_end_leases(bench)
+    bench.heartbeat()
+    bench.work_off()
+    assert bench.stats().leased == left
+    bench.after(9)
+    assert bench.stats().leased == left
+    bench.after(1)
+    assert bench.stats().leased == 0
+
+
+def test_what_is_claimed_while_others_end_has_its_full_lease(bench: EngineBench) -> None:
+    begin_to_end_leases(bench)
+    bench.enqueue("late", lease=5, priority=0)
+    late = bench.claim_one()
+    slowly(bench)
+    assert bench.state("late") == "leased"
+    bench.after(late.lease)
+    assert bench.state("late") == "ready"
+    assert bench.stats().leased == 0
+
+
+def test_leases_end_though_their_worker_goes_when_they_were_looked_at(bench: EngineBench) -> None:
+    bench.enqueue(*IDS, lease=3600)
+    bench.enqueue(*(f"short{id}" for id in IDS), lease=10)
+    bench.claim(2 * MANY)
+    bench.tick(bench.now + 10)
+    bench.disconnect(WORKER)
+    slowly(bench)
+    bench.after(GRACE)
+    assert bench.stats().leased == 0
+    assert bench.call(GetStats()).workers == []
+
+
+def test_a_worker_that_returns_between_two_slices_stays(bench: EngineBench) -> None:
+    bench.enqueue(*IDS, lease=3600)
+    held = [message.receipt for message in bench.claim(MANY)]
+    bench.disconnect(WORKER)
+    bench.tick(bench.now + GRACE)
+    left = len(bench.engine.ledger.leases)
+    assert 0 < left < MANY
+    bench.register(3, holding=held)
+    bench.heartbeat()
+    bench.work_off()
+    assert bench.stats().leased == left
+    assert [worker.name for worker in bench.call(GetStats()).workers] == ["w"]

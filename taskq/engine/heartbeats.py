@@ -1,0 +1,120 @@
+"""Heartbeats: they renew the leases of a worker, and tell it what it is to know."""
+
+from __future__ import annotations
+
+from itertools import islice
+from math import inf
+
+from taskq.engine.beginnings import note
+from taskq.engine.handlers import Handlers, ParkedKinds
+from taskq.engine.leases import stop_of
+from taskq.engine.ledger import Ledger
+from taskq.engine.model import Group, Worker
+from taskq.engine.sessions import Parked, Session
+from taskq.engine.tick import Tick
+from taskq.engine.workers import attach
+from taskq.protocol.consuming import Heartbeat, HeartbeatReply
+
+UNKNOWN_LOOK = 100  # unknown tasks of one group that a worker is told at once
+
+
+class ParkedHeartbeat(Parked):
+    """A heartbeat that waits for something that its worker is to know."""
+
+    __slots__ = ("worker",)
+
+    def __init__(self, session: Session, rid: int, deadline: float, worker: Worker) -> None:
+        super().__init__(session, rid, deadline)
+        self.worker = worker
+        worker.heartbeat = self
+
+
+def heartbeat(ledger: Ledger, session: Session, request: Heartbeat, tick: Tick) -> None:
+    """Renew the leases of a worker, and park until there is something that it is to know."""
+    former = ledger.attached.get(session)
+    worker = attach(ledger, session, request.worker, tick.now)
+    if worker is not former:
+        _remind(worker)
+    heard(ledger, worker)
+    worker.info = request.info
+    for receipt in request.running:
+        if receipt in ledger.leases:
+            note(ledger.leases[receipt])
+    worker.seen_at = tick.now
+    worker.renewed_at = tick.now - ledger.paused
+    at_once = worker.reply_due or request.wait <= 0
+    deadline = inf if at_once else tick.now + min(request.wait, worker.renew_in)
+    if worker.heartbeat is not None:  # of a connection that is lost, as the broker is yet to notice
+        ledger.answer(worker.heartbeat, HeartbeatReply(renew_in=worker.renew_in))
+    ParkedHeartbeat(session, request.rid, deadline, worker)
+    if at_once:
+        ledger.heartbeats_due[worker] = None
+
+
+def heard(ledger: Ledger, worker: Worker) -> None:
+    """A worker that had fallen silent lives: what its consumers wait for may be given again."""
+    if not worker.silent:
+        return
+    worker.silent = False
+    for consumer in worker.consumers.values():
+        if consumer.claim is not None:
+            for group in consumer.claim.groups:
+                ledger.groups_to_serve[group] = None
+
+
+def _remind(worker: Worker) -> None:
+    """Tell a worker on a new connection again what is to stop: the first word may be lost."""
+    held = [d for consumer in worker.consumers.values() for d in consumer.leases.values()]
+    worker.stops = [stop_of(delivery) for delivery in held if delivery.cancelling]
+    worker.reply_due = bool(worker.stops)
+
+
+def answer_heartbeats(ledger: Ledger) -> None:
+    """Reply to the parked heartbeats that are due."""
+    while ledger.heartbeats_due:
+        worker, _ = ledger.heartbeats_due.popitem()
+        if worker.heartbeat is None:
+            continue
+        reply = HeartbeatReply(
+            renew_in=worker.renew_in, stop=worker.stops, unknown=_unknown_tasks(worker)
+        )
+        worker.stops, worker.reply_due = [], False
+        ledger.answer(worker.heartbeat, reply)
+        worker.heartbeat = None
+
+
+def tell_unknown(ledger: Ledger, worker: Worker, group: Group, task: str) -> None:
+    """The worker has had a message parked: it is told the name, once, if nobody else knows it."""
+    if group.parked.counts[task] == 1 and not _is_known(group, task):
+        worker.reply_due = True
+        ledger.heartbeats_due[worker] = None
+
+
+def _unknown_tasks(worker: Worker) -> list[str]:
+    """Tasks of parked messages in the worker's queues that no consumer there knows."""
+    groups = {group for consumer in worker.consumers.values() for group in consumer.queues}
+    return [
+        task
+        for group in groups
+        for task in islice(group.parked.counts, UNKNOWN_LOOK)
+        if not _is_known(group, task)
+    ]
+
+
+def _is_known(group: Group, task: str) -> bool:
+    return any(consumer.knows(task) for consumer in group.consumers)
+
+
+def expire(ledger: Ledger, parked: ParkedHeartbeat, now: float) -> None:
+    """Nothing has happened: answered in the same tick, so that the next heartbeat comes."""
+    ledger.heartbeats_due[parked.worker] = None
+
+
+def withdraw(ledger: Ledger, parked: ParkedHeartbeat) -> None:
+    """The session has closed."""
+    if parked.worker.heartbeat is parked:
+        parked.worker.heartbeat = None
+
+
+HANDLERS: Handlers = {Heartbeat: heartbeat}
+PARKED: ParkedKinds = {ParkedHeartbeat: (expire, withdraw)}
