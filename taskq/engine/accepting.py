@@ -12,7 +12,7 @@ from taskq.protocol.values import Call
 def is_known(ledger: Ledger, call: Call) -> bool:
     """Whether a message of that id was accepted before and `default` has it, or its result is kept.
 
-    Copies of other groups do not keep an id: nobody may ever work them (docs/decisions/0017).
+    Copies of other groups do not keep an id: they may never have a worker (docs/decisions/0017).
     """
     if call.id in ledger.results:
         return True
@@ -21,7 +21,7 @@ def is_known(ledger: Ledger, call: Call) -> bool:
 
 
 def accept(ledger: Ledger, request: Enqueue, calls: list[Call], now: float) -> list[str]:
-    """Accept calls without asking for room; the ids that were known already."""
+    """Accept calls without a check of the limits. Returns the ids that were known already."""
     spec = ledger.specs.of(request.queue, request.task, request.options)
     due_at = max(now + request.delay, request.eta_at or now)
     expires_at = _expiry(request, now)

@@ -1,4 +1,4 @@
-"""Which deliveries have begun, as far as the broker knows: only these count when a worker is lost.
+"""Deliveries that are known to have begun: only these count as lost when a worker is lost.
 
 A consumer begins its deliveries in the order of their receipts. See decision 0020.
 """
@@ -16,22 +16,22 @@ from taskq.protocol.consuming import Begin
 
 
 def begin(ledger: Ledger, session: Session, request: Begin, tick: Tick) -> Done:
-    """Remember that a consumer has begun a delivery; kept in memory only."""
+    """Carry out `Begin`: record, in memory only, that a consumer has begun a delivery."""
     note(leased(ledger, request.receipt, request.id))
     return Done(count=1)
 
 
 def note(delivery: Delivery) -> None:
-    """A leased delivery has begun, and so has what its consumer had before it."""
+    """Record that a delivery has begun, and with it the earlier ones of its consumer."""
     assert delivery.consumer is not None
     delivery.consumer.began = max(delivery.consumer.began, delivery.receipt)
 
 
 def is_announced(delivery: Delivery) -> bool:
-    """Whether the delivery is given to a consumer alone, which says when it begins.
+    """Whether the consumer reports the beginning of the delivery, of which it gets no other one.
 
-    So are those that a worker was lost with, and those that may not be lost even once: nothing is
-    buried of which it is not known that it has begun.
+    This holds for deliveries with which a worker was lost, and for those that may not be lost even
+    once: no delivery becomes a dead letter unless it is known to have begun.
     """
     options = delivery.message.spec.options
     suspect = delivery.suspect or delivery.deaths > 0
@@ -39,7 +39,7 @@ def is_announced(delivery: Delivery) -> bool:
 
 
 def has_begun(delivery: Delivery, receipt: int, began: int, head: int) -> bool:
-    """Whether the delivery counts as begun, when its consumer was lost without a word.
+    """Whether the delivery counts as begun, when its consumer was lost without a report.
 
     Args:
         delivery: one that was leased.

@@ -1,4 +1,4 @@
-"""The books of the broker, as they stand: every live message, and who is there to work it."""
+"""The state of the engine: queues, messages, leases, results, workers, timers and replies."""
 
 from __future__ import annotations
 
@@ -83,13 +83,13 @@ class Books:
         return [] if newest is None else [*self.older.get(id, {}).values(), newest]
 
     def supersede(self, id: str) -> None:
-        """The message of that id is about to be followed by a newer one."""
+        """Move the message of that id to `older`, before a newer one gets the id."""
         message = self.messages.pop(id)
         self.older.setdefault(id, {})[message.seq] = message
         self.older_count += 1
 
     def unname(self, message: Message) -> None:
-        """A message goes; where others have its id, the newest of them is left."""
+        """Remove a message. If others have its id, the newest of them has it from then on."""
         id = message.id
         older = self.older.get(id)
         if older is None:
@@ -104,7 +104,7 @@ class Books:
         self.older_count -= 1
 
     def answer(self, parked: Parked, reply: Reply) -> None:
-        """Reply to a parked request, which waits no longer."""
+        """Reply to a parked request and remove it."""
         parked.remove()
         reply.rid = parked.rid
         self.replies.append((parked.session.number, reply))

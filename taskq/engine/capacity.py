@@ -20,17 +20,17 @@ class Capacity(NamedTuple):
     bytes: int = 0
 
     def checked(self) -> Capacity:
-        """Itself. Raises `TaskqError` for a negative bound."""
+        """Return this object. Raises `TaskqError` if a bound is negative."""
         if self.messages < 0 or self.bytes < 0:
             raise TaskqError("a limit must be a number of at least 1, or 0 for none")
         return self
 
     def bytes_left(self, size: int) -> float:
-        """How many bytes more there may be where there are so many; `inf` without a bound."""
+        """The bytes that may be added to `size`; `inf` without a bound."""
         return self.bytes - size if self.bytes else inf
 
     def has_room(self, messages: int, size: int) -> bool:
-        """Whether so many messages of so many bytes in all are within the bounds."""
+        """Whether `messages` of `size` bytes in total are within the bounds."""
         return not (
             (self.messages and messages > self.messages) or (self.bytes and size > self.bytes)
         )

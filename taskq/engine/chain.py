@@ -1,4 +1,4 @@
-"""A chain: objects in order, with cursors that stand while others come and go."""
+"""A linked list whose cursors stay valid while elements are added and removed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ T = TypeVar("T", bound=Any)  # with attributes `before` and `behind`, for the ne
 
 
 class Cursor(Generic[T]):
-    """A place in a chain. `at`: what comes next; `None` at the end."""
+    """A position in a chain. `at`: the next element; `None` at the end."""
 
     __slots__ = ("at",)
 
@@ -16,7 +16,7 @@ class Cursor(Generic[T]):
         self.at = at
 
     def step(self) -> T | None:
-        """What comes next; the cursor moves behind it."""
+        """Return the next element, or `None`, and move behind it."""
         found = self.at
         if found is not None:
             self.at = found.behind
@@ -44,7 +44,7 @@ class Chain(Generic[T]):
         self.last = item
 
     def remove(self, item: T) -> None:
-        """Take out; cursors that stand there move on."""
+        """Remove an element; cursors at it move to the next one."""
         before, behind = item.before, item.behind
         for cursor in self._cursors:
             if cursor.at is item:

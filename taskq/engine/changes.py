@@ -1,4 +1,4 @@
-"""What one tick has changed: the engine fills it, the journal writes it in one transaction."""
+"""The changes of one tick: the engine fills them in, the journal writes them in one transaction."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Changes:
         self.removed: defaultdict[str, dict[Any, None]] = defaultdict(dict)
 
     def remove(self, subject: str, gone: Any) -> None:
-        """Nothing is left of an object. What was new in this tick leaves no trace."""
+        """Note that an object is gone. One that was new in this tick leaves no trace."""
         self.put[subject].pop(gone, None)
         self.removed[subject][gone] = None
 

@@ -1,4 +1,4 @@
-"""Claims: what is ready is handed to the consumers that ask, or as soon as there is some."""
+"""Claims: lease ready messages to the consumers that ask, at once or when there are some."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ def _delivered(delivery: Delivery, announce: bool) -> Delivered:
 
 
 def serve_parked(ledger: Ledger, group: Group, now: float) -> None:
-    """Give what has become ready to the claims that wait for it, in equal shares."""
+    """Lease the ready messages of a group to its parked claims, in equal shares."""
     waiting = [parked for parked in group.claims if not parked.consumer.worker.silent]
     for position, parked in enumerate(waiting):
         if not group.has_work:
@@ -132,7 +132,7 @@ def serve_parked(ledger: Ledger, group: Group, now: float) -> None:
 
 
 def expire(ledger: Ledger, parked: ParkedClaim, now: float) -> None:
-    """Nothing came in time."""
+    """Answer a parked claim at its deadline, with no messages."""
     withdraw(ledger, parked)
     drained = all(group.is_drained for group in parked.groups)
     ledger.answer(parked, Claimed(messages=[], drained=drained))

@@ -1,4 +1,4 @@
-"""Workers and consumers that end: in good order, or because they have died."""
+"""The end of workers and consumers: a `Leave`, or a reported death."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from taskq.protocol.values import Ended, ErrorInfo
 
 
 def leave(ledger: Ledger, session: Session, request: Leave, tick: Tick) -> Reply | None:
-    """A worker ends in good order."""
+    """Remove a worker that ends, and release what it holds."""
     worker = ledger.workers.get(request.worker)
     if worker is None:
         return Done()
@@ -40,7 +40,7 @@ def _leave(ledger: Ledger, worker: Worker, began: float) -> Steps:
 
 
 def reap(ledger: Ledger, session: Session, request: Reap, tick: Tick) -> Reply | None:
-    """A consumer is dead: what it had begun is lost, what it had not begun comes back."""
+    """End the leases of a dead consumer: what it had begun is lost, the rest is released."""
     worker = ledger.workers.get(request.worker)
     consumer = worker.consumers.pop(request.consumer, None) if worker is not None else None
     if worker is None or consumer is None:

@@ -82,17 +82,17 @@ class Engine:
 
     @property
     def is_new(self) -> bool:
-        """Whether these books have never been used."""
+        """Whether no message was ever accepted or leased here."""
         return not (self.ledger.fence or self.ledger.seq)
 
     def begin_epoch(self, now: float) -> None:
-        """Begin new books: their receipts are above those of any books before.
+        """Begin a new epoch: its receipts are above those of all epochs before.
 
-        What a worker holds of books that are lost means nothing in these, also for a message with
-        the same id. The epoch is their name; consumers are told it (docs/decisions/0023).
+        What a worker holds from an epoch that is lost is stale in this one, also for a message with
+        the same id. Consumers get the name of the epoch when they register (docs/decisions/0023).
 
         Args:
-            now: by a clock that has not been set back since the older books began.
+            now: by a clock that was not set back since the older epochs began.
         """
         self.ledger.fence = int(now * RECEIPTS)
         self.ledger.epoch = str(self.ledger.fence)
@@ -145,7 +145,7 @@ class Engine:
             results.evict(bytes_left)
 
     def disconnect(self, session: int, now: float) -> None:
-        """The session's connection has closed."""
+        """Forget a session whose connection has closed."""
         closed = self._sessions.pop(session, None)
         if closed is None:
             return
@@ -190,9 +190,9 @@ class Engine:
         return changes
 
     def extend_for_pause(self, seconds: float) -> None:
-        """The host did not listen for that long: leases are longer by as much.
+        """Extend all leases by a time in which the host did not listen.
 
-        Renewals may wait in the sockets; nobody is to lose a lease because the broker was stopped.
+        Renewals may wait in the sockets: no worker loses a lease because the broker was stopped.
         """
         self.ledger.paused += seconds
 
@@ -202,7 +202,7 @@ class Engine:
         return bool(self.ledger.queues_with_parked)
 
     def refuse_parked(self, error: str, text: str) -> None:
-        """The host cannot take new messages: refuse the producers that wait."""
+        """Refuse the parked enqueues, since the host cannot take new messages."""
         limiting.refuse_parked(self.ledger, error, text)
 
     def empty(self) -> bool:
@@ -220,7 +220,7 @@ class Engine:
         return session
 
     def _expire_parked(self, session: Session, now: float) -> None:
-        """End the session's parked requests whose time is over; the session's timer rings here."""
+        """End the parked requests of a session whose deadline has come; called by its timer."""
         again = inf
         for parked in list(session.parked):
             if parked.deadline <= now:

@@ -1,4 +1,4 @@
-"""The entries of all results, found by id, and leaving by time or by age."""
+"""The entries of all results by id, removed by their time or by their age."""
 
 from __future__ import annotations
 
@@ -70,11 +70,11 @@ class Entries:
         self._count += count
 
     def expect(self, count: int) -> None:
-        """Make room for so many in an empty map, which then need not grow in steps."""
+        """Allocate an empty map for `count` entries, so that it does not grow in steps."""
         self._table.expect(count)
 
     def next_due(self) -> float:
-        """When the next one leaves, or shortly before; `inf` where none does."""
+        """When the next entry leaves, or shortly before; `inf` if none does."""
         return self._next
 
     def pop_due(self, now: float, limit: int) -> list[tuple[str, Entry]]:
@@ -91,7 +91,7 @@ class Entries:
         return gone
 
     def pop_oldest(self) -> tuple[str, Entry]:
-        """Take one out of the segment that was begun first, the one that would leave next."""
+        """Remove and return the entry of the oldest segment that would leave next."""
         segment = self._segments[0]
         taken = self._take(segment)
         if not segment.live:
@@ -115,7 +115,7 @@ class Entries:
         return id, entry
 
     def _look_at(self, index: int, now: float) -> None:
-        """See when the next one of a segment leaves; drop it if it is empty."""
+        """Update when the next entry of a segment leaves; drop the segment if it is empty."""
         segment = self._segments[index]
         time = segment.times[segment.first()] if segment.live else inf
         is_newest = index + 1 == len(self._segments)
@@ -128,7 +128,7 @@ class Entries:
         self._next = min(self._times, default=inf)
 
     def _pack(self, index: int) -> None:
-        """Keep what is left of a segment without the gaps."""
+        """Copy the remaining entries of a segment into a new one, without gaps."""
         old, new = self._segments[index], Segment()
         number = self._first + index << _POSITION_BITS
         ids: list[str] = []

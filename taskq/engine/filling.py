@@ -1,4 +1,4 @@
-"""Filling: a new consumer group is given every message that was alive when it was made.
+"""Filling: gives a new consumer group every message that is alive when the group is made.
 
 That may be a million, so it is done in slices. What would end before its turn comes is copied before it
 ends, so that nothing is missing (docs/decisions/0006). Until the group is full its claims find nothing:
@@ -40,7 +40,7 @@ class Filling:
         self._filled = filled
 
     def begin(self, group: Group, after: int = 0) -> None:
-        """Fill a group with the messages behind `after`, up to the last before its beginning."""
+        """Start to fill a group with the messages after `after`, up to the newest one of now."""
         messages = group.queue.messages
         group.filled_to = None
         if messages.last is None or messages.last.seq <= after:
@@ -50,12 +50,12 @@ class Filling:
         self._operations.start(0, 0, self._steps(group))
 
     def copy(self, message: Message, queue_filling: list[Group]) -> None:
-        """A message is about to change: give it to the groups that are being filled."""
+        """Copy a message that is about to change to the groups that are being filled."""
         for group in queue_filling:
             self._copy(message, group)
 
     def stop(self, group: Group) -> None:
-        """The group is full, or is to be removed."""
+        """Stop to fill a group: it is full, or is to be removed."""
         if group in group.queue.filling:
             group.queue.filling.remove(group)
             group.filled_to = None

@@ -1,4 +1,4 @@
-"""What every subject of the engine has: a table of its requests, and of those that it parks."""
+"""The types of the tables in each engine module: its handlers, and its kinds of parked requests."""
 
 from __future__ import annotations
 

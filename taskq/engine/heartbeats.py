@@ -1,4 +1,4 @@
-"""Heartbeats: they renew the leases of a worker, and tell it what it is to know."""
+"""Heartbeats: renew the leases of a worker, and report cancellations and unknown tasks to it."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from taskq.engine.tick import Tick
 from taskq.engine.workers import attach
 from taskq.protocol.consuming import Heartbeat, HeartbeatReply
 
-UNKNOWN_LOOK = 100  # unknown tasks of one group that a worker is told at once
+UNKNOWN_LOOK = 100  # unknown tasks of one group in one heartbeat
 
 
 class ParkedHeartbeat(Parked):
-    """A heartbeat that waits for something that its worker is to know."""
+    """A heartbeat that waits until there is something to report to its worker."""
 
     __slots__ = ("worker",)
 
@@ -30,7 +30,7 @@ class ParkedHeartbeat(Parked):
 
 
 def heartbeat(ledger: Ledger, session: Session, request: Heartbeat, tick: Tick) -> None:
-    """Renew the leases of a worker, and park until there is something that it is to know."""
+    """Renew the leases of a worker, and park until there is something to report to it."""
     former = ledger.attached.get(session)
     worker = attach(ledger, session, request.worker, tick.now)
     if worker is not former:
@@ -52,7 +52,7 @@ def heartbeat(ledger: Ledger, session: Session, request: Heartbeat, tick: Tick) 
 
 
 def heard(ledger: Ledger, worker: Worker) -> None:
-    """A worker that had fallen silent lives: what its consumers wait for may be given again."""
+    """Serve the claims of a silent worker again, since it has sent something."""
     if not worker.silent:
         return
     worker.silent = False
@@ -63,7 +63,7 @@ def heard(ledger: Ledger, worker: Worker) -> None:
 
 
 def _remind(worker: Worker) -> None:
-    """Tell a worker on a new connection again what is to stop: the first word may be lost."""
+    """Report all cancellations again to a worker on a new connection: replies may be lost."""
     held = [d for consumer in worker.consumers.values() for d in consumer.leases.values()]
     worker.stops = [stop_of(delivery) for delivery in held if delivery.cancelling]
     worker.reply_due = bool(worker.stops)
@@ -84,7 +84,7 @@ def answer_heartbeats(ledger: Ledger) -> None:
 
 
 def tell_unknown(ledger: Ledger, worker: Worker, group: Group, task: str) -> None:
-    """The worker has had a message parked: it is told the name, once, if nobody else knows it."""
+    """Report a task to the worker that had it parked, once, if no consumer knows it."""
     if group.parked.counts[task] == 1 and not _is_known(group, task):
         worker.reply_due = True
         ledger.heartbeats_due[worker] = None
@@ -106,12 +106,12 @@ def _is_known(group: Group, task: str) -> bool:
 
 
 def expire(ledger: Ledger, parked: ParkedHeartbeat, now: float) -> None:
-    """Nothing has happened: answered in the same tick, so that the next heartbeat comes."""
+    """Answer a heartbeat at its deadline, in the same tick, so that the next one is sent."""
     ledger.heartbeats_due[parked.worker] = None
 
 
 def withdraw(ledger: Ledger, parked: ParkedHeartbeat) -> None:
-    """The session has closed."""
+    """Remove the parked heartbeat of a session that has closed."""
     if parked.worker.heartbeat is parked:
         parked.worker.heartbeat = None
 

@@ -1,4 +1,4 @@
-"""Looks at messages without changing them: one by its id, or the next ones in a state."""
+"""Reads messages without changing them: one by its id, or the next ones in a state."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def inspect(ledger: Ledger, session: Session, request: Inspect, tick: Tick) -> I
 
 
 def _absent(ledger: Ledger, id: str, now: float) -> TaskqError:
-    """What a waiter is told of an id that has no message, as an error."""
+    """The error for an id that has no message."""
     if ledger.results.label(id, now) == "forgotten":
         return ResultExpired(
             f"call {id} finished and its result has expired; give the task a longer result_ttl"

@@ -1,4 +1,4 @@
-"""How a lease ends: settled by its consumer, lost with it, or run out; and how it lasts longer."""
+"""Leases: settled by a consumer, lost with it, released, expired, or extended."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def fail(
     final: bool = False,
     delay: float | None = None,
 ) -> None:
-    """An attempt has failed: another one later, or the dead letters."""
+    """End a failed attempt: schedule the next one, or move the delivery to the dead letters."""
     options = delivery.message.spec.options
     error.attempt = delivery.attempt
     delivery.failures += 1
@@ -97,7 +97,7 @@ def fail(
 
 
 def release(ledger: Ledger, delivery: Delivery, now: float, event: Event) -> None:
-    """A delivery comes back unspent (RELEASE, PARK): as if it had never been handed out."""
+    """Return a delivery to its queue as if it had never been leased (RELEASE, PARK)."""
     if delivery.cancelling:
         ledger.finish(delivery, Event.CANCEL, now)
         return
@@ -109,7 +109,7 @@ def release(ledger: Ledger, delivery: Delivery, now: float, event: Event) -> Non
 
 
 def lease_lost(ledger: Ledger, delivery: Delivery, reason: str, now: float) -> None:
-    """The consumer was lost with the delivery in hand: again, or, the last time, the dead letters."""
+    """End the lease of a lost consumer: deliver again, or, the last time, to the dead letters."""
     delivery.group.failed += 1
     ledger.changes.put[GROUP][delivery.group] = None
     worker = delivery.consumer.worker.name if delivery.consumer else ""
@@ -132,20 +132,20 @@ def _remember(delivery: Delivery, error: ErrorInfo) -> None:
 
 
 def stop_of(delivery: Delivery) -> Stop:
-    """What the worker is told of a delivery that is cancelled while a consumer has it."""
+    """The `Stop` of a leased delivery that is cancelled, for the worker that has it."""
     assert delivery.consumer is not None
     return Stop(delivery.receipt, delivery.consumer.name, delivery.cancelling == 2)
 
 
 def extend(ledger: Ledger, session: Session, request: Extend, tick: Tick) -> Done:
-    """Make one lease last longer than its next renewal would."""
+    """Carry out `Extend`: make one lease last longer than its next renewal would."""
     delivery = leased(ledger, request.receipt, request.id)
     delivery.extended_to = max(delivery.extended_to, tick.now - ledger.paused + request.seconds)
     return Done(count=1)
 
 
 def report(ledger: Ledger, session: Session, request: Report, tick: Tick) -> Done:
-    """Remember how far a task says it is; kept in memory only."""
+    """Carry out `Report`: keep the progress of a task, in memory only."""
     leased(ledger, request.receipt, request.id).progress = request.progress
     return Done(count=1)
 

@@ -1,4 +1,4 @@
-"""The books of the broker: every live message, and the only steps that change one.
+"""The ledger: the state of the engine, and the only functions that change a message.
 
 The subjects (`producing`, `claims`, `leases`, …) decide *what* happens to a message; how its state,
 its counters, its lease, its result and the journal follow is decided here, once.
@@ -6,10 +6,10 @@ its counters, its lease, its result and the journal follow is decided here, once
 Theory of operation. A message lives in `messages` from its acceptance until each of its deliveries
 has ended in a state other than DEAD. `move` takes a delivery along the transition table and notes
 the message in `changes`. The first group's end is the result of the message: it goes to `results`
-and wakes whoever watches the id. What is READY lies in the group's ready queue, what is SCHEDULED
+and wakes the watches of the id. What is READY lies in the group's ready queue, what is SCHEDULED
 in the timers, what is PARKED in the group's lanes by task, what is LEASED in `leases` by its receipt,
-what is DEAD in the group's dead letters: exactly one entry each, but for those that were cancelled
-while they waited, which are skipped when their turn comes, or swept out before.
+what is DEAD in the group's dead letters: exactly one entry each. The entry of a delivery that was
+cancelled while it waited is stale: it is skipped when its turn comes, or swept out before.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Ledger(Books):
     # --- names ----------------------------------------------------------------------------
 
     def queue(self, name: str) -> Queue:
-        """The queue of that name, made with its default group where it is new."""
+        """The queue of that name; a new one is made, with its default group."""
         queue = self.queues.get(name)
         if queue is None:
             queue = self.queues[name] = Queue(name)
@@ -155,14 +155,14 @@ class Ledger(Books):
             worker.timer.set(now + length)
 
     def end_lease(self, delivery: Delivery) -> None:
-        """Take a delivery out of its consumer's hands; its receipt is stale from here on."""
+        """End the lease of a delivery; its receipt is stale from then on."""
         del self.leases[delivery.receipt]
         consumer = delivery.consumer
         assert consumer is not None
         del consumer.leases[delivery.receipt]
 
     def revoke(self, delivery: Delivery) -> None:
-        """The same against its consumer's will: nothing that it says later counts."""
+        """End a lease that its consumer still holds: nothing that it reports later counts."""
         self.end_lease(delivery)
         delivery.receipt = 0
 
@@ -192,7 +192,7 @@ class Ledger(Books):
         self.retire(message)
 
     def bury(self, delivery: Delivery) -> None:
-        """Give a delivery up: it goes to the dead letters, with its errors."""
+        """Move a delivery, with its errors, to the dead letters."""
         if delivery.group.queue.filling:
             self.filling.copy(delivery.message, delivery.group.queue.filling)
         self.move(delivery, Event.BURY)
@@ -202,7 +202,7 @@ class Ledger(Books):
             self.watchers.finished(delivery.message.id)
 
     def unbury(self, delivery: Delivery) -> None:
-        """Take a delivery out of the dead letters; its state is up to the caller."""
+        """Take a delivery out of the dead letters; the caller changes its state."""
         del delivery.group.dead[delivery.message.seq]
         delivery.group.dead_bytes -= len(delivery.message.payload)
 
@@ -244,7 +244,7 @@ class Ledger(Books):
         changes.removed[MESSAGE][message] = None
 
     def drop_entry(self, delivery: Delivery, old: State) -> None:
-        """What waited has ended where it lay: its entry there is stale."""
+        """Mark the entry of a waiting delivery that has ended as stale; `old`: its state before."""
         if old is State.SCHEDULED:
             self.timers.mark_stale(_is_live)
         elif old in WAITING:
@@ -267,7 +267,7 @@ class Ledger(Books):
                 self.finish(delivery, Event.EXPIRE, now)
 
     def arm_expiry(self, message: Message) -> None:
-        """Let what has not started by then expire; asked again for what waits again, unstarted."""
+        """Set the timer for the expiry of a message that has one."""
         if message.expires_at is not None:
             self.timers.at(message.expires_at, self._expire, message)
 

@@ -1,4 +1,4 @@
-"""Limits: enqueues are accepted as there is room, and wait for it, or are refused.
+"""Limits of queues: an enqueue without room waits for it, or is refused.
 
 A producer that waits has a parked enqueue at its queue. These are served in the order in which they
 came; nobody overtakes one that waits. Its calls go in one after another, so a request with more
@@ -69,7 +69,7 @@ def _serve_once(ledger: Ledger, now: float) -> bool:
 
 
 def expire(ledger: Ledger, parked: ParkedEnqueue, now: float) -> None:
-    """There was no room in time. What was accepted stays accepted."""
+    """End a parked enqueue at its deadline; calls that were accepted stay accepted."""
     withdraw(ledger, parked)
     if parked.taken:
         ledger.answer(parked, Enqueued(existing=parked.existing, rest=parked.rest))
@@ -81,14 +81,14 @@ def expire(ledger: Ledger, parked: ParkedEnqueue, now: float) -> None:
 
 
 def withdraw(ledger: Ledger, parked: ParkedEnqueue) -> None:
-    """The request waits no longer: those behind it are next."""
+    """Remove a parked enqueue; the one behind it is next."""
     del parked.queue.parked[parked]
     if not parked.queue.parked:
         del ledger.queues_with_parked[parked.queue]
 
 
 def refuse_parked(ledger: Ledger, error: str, text: str) -> None:
-    """Refuse every parked enqueue, for a reason of the host's."""
+    """Refuse every parked enqueue, with an error that the host gives."""
     for queue in list(ledger.queues_with_parked):
         for parked in list(queue.parked):
             withdraw(ledger, parked)

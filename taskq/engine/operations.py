@@ -1,9 +1,9 @@
-"""Long operations: carried out in slices, so that no tick of the broker is long.
+"""Long operations, carried out in slices, so that no tick of the broker is long.
 
 An operation is a generator. Each step of it is a small, bounded amount of work, and ends with `yield`;
 what it returns is the reply. Its first slice is carried out at once, so a short one is answered like
-any other request. The rest follows tick by tick, beside what others ask for. A crash between two slices
-leaves what was done: the client, which has no reply, asks again. See docs/decisions/0018.
+any other request. The rest follows tick by tick, between the requests of others. After a crash between
+two slices, the client, which has no reply, sends the request again. See docs/decisions/0018.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Operations:
         return len(self._running)
 
     def start(self, session: int, rid: int, steps: Steps) -> Reply | None:
-        """Begin an operation; its reply where the first slice is all of it.
+        """Begin an operation. Returns its reply if the first slice completes it, else `None`.
 
         Args:
             session: gets the reply if it comes later; 0 for nobody.

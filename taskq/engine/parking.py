@@ -1,4 +1,4 @@
-"""Deliveries that wait for a worker which knows their task."""
+"""Parked deliveries: those that wait for a worker that knows their task."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from taskq.engine.states import State
 
 
 class Parking(Generic[E]):
-    """One lane a task. `counts`: how many are parked, by task."""
+    """The parked deliveries of one group. `lanes`, `counts`: by task."""
 
     __slots__ = ("counts", "lanes")
 
@@ -25,7 +25,7 @@ class Parking(Generic[E]):
         self.lanes[task].push(delivery)
 
     def take(self, knows: Callable[[str], bool]) -> Iterator[E]:
-        """Take out, one by one, what a consumer that knows these tasks can run."""
+        """Remove and yield the deliveries whose tasks a consumer knows."""
         for task in [task for task in self.lanes if knows(task)]:
             lane = self.lanes[task]
             while (delivery := lane.pop()) is not None:
@@ -34,16 +34,16 @@ class Parking(Generic[E]):
                 del self.lanes[task]
 
     def has_any(self, knows: Callable[[str], bool]) -> bool:
-        """Whether there are entries of these tasks, if only stale ones."""
+        """Whether there are entries of tasks that a consumer knows; stale ones count."""
         return any(len(lane) and knows(task) for task, lane in self.lanes.items())
 
     def mark_stale(self, task: str) -> None:
-        """An entry has left its state without having been taken out."""
+        """Note that the delivery of an entry left PARKED without having been taken out."""
         if task in self.lanes:
             self.lanes[task].mark_stale()
 
     def count(self, task: str, by: int) -> None:
-        """Keep the number of parked deliveries of a task."""
+        """Change the number of parked deliveries of a task by `by`."""
         count = self.counts.get(task, 0) + by
         if count:
             self.counts[task] = count

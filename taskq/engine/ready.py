@@ -1,8 +1,8 @@
-"""The ready messages of one group: highest priority first, within one by when they fell due.
+"""The ready messages of one group, by priority, then by due time, then by acceptance.
 
-A message that was not delayed is due when it is accepted. So what comes back unfinished has its old
-place, while a retry and what was delayed stand in line from the moment on that they were due: a
-storm of retries keeps nobody waiting who came before.
+A message that was not delayed is due when it is accepted. A message that is released gets its old
+place back. Retries and delayed messages are placed by the time at which they became due, so a storm of
+retries does not delay messages that were there before.
 """
 
 from __future__ import annotations
@@ -21,20 +21,20 @@ SKIP = 1000  # stale entries that one claim skips
 
 
 class Accepted(Protocol):
-    """A message, as far as its place in line depends on it."""
+    """The part of a message that its place depends on."""
 
     seq: int
 
 
 class Queued(Protocol):
-    """A delivery, as far as its place in line depends on it."""
+    """The part of a delivery that its place depends on."""
 
     state: State
     due_at: float
 
     @property
     def message(self) -> Accepted:
-        """What is delivered."""
+        """The message of the delivery."""
         ...
 
 
@@ -42,8 +42,9 @@ E = TypeVar("E", bound=Queued)
 
 
 class Lane(Generic[E]):
-    """Deliveries in one state, by the time they were due, then by acceptance. What arrives in order
-    costs O(1); what comes late, O(log n).
+    """Deliveries in one state, by due time, then by acceptance.
+
+    One that arrives in order costs O(1), another one O(log n).
 
     Entries that have left the state meanwhile are skipped when they reach the front. Once they may be
     half of all, they are swept out: what is left of `arrived` moves to `front`, a few at a time.
@@ -90,8 +91,10 @@ class Lane(Generic[E]):
         return len(self.front) + len(self.arrived) + len(self.returned)
 
     def mark_stale(self) -> None:
-        """An entry has left the state without having been taken out. Where nobody claims, it would
-        be kept for ever."""
+        """Note that an entry left the state without having been taken out.
+
+        Without claims it would be kept for ever.
+        """
         self.returned.mark_stale(self._is_live)
         self.stale += 1
         if not self.is_swept and self.stale >= SWEEP and self.stale * 2 > len(self.arrived):
@@ -114,7 +117,7 @@ class Lane(Generic[E]):
                 self.front.append(entry)
 
     def __iter__(self) -> Iterator[E]:
-        """Those in the state, in order; what is not asked for is not looked at."""
+        """The deliveries in the state, in order, found one by one."""
         line = ((*_place(entry), entry) for entry in chain(self.front, self.arrived))
         for _, _, entry in merge(line, self.returned.in_order()):
             if entry.state is self.state:

@@ -1,6 +1,4 @@
-"""Removes a consumer group, which would collect messages for ever if nobody worked it, and queues
-that are empty.
-"""
+"""Removes empty queues, and groups without workers, which would collect messages for ever."""
 
 from __future__ import annotations
 
@@ -15,13 +13,13 @@ from taskq.protocol.base import Done
 
 
 def remove_group(ledger: Ledger, group: Group) -> Steps:
-    """Forget a group and all its copies, dead letters and leased ones included; how many those were.
+    """Remove a group and all of its deliveries, also dead and leased ones. Replies with their number.
 
     A worker that registers for it later, or during the removal, creates it again. After a crash the
     next broker completes the removal.
 
     Raises:
-        TaskqError: it is `default`, or somebody works it.
+        TaskqError: it is `default`, or it has consumers.
     """
     refuse_if_needed(group)
     ledger.filling.stop(group)
@@ -44,7 +42,7 @@ def remove_group(ledger: Ledger, group: Group) -> Steps:
 
 
 def _forget(ledger: Ledger, delivery: Delivery) -> None:
-    """One that has ended goes, too: the journal's record of it would make the group again."""
+    """Remove a delivery, also one that has ended: its record would make the group again."""
     message = delivery.message
     filling = delivery.group.queue.filling
     if filling:  # while it still counts as alive
@@ -82,7 +80,7 @@ def refuse_if_needed(group: Group) -> None:
     """Check that a group may be removed.
 
     Raises:
-        TaskqError: it is `default`, or somebody works it.
+        TaskqError: it is `default`, or it has consumers.
     """
     place = f"the group {group.name!r} of the queue {group.queue.name!r}"
     if group.is_first:

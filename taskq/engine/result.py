@@ -67,7 +67,7 @@ class Result(Struct, eq=False):
 
 
 class Entry(NamedTuple):
-    """What is kept in memory of a result."""
+    """The part of a result that is kept in memory."""
 
     seq: int
     receipt: int
@@ -76,24 +76,24 @@ class Entry(NamedTuple):
     state: int
 
     def has_expired(self, now: float) -> bool:
-        """Whether its value has outlived its TTL; the reason of another end is told to the last."""
+        """Whether its value has outlived its TTL. An error is kept as long as the entry."""
         return self.state == State.SUCCEEDED and now >= self.expires_at
 
 
 def entry_of(result: Result) -> Entry:
-    """What is kept in memory of that result."""
+    """The entry of a result."""
     expires_at = result.finished_at + result.spec.options.result_ttl
     return Entry(result.seq, result.receipt, expires_at, result.size, result.state)
 
 
 def remembered_until(expires_at: float, finished_at: float) -> float:
-    """When a result itself goes; its value may have expired before."""
+    """The time until which an entry is kept; the value of the result may expire before."""
     return max(expires_at, finished_at + REMEMBERED)
 
 
 class Archive(Protocol):
-    """Where committed results lie."""
+    """The store of committed results."""
 
     def read_results(self, seqs: Sequence[int]) -> dict[int, Result]:
-        """Those results, by number."""
+        """Read the results with these numbers. Raises `JournalError`."""
         ...

@@ -27,13 +27,13 @@ LARGE = 2**16  # … or fewer, of so many bytes
 
 
 class Retention(NamedTuple):
-    """How many results are kept at most, and of how many bytes; 0 means no bound."""
+    """The maximum number of results that are kept, and of their bytes; 0 means no bound."""
 
     results: int = 0
     bytes: int = 0
 
     def checked(self) -> Retention:
-        """Itself. Raises `TaskqError` for a negative bound."""
+        """Return this object. Raises `TaskqError` if a bound is negative."""
         if self.results < 0 or self.bytes < 0:
             raise TaskqError("a bound of results must be a number of at least 1, or 0 for none")
         return self
@@ -114,7 +114,7 @@ class Results:
         self._bytes_of_entries += size
 
     def committed(self) -> None:
-        """What was put is about to be in the archive, so values need not stay in memory."""
+        """Release the values of new results, which are in the archive after this commit."""
         if len(self._new) >= TOGETHER or self.bytes - self._bytes_of_entries > LARGE:
             self._make_entries()
 
@@ -154,7 +154,7 @@ class Results:
         return "forgotten" if entry.has_expired(now) else State(entry.state).label
 
     def finished(self, ids: Iterable[str], now: float) -> list[Finished]:
-        """What a waiter is told of ids that have no live message, in their order."""
+        """The `Finished` of ids that have no live message, in their order."""
         entries = {id: self.entry(id) for id in ids}
         wanted = {
             id: entry for id, entry in entries.items() if entry and not entry.has_expired(now)
@@ -183,18 +183,18 @@ class Results:
     # --- leaving ----------------------------------------------------------------------------
 
     def next_due(self) -> float:
-        """When the next one leaves, or shortly before; `inf` for never."""
+        """When the next result leaves, or shortly before; `inf` for never."""
         return min(self._entries.next_due(), self._new_due)
 
     def expire(self, now: float) -> None:
-        """Let those go whose time has come, so many at once."""
+        """Drop results whose time has come, a bounded number at once."""
         if self._new_due <= now:
             self._make_entries()
         for id, entry in self._entries.pop_due(now, self._at_once()):
             self._forget(id, entry)
 
     def is_over(self, most_bytes: float) -> bool:
-        """Whether there are more than there may be; `most_bytes` is a bound from elsewhere."""
+        """Whether the results exceed their bounds, or `most_bytes`, which the caller allows."""
         most, most_size = self.retention
         size = self.bytes
         over = (
@@ -205,7 +205,7 @@ class Results:
         return over and len(self) > 0
 
     def evict(self, most_bytes: float) -> None:
-        """Let the oldest go until the rest is within the bounds, so many at once."""
+        """Drop the oldest results until the rest is within the bounds, a bounded number at once."""
         self._make_entries()
         unwritten = {result.id: result for result in self._changes.put[RESULT]}
         for _ in range(self._at_once()):

@@ -10,12 +10,12 @@ from taskq.protocol.values import Call
 
 
 def is_broker_full(ledger: Ledger, messages: int, size: int) -> bool:
-    """Whether so much more would be too much for the broker."""
+    """Whether the broker has no room for `messages` more of `size` bytes."""
     return not ledger.capacity.has_room(ledger.message_count + messages, ledger.bytes + size)
 
 
 def full_group(queue: Queue, messages: int, size: int) -> Group | None:
-    """A group of the queue for which so much more would be too much."""
+    """A group of the queue without room for `messages` more of `size` bytes, or `None`."""
     if queue.capacity == UNBOUNDED:
         return None
     for group in queue.groups.values():
@@ -36,7 +36,7 @@ def refuse_what_never_fits(ledger: Ledger, queue: Queue, calls: list[Call]) -> N
 
 
 def why_full(ledger: Ledger, queue: Queue, messages: int, size: int) -> str:
-    """One sentence: what is full, and what to do; empty when so much more is not too much."""
+    """A sentence that says what is full and what to do; empty if there is room."""
     offered = f"{messages} more of {size} bytes"
     group = full_group(queue, messages, size)
     if group is not None:

@@ -1,4 +1,4 @@
-"""Which consumer groups a request of an operator means."""
+"""Finds the consumer groups that a request of an operator means."""
 
 from __future__ import annotations
 

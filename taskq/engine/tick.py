@@ -1,4 +1,4 @@
-"""What a handler is told of the present: the time, and the dice."""
+"""A tick, as handlers see it: the time and the random numbers."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ from taskq.protocol.producing import Unwatch, Wait, Waited
 from taskq.protocol.values import Finished
 
 IDS_IN_A_STEP = 5  # of a request that adds many
-REPLY_IDS = 250  # finished ids that one reply tells of
-UNCONSUMED_LOOK = 1000  # ids that are looked at to tell that nobody consumes their queue
+REPLY_IDS = 250  # finished ids in one reply
+UNCONSUMED_LOOK = 1000  # ids whose queues are checked for consumers
 
 
 def wait(ledger: Ledger, session: Session, request: Wait, tick: Tick) -> Reply | None:
@@ -66,7 +66,7 @@ def is_open(ledger: Ledger, id: str) -> bool:
 
 
 def outcomes(ledger: Ledger, ids: list[str], now: float) -> list[Finished]:
-    """The ends of messages as their waiters are told."""
+    """The ends of messages, as `Waited` reports them."""
     dead = {}
     for id in ids:
         message = ledger.messages.get(id)
@@ -92,7 +92,7 @@ def answer_watches(ledger: Ledger, now: float) -> None:
 
 
 def _report(ledger: Ledger, watch: Watch, now: float) -> Waited:
-    """What one parked wait is told: of so many ids, and bytes; the next one asks for the rest."""
+    """The reply to one parked wait, bounded in ids and bytes; the next wait gets the rest."""
     ended: list[str] = []
     reopened: list[str] = []
     size = 0
@@ -132,7 +132,7 @@ def _unconsumed(ledger: Ledger, watch: Watch) -> list[str]:
 
 
 def expire(ledger: Ledger, parked: ParkedWait, now: float) -> None:
-    """Nothing has finished in time: answered with what is pending, in the same tick."""
+    """Answer a wait at its deadline with the number of ids that are pending, in the same tick."""
     ledger.watchers.answerable.append(parked.watch)
 
 
@@ -152,7 +152,7 @@ def unwatch(ledger: Ledger, session: Session, request: Unwatch, tick: Tick) -> D
 
 
 def disconnect(ledger: Ledger, session: Session, now: float) -> None:
-    """A connection has closed: its watches go."""
+    """Drop the watches of a connection that has closed."""
     for watch in ledger.watchers.of.pop(session, {}).values():
         ledger.operations.start(0, 0, ledger.watchers.drop(watch))
 

@@ -7,10 +7,10 @@ from taskq.engine.sessions import Parked, Session
 
 
 class Watch:
-    """The ids that one waiter still wants to hear of.
+    """The ids that one client waits for, and those of them that have finished.
 
     `open` have not finished; `done` have, in that order, and have not been reported yet. `dropped`: it
-    is told nothing more. `waits`: requests that are still adding ids.
+    gets nothing more. `waits`: requests that are still adding ids.
     """
 
     __slots__ = ("done", "dropped", "number", "open", "parked", "waits")
@@ -30,7 +30,7 @@ class Watch:
 
 
 class ParkedWait(Parked):
-    """A request that waits for one of a watch to finish."""
+    """A `Wait` that is parked until an id of its watch has finished."""
 
     __slots__ = ("watch",)
 
@@ -59,7 +59,7 @@ class Watchers:
         return list(self._by_id)
 
     def add(self, watch: Watch, id: str) -> None:
-        """Tell `watch` once that id has finished."""
+        """Add an id to `watch`, which gets it once, when it has finished."""
         watch.open.add(id)
         self._by_id.setdefault(id, []).append(watch)
 

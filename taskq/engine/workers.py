@@ -1,4 +1,4 @@
-"""Workers and their consumers: who is there, who has gone, and what becomes of their leases."""
+"""Workers and their consumers: registration, lost connections, and leases."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LOOKS_IN_A_STEP = 5  # leases
 
 
 def worker_named(ledger: Ledger, name: str, now: float) -> Worker:
-    """The worker of that name, made where it is new."""
+    """The worker of that name; a new one is made."""
     worker = ledger.workers.get(name)
     if worker is None:
         worker = ledger.workers[name] = Worker(
@@ -32,7 +32,7 @@ def worker_named(ledger: Ledger, name: str, now: float) -> Worker:
 
 
 def consumer_named(worker: Worker, name: str) -> Consumer:
-    """The consumer of that name, made where it is new."""
+    """The consumer of that name; a new one is made."""
     consumer = worker.consumers.get(name)
     if consumer is None:
         consumer = worker.consumers[name] = Consumer(name, worker)
@@ -43,7 +43,7 @@ def consumer_named(worker: Worker, name: str) -> Consumer:
 
 
 def register(ledger: Ledger, session: Session, request: Register, tick: Tick) -> Registered:
-    """Make this connection a consumer, and release what it no longer knows to hold."""
+    """Make this connection a consumer, and release the leases that it does not hold any more."""
     worker = attach(ledger, session, request.worker, tick.now)
     consumer = consumer_named(worker, request.consumer)
     unsubscribe(consumer)
@@ -73,7 +73,7 @@ def _take_back(ledger: Ledger, held: list[Delivery], now: float) -> None:
 
 
 def disconnect(ledger: Ledger, session: Session, now: float) -> None:
-    """A connection has closed. Its leases stay, for now: the worker may return."""
+    """Unregister the consumer of a closed connection. Its leases stay: it may reconnect."""
     consumer = ledger.registered.get(session)
     if consumer is not None:
         unsubscribe(consumer)
@@ -97,7 +97,7 @@ def attach(ledger: Ledger, session: Session, name: str, now: float) -> Worker:
 
 
 def _detach(ledger: Ledger, worker: Worker, now: float) -> None:
-    """One of the worker's connections has closed. Unless it returns, its leases end after a grace."""
+    """Note a closed connection. Without any, the leases of the worker end after `GRACE`."""
     worker.sessions -= 1
     if worker.sessions == 0:
         worker.gone_at = now - ledger.paused
@@ -115,14 +115,14 @@ def dismiss(ledger: Ledger, worker: Worker) -> None:
 
 
 def unsubscribe(consumer: Consumer) -> None:
-    """The consumer no longer counts as one of its groups."""
+    """Remove the consumer from its groups."""
     for group in consumer.queues:
         group.consumers.discard(consumer)
     consumer.queues = ()
 
 
 def retire(ledger: Ledger, consumer: Consumer) -> None:
-    """The consumer no longer claims through its session: that one is old, or it is dead."""
+    """Detach the consumer from its session, which is replaced or closed, and end its claim."""
     supersede(ledger, consumer)
     if consumer.session is not None:
         del ledger.registered[consumer.session]
@@ -138,7 +138,7 @@ def supersede(ledger: Ledger, consumer: Consumer) -> None:
 
 
 def withdraw(ledger: Ledger, parked: ParkedClaim) -> None:
-    """A parked claim waits no longer."""
+    """Remove a parked claim."""
     parked.consumer.claim = None
     for group in parked.groups:
         group.claims.pop(parked, None)
