@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from taskq.broker.settings import BrokerSettings
 from taskq.errors import BrokerTimeout, BrokerUnavailable
 from taskq.transport.directory import BrokerDirectory
 from taskq.transport.lock import starting
@@ -123,13 +124,18 @@ def start_broker(
 
 
 def _spawn(directory: BrokerDirectory, durability: str, idle_exit: float, ready_fd: int) -> int:
-    """Run `python -m taskq.broker --detach`; the exit code of the process that detaches it."""
+    """Run `python -m taskq.broker`; the exit code of the process that detaches it."""
     import subprocess
 
+    settings = BrokerSettings(
+        directory.path,
+        durability=durability,
+        idle_exit=idle_exit,
+        ready_fd=ready_fd,
+        detach=True,
+    )
     # -P and our own sys.path: the child finds the taskq that we are, wherever it was started from
-    command = [sys.executable, "-P", "-m", "taskq.broker", "--detach"]
-    command += ["--dir", str(directory.path), "--durability", durability]
-    command += ["--idle-exit", f"{idle_exit:g}", "--ready-fd", str(ready_fd)]
+    command = [sys.executable, "-P", "-m", "taskq.broker", settings.to_json()]
     here = str(Path(__file__).resolve().parent.parent.parent)
     path = [os.path.abspath(entry) for entry in sys.path if os.pathsep not in entry]
     if here not in path:

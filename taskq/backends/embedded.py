@@ -13,6 +13,7 @@ from taskq.backends.autostart import IDLE_EXIT, start_broker, start_lock, wait_f
 from taskq.backends.channel import Channel
 from taskq.backends.greeting import Greeting
 from taskq.backends.reconnect import reconnect_budget
+from taskq.broker.settings import DURABILITIES
 from taskq.environment import InvalidVariable
 from taskq.errors import AuthenticationFailed, BrokerRunning
 from taskq.protocol.base import R, Request
@@ -23,7 +24,6 @@ from taskq.transport.directory import BrokerDirectory
 from taskq.transport.keys import payload_key, read_key
 from taskq.transport.lock import holder_of, key_of
 
-DURABILITIES = ("fsync", "os", "none")
 HANDSHAKE = 5.0  # seconds for one attempt to connect; to start a broker, where there is one only
 START = 30.0  # seconds that a broker may take to load its journal
 _LOOK_AGAIN = 0.05  # seconds between two looks for a key file

@@ -1,36 +1,29 @@
-"""`python -m taskq.broker`: the broker process, as autostart runs it."""
+"""`python -m taskq.broker SETTINGS`: a broker that a program starts; `BrokerSettings` as JSON."""
 
 from __future__ import annotations
 
-import argparse
 import logging
 import os
 import signal
 import sys
-from pathlib import Path
 
-from taskq.broker.manager import BrokerSettings
+import msgspec
+
 from taskq.broker.run import EXIT_USAGE, ReadyPipe, serve
-from taskq.sizes import size_in_bytes, whole_number
+from taskq.broker.settings import BrokerSettings
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m taskq.broker", description=__doc__)
-    add = parser.add_argument
-    add("--dir", type=Path, required=True, help="journal, key and socket live here")
-    add("--listen", default="unix", metavar="unix|tcp://HOST:PORT")
-    add("--durability", choices=("fsync", "os", "none"), default="fsync")
-    add("--authkey-file", type=Path, help="default: the file key in DIR")
-    add("--idle-exit", type=float, metavar="SECONDS", help="leave after so long without clients")
-    add("--insecure", action="store_true", help="allow TCP beyond this machine, unencrypted")
-    # an embedded broker inherits these from the process that starts it
-    add("--max-messages", default=os.environ.get("TASKQ_MAX_MESSAGES", "0"), metavar="N")
-    add("--max-bytes", default=os.environ.get("TASKQ_MAX_BYTES", "0"), metavar="SIZE")
-    add("--max-results", default=os.environ.get("TASKQ_MAX_RESULTS"), metavar="N")
-    add("--max-result-bytes", default=os.environ.get("TASKQ_MAX_RESULT_BYTES"), metavar="SIZE")
-    add("--ready-fd", type=int, default=-1, help="write 'ready' or 'error: …' there")
-    add("--detach", action="store_true", help="run in the background, in a session of its own")
-    return parser
+def settings_of(arguments: list[str]) -> BrokerSettings:
+    """The settings that the one argument holds; leaves with exit code 2 where they are wrong."""
+    try:
+        return BrokerSettings.from_json(" ".join(arguments))
+    except msgspec.MsgspecError as error:
+        print(
+            f"Error: python -m taskq.broker takes the settings of a broker as JSON, for programs "
+            f"({error}); by hand start one with: taskq broker --dir DIR",
+            file=sys.stderr,
+        )
+        sys.exit(EXIT_USAGE)
 
 
 def _detach() -> None:
@@ -40,10 +33,10 @@ def _detach() -> None:
     os.setsid()
 
 
-def main(argv: list[str] | None = None) -> int:
+def main(arguments: list[str] | None = None) -> int:
     """Run the broker; the exit code."""
-    arguments = _parser().parse_args(argv)
-    if arguments.detach:
+    settings = settings_of(sys.argv[1:] if arguments is None else arguments)
+    if settings.detach:
         _detach()
     logging.basicConfig(
         level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
@@ -51,24 +44,10 @@ def main(argv: list[str] | None = None) -> int:
     if hasattr(signal, "SIGHUP"):
         signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a closed terminal is no reason to stop
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # no traceback while a journal is loaded
-    pipe = ReadyPipe(arguments.ready_fd)
+    pipe = ReadyPipe(settings.ready_fd)
     try:
-        settings = BrokerSettings(
-            directory=arguments.dir,
-            listen=arguments.listen,
-            durability=arguments.durability,
-            authkey_file=arguments.authkey_file,
-            idle_exit=arguments.idle_exit,
-            insecure=arguments.insecure,
-            max_messages=whole_number("TASKQ_MAX_MESSAGES", arguments.max_messages),
-            max_bytes=size_in_bytes("TASKQ_MAX_BYTES", arguments.max_bytes),
-            max_results=None
-            if arguments.max_results is None
-            else whole_number("TASKQ_MAX_RESULTS", arguments.max_results),
-            max_result_bytes=None
-            if arguments.max_result_bytes is None
-            else size_in_bytes("TASKQ_MAX_RESULT_BYTES", arguments.max_result_bytes),
-        )
+        # an embedded broker inherits the limits from the process that starts it
+        settings = settings.completed(os.environ)
     except ValueError as error:
         pipe.failed(error)
         logging.getLogger("taskq.broker").error("%s", error)

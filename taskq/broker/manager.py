@@ -9,80 +9,23 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from dataclasses import dataclass
 from functools import partial
 from multiprocessing.context import BaseContext
 from multiprocessing.managers import BaseManager
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from taskq.broker import server
 from taskq.broker.host import Host
 from taskq.broker.limits import Limits
+from taskq.broker.settings import BrokerSettings
 from taskq.clock import Clock
 from taskq.errors import TaskqError
-from taskq.transport.address import Address, is_loopback, parse_tcp
 from taskq.transport.directory import BrokerDirectory
 from taskq.transport.keys import read_key
 from taskq.transport.lock import DirectoryLock, key_of
 
 if TYPE_CHECKING:
     from taskq.engine.results import Retention
-
-
-@dataclass(frozen=True)
-class BrokerSettings:
-    """How to run a broker.
-
-    Args:
-        directory: where the journal, the key and the socket live.
-        listen: `"unix"`, or `"tcp://HOST:PORT"`.
-        durability: `"fsync"`, `"os"` or `"none"`.
-        authkey_file: the key; default: `key` in the directory, made where it is missing.
-        idle_exit: seconds without connections after which the broker leaves; default: never.
-        insecure: allow TCP beyond this machine, without encryption.
-        max_messages: how many messages it keeps at most, in all queues; 0: no limit.
-        max_bytes: the same for the bytes of their payloads. Results count, too, and make way.
-        max_results: how many results it keeps at most, the oldest expire early; 0: no limit. Default:
-            1,000,000, with durability `"none"` 200,000.
-        max_result_bytes: the same for the bytes of their values. Default: 1 GiB, or 256 MiB.
-
-    Raises:
-        ValueError: a value that is not one of these, or TCP beyond this machine.
-    """
-
-    directory: Path
-    listen: str = "unix"
-    durability: str = "fsync"
-    authkey_file: Path | None = None
-    idle_exit: float | None = None
-    insecure: bool = False
-    max_messages: int = 0
-    max_bytes: int = 0
-    max_results: int | None = None
-    max_result_bytes: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.durability not in ("fsync", "os", "none"):
-            raise ValueError(f"durability must be fsync, os or none, not {self.durability!r}")
-        if self.idle_exit is not None and not self.idle_exit >= 0:
-            raise ValueError(f"idle_exit must be seconds that are not negative: {self.idle_exit!r}")
-        for name in ("max_messages", "max_bytes", "max_results", "max_result_bytes"):
-            value = getattr(self, name)
-            if value is not None and value < 0:
-                raise ValueError(f"{name} must be zero or greater, not {value}")
-        if self.listen == "unix":
-            return
-        host, _ = parse_tcp(self.listen)
-        if not is_loopback(host) and not self.insecure:
-            raise ValueError(
-                f"{self.listen} can be reached from other machines and is not encrypted; "
-                "listen on 127.0.0.1 and tunnel, or accept that with --insecure"
-            )
-
-    def address(self, directory: BrokerDirectory) -> Address:
-        """Where to listen."""
-        return str(directory.socket) if self.listen == "unix" else parse_tcp(self.listen)
 
 
 def open_host(settings: BrokerSettings) -> Host:
@@ -107,7 +50,7 @@ def open_host(settings: BrokerSettings) -> Host:
         try:
             clock = Clock(not_before=journal.last_time())
             engine = Engine(
-                Capacity(settings.max_messages, settings.max_bytes), _retention(settings)
+                Capacity(settings.max_messages or 0, settings.max_bytes or 0), _retention(settings)
             )
             journal.load(engine, clock.now())
             gc.freeze()

@@ -8,7 +8,8 @@ import logging
 import os
 from collections.abc import Callable
 
-from taskq.broker.manager import BrokerManager, BrokerSettings, describe
+from taskq.broker.manager import BrokerManager, describe
+from taskq.broker.settings import BrokerSettings
 from taskq.errors import AuthenticationFailed, BrokerRunning, BrokerUnavailable, TaskqError
 from taskq.transport.address import url_of
 
@@ -96,10 +97,10 @@ class ReadyPipe:
     `error: …`. `again`: another attempt may succeed.
 
     Args:
-        fd: a descriptor to write to and close; -1 for none.
+        fd: a descriptor to write to and close.
     """
 
-    def __init__(self, fd: int) -> None:
+    def __init__(self, fd: int | None) -> None:
         self._fd = fd
 
     def ready(self, url: str) -> None:
@@ -112,8 +113,8 @@ class ReadyPipe:
         self._write(f"{kind}: {describe(error)}\n")
 
     def _write(self, line: str) -> None:
-        if self._fd >= 0:
+        if self._fd is not None:
             with contextlib.suppress(OSError):  # nobody waits any more
                 os.write(self._fd, line.encode())
             os.close(self._fd)
-            self._fd = -1
+            self._fd = None

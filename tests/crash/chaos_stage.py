@@ -361,7 +361,7 @@ def brokers_of(directory: Path) -> list[int]:
     for entry in Path("/proc").iterdir():
         with suppress(OSError, ValueError):
             words = (entry / "cmdline").read_bytes().split(b"\0")
-            if b"taskq.broker" in words and os.fsencode(directory) in words:
+            if b"taskq.broker" in words and os.fsencode(f'"{directory}"') in words[-2]:
                 found.append(int(entry.name))
     return found
 

@@ -20,6 +20,7 @@ import pytest
 from taskq.backends import embedded
 from taskq.backends.channel import Channel
 from taskq.backends.embedded import EmbeddedBroker
+from taskq.broker.settings import BrokerSettings
 from taskq.cli.support.processes import is_alive
 from taskq.errors import BrokerTimeout, BrokerUnavailable
 from taskq.protocol.consuming import Claim, Reap, Register, Settle
@@ -222,10 +223,10 @@ def test_10_a_broker_whose_starter_was_killed_meanwhile_leaves(short_dir: Path) 
     directory = short_dir / "broker"
     reader, writer = os.pipe()
     os.close(reader)  # nobody waits for `ready` any more
-    command = [sys.executable, "-m", "taskq.broker", "--dir", str(directory), "--idle-exit", "0.1"]
+    settings = BrokerSettings(directory, idle_exit=0.1, ready_fd=writer)
     with open(short_dir / "log", "wb") as log:
         broker = subprocess.run(
-            [*command, "--ready-fd", str(writer)],
+            [sys.executable, "-m", "taskq.broker", settings.to_json()],
             cwd=ROOT,
             stderr=log,
             pass_fds=(writer,),

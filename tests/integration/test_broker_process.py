@@ -17,7 +17,8 @@ import pytest
 from taskq.backends import connect
 from taskq.backends.embedded import EmbeddedBroker
 from taskq.backends.stop import stop_broker
-from taskq.broker.manager import BrokerManager, BrokerSettings
+from taskq.broker.manager import BrokerManager
+from taskq.broker.settings import BrokerSettings
 from taskq.errors import (
     AuthenticationFailed,
     BrokerRunning,
@@ -48,18 +49,16 @@ class Site:
         self.processes: list[BrokerProcess] = []
         self.brokers: list[EmbeddedBroker] = []
 
-    def start(self, *arguments: str) -> BrokerProcess:
+    def start(self) -> BrokerProcess:
         """A broker in the foreground, ready."""
-        process = self.launch(*arguments)
+        process = self.launch()
         process.wait_until_ready()
         return process
 
-    def launch(
-        self, *arguments: str, listen: str = "unix", under: tuple[str, ...] = ()
-    ) -> BrokerProcess:
-        """Whatever becomes of a broker with these arguments."""
+    def launch(self, *, listen: str = "unix", under: tuple[str, ...] = ()) -> BrokerProcess:
+        """Whatever becomes of a broker that listens there."""
         log = self.path / f"log{len(self.processes)}"
-        process = BrokerProcess(self.path, *arguments, listen=listen, durability="fsync", log=log)
+        process = BrokerProcess(self.path, listen=listen, durability="fsync", log=log)
         self.processes.append(process)
         process.launch(*under)
         return process

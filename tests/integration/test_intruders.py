@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -17,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from taskq.broker.server import connect
+from taskq.broker.settings import BrokerSettings
 from taskq.errors import AuthenticationFailed, ProtocolError, TaskqError
 from taskq.protocol.frames import FrameReader, encode, frame
 from taskq.protocol.operating import GetStats, Ping, Pong
@@ -349,9 +351,12 @@ def test_78_there_is_one_socket_file_for_the_owner_and_no_abstract_socket() -> N
 def test_79_tcp_beyond_this_machine_has_to_be_asked_for_by_name(
     short_dir: Path, command: str, host: str
 ) -> None:
-    words = ["-m", command, *["broker"][: command == "taskq"], "--dir", str(short_dir)]
+    listen = f"tcp://{host}:7411"
+    words = ["broker", "--dir", str(short_dir), "--listen", listen]
+    if command == "taskq.broker":
+        words = [json.dumps({"directory": str(short_dir), "listen": listen})]
     done = subprocess.run(
-        [sys.executable, *words, "--listen", f"tcp://{host}:7411"],
+        [sys.executable, "-m", command, *words],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -365,10 +370,10 @@ def test_79_tcp_beyond_this_machine_has_to_be_asked_for_by_name(
 def test_tcp_beyond_this_machine_that_was_asked_for() -> None:
     with short_directory() as path:
         reader, writer = os.pipe()
-        command = [sys.executable, "-m", "taskq.broker", "--dir", str(path), "--insecure"]
-        command += ["--listen", f"tcp://0.0.0.0:{(port := free_port())}"]
+        listen = f"tcp://0.0.0.0:{(port := free_port())}"
+        settings = BrokerSettings(path, listen=listen, insecure=True, ready_fd=writer)
         process = subprocess.Popen(
-            [*command, "--ready-fd", str(writer)],
+            [sys.executable, "-m", "taskq.broker", settings.to_json()],
             cwd=ROOT,
             stderr=subprocess.DEVNULL,
             pass_fds=(writer,),

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from taskq import TaskQueue
-from taskq.broker.manager import BrokerManager, BrokerSettings
+from taskq.broker.manager import BrokerManager
+from taskq.broker.settings import BrokerSettings
 from taskq.errors import AuthenticationFailed
 from taskq.transport.directory import BrokerDirectory
 from taskq.transport.keys import payload_key

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -9,6 +10,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from taskq.backends.channel import Channel
 from taskq.backends.embedded import EmbeddedBroker
@@ -33,10 +35,10 @@ class BrokerProcess:
 
     Args:
         directory: its broker directory.
-        arguments: more of the command line.
         listen: `unix`, `tcp` for a free port on loopback (clients need the key: see `key_file`), or
-            an address as of `--listen`.
-        durability: as of `--durability`.
+            an address.
+        durability: `fsync`, `os` or `none`.
+        settings: more of `BrokerSettings`.
         log: the file of its standard error; default: `broker.log` in the directory.
         small_log: fold the journal's log after so many pages; default: as the product does.
         environment: variables besides those of this process.
@@ -45,12 +47,13 @@ class BrokerProcess:
     def __init__(
         self,
         directory: Path,
-        *arguments: str,
+        *,
         listen: str = "unix",
         durability: str = "os",
         log: Path | None = None,
         small_log: int | None = None,
         environment: Mapping[str, str] | None = None,
+        **settings: Any,
     ) -> None:
         self.directory = directory
         self.key_file = directory / "key"
@@ -61,8 +64,8 @@ class BrokerProcess:
         program = ["-m", "taskq.broker"]
         if small_log is not None:
             program = ["-c", _WITH_SMALL_LOG, str(small_log)]
-        self._command = [sys.executable, "-P", *program, "--dir", str(directory)]
-        self._command += ["--durability", durability, "--listen", self.listen, *arguments]
+        self._command = [sys.executable, "-P", *program]
+        self._settings = {"directory": str(directory), "durability": durability, **settings}
         self._ready: int | None = None
         self._channels: list[Channel] = []
 
@@ -114,8 +117,12 @@ class BrokerProcess:
         self.log.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with self.log.open("ab") as log:
             self.process, self._ready = processes.start(
-                lambda fd: [*under, *self._command, "--ready-fd", str(fd)], log, self._environment
+                lambda fd: [*under, *self._command, self._as_json(fd)], log, self._environment
             )
+
+    def _as_json(self, ready_fd: int) -> str:
+        # not by `BrokerSettings`: a test may want the broker to refuse them
+        return json.dumps({**self._settings, "listen": self.listen, "ready_fd": ready_fd})
 
     def wait_until_ready(self) -> None:
         """Wait until a launched one serves; fails if it ends instead."""

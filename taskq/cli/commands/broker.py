@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -14,7 +15,7 @@ from taskq.cli.support.target import Target, of_choice, of_directory, only, refu
 from taskq.cli.support.values import DURATION, LIMIT, SIZE
 
 if TYPE_CHECKING:
-    from taskq.broker.manager import BrokerSettings
+    from taskq.broker.settings import BrokerSettings
 
 DIRECTORY = click.Path(file_okay=False, path_type=Path)
 
@@ -30,61 +31,41 @@ DIRECTORY = click.Path(file_okay=False, path_type=Path)
               help="The key.  [default: the file key in DIR, made if missing]")  # fmt: skip
 @click.option("--idle-exit", type=DURATION, metavar="60s",
               help="Leave after so long without clients and with nothing due.")  # fmt: skip
-@click.option("--max-messages", type=LIMIT, default=0, metavar="N",
-              envvar="TASKQ_MAX_MESSAGES", help="Keep at most so many, in all queues.")  # fmt: skip
-@click.option("--max-bytes", type=SIZE, metavar="SIZE", default="0", envvar="TASKQ_MAX_BYTES",
+@click.option("--max-messages", type=LIMIT, metavar="N",
+              help="Keep at most so many, in all queues.")  # fmt: skip
+@click.option("--max-bytes", type=SIZE, metavar="SIZE",
               help="Keep at most so many bytes of payloads, e.g. 2GiB.")  # fmt: skip
-@click.option("--max-results", type=LIMIT, metavar="N", envvar="TASKQ_MAX_RESULTS",
+@click.option("--max-results", type=LIMIT, metavar="N",
               help="Keep at most so many results; the oldest expire early.  [default: 1M]")  # fmt: skip
-@click.option("--max-result-bytes", type=SIZE, metavar="SIZE", envvar="TASKQ_MAX_RESULT_BYTES",
+@click.option("--max-result-bytes", type=SIZE, metavar="SIZE",
               help="Keep at most so many bytes of results.  [default: 1GiB]")  # fmt: skip
 @click.option("--insecure", is_flag=True, help="Allow TCP beyond this machine, unencrypted.")
 @broker_option
 @json_option
 @click.pass_context
-def command(
-    context: click.Context,
-    directory: Path | None,
-    listen: str,
-    durability: str,
-    authkey_file: Path | None,
-    idle_exit: float | None,
-    insecure: bool,
-    max_messages: int,
-    max_bytes: int,
-    max_results: int | None,
-    max_result_bytes: int | None,
-) -> None:
+def command(context: click.Context, /, directory: Path | None, **given: Any) -> None:
     """Run a broker in the foreground until TERM or INT.
 
     Name its directory with --dir, or with --broker NAME for the default place of that queue. With
     --json it prints one JSON document when clients can connect.
     """
-    if context.invoked_subcommand is not None:
-        return
-    from taskq.broker.manager import BrokerSettings
+    if context.invoked_subcommand is None:
+        shared = context.ensure_object(Shared)
+        context.exit(_serve(shared, settings_of(shared, directory, **given)))
 
-    shared = context.ensure_object(Shared)
+
+def settings_of(shared: Shared, directory: Path | None, **given: Any) -> BrokerSettings:
+    """The settings that the options and the environment say. Raises `click.UsageError`."""
+    from taskq.broker.settings import BrokerSettings
+
     if directory is None and shared.broker:
         directory = of_choice(shared.broker).directory
     if directory is None:
         raise click.UsageError("say where the broker keeps its journal: --dir DIR")
     try:
-        settings = BrokerSettings(
-            directory=directory,
-            listen=listen,
-            durability=durability,
-            authkey_file=authkey_file,
-            idle_exit=idle_exit,
-            insecure=insecure,
-            max_messages=max_messages,
-            max_bytes=max_bytes,
-            max_results=max_results,
-            max_result_bytes=max_result_bytes,
-        )
+        return BrokerSettings(directory, **given).completed(os.environ)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
-    context.exit(_serve(shared, settings))
 
 
 def _serve(shared: Shared, settings: BrokerSettings) -> int:

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from taskq.broker.manager import BrokerSettings
 from taskq.broker.run import exit_code, serve
+from taskq.broker.settings import BrokerSettings
 from taskq.errors import BrokerRunning, JournalError
 
 
