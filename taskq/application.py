@@ -1,4 +1,4 @@
-"""What the others need of an app, so that nobody imports `TaskQueue` for a type."""
+"""Protocols of an app and its tasks, for the modules that may not import `TaskQueue`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Policy(Protocol):
-    """The options of a task that are decided where it runs: `TaskOptions`."""
+    """The options that the worker applies after a failed attempt: `TaskOptions`."""
 
     def gives_up(self, error: BaseException) -> bool: ...
     def retry_delay(self, failures: int) -> float | None: ...

@@ -1,7 +1,7 @@
-"""What an environment variable with a wrong value raises."""
+"""The exception for environment variables with invalid values."""
 
 from __future__ import annotations
 
 
 class InvalidVariable(ValueError):
-    """An environment variable of taskq has a value that it cannot have; the sentence names it."""
+    """An environment variable of taskq has an invalid value; the message names both."""

@@ -15,7 +15,7 @@ _importing: dict[int, int] = {}  # threads that import an app, and how many such
 
 
 def how_to_know(task: str) -> str:
-    """What to do where no worker knows a task: start one that imports its module."""
+    """The advice for a task that no worker knows: start a worker that imports its module."""
     module = task.rpartition(".")[0]
     if not module:
         return "start one with the code that has it"

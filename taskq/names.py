@@ -47,14 +47,14 @@ def importable_name(module: str) -> str | None:
 
 
 def queue_argument(queue: str) -> str:
-    """What to write behind `taskq worker -Q`: without a weight, the end of `a:3` would be one."""
+    """A queue name for `taskq worker -Q`, quoted; `a:3` gets a weight, or its end would be one."""
     from shlex import quote
 
     return quote(f"{queue}:1" if ":" in queue else queue)
 
 
 def find(module: str, qualname: str) -> object:
-    """What a module holds under a qualified name, or `None`."""
+    """The object with a qualified name in a module, or `None`."""
     found: object = sys.modules.get(module)
     for part in qualname.split("."):
         found = getattr(found, part, None)

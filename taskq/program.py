@@ -1,4 +1,4 @@
-"""The program that runs: the name under which workers can import it, and what of it they find there.
+"""The running program: the name under which workers can import it, and what an import defines.
 
 A program that was started as `python app.py` is `__main__` here and the module `app` in a worker.
 """

@@ -54,14 +54,14 @@ class Attempts:
         )
 
     def reset(self) -> None:
-        """The next loss is the first one."""
+        """Forget earlier losses, since the broker has answered."""
         self._reconnector.succeeded()
 
     def lost(self) -> None:
-        """The connection was lost; sleeps, where that has happened before without a reply in between.
+        """Note a lost connection; sleep if another one was lost before, without a reply in between.
 
         Raises:
-            BrokerUnavailable: it has been lost for all of the budget whenever it was made anew.
+            BrokerUnavailable: it was lost for all of the budget, after each connect too.
         """
         now = time.monotonic()
         if self.answered or now - self._opened_at > STEADY:
@@ -129,7 +129,7 @@ class Attempts:
         return min(budget, max(self.deadline - time.monotonic(), 0.0))
 
     def _wait(self, began: float, budget: float) -> bool:
-        """Sleep until the next attempt; false: there is none."""
+        """Sleep until the next attempt. Returns false if there is none."""
         delay = self._reconnector.failed(time.monotonic(), began=began, budget=budget)
         if delay is None:
             return False

@@ -131,7 +131,7 @@ class Channel:
         return (self._sock or self._reopen()).fileno()
 
     def due(self) -> float | None:
-        """When the first of the replies that are still to be received is overdue."""
+        """The time, by `time.monotonic`, at which the first missing reply is overdue."""
         return min(self._due.values(), default=None)
 
     def close(self) -> None:
@@ -264,7 +264,7 @@ class Channel:
         self._reopen()
 
     def _reopen(self) -> socket.socket:
-        """Open a new connection and say again what is in `_sent`."""
+        """Open a new connection and send what is in `_sent` again."""
         self._attempts.open(self._open, self._hang_up)
         assert self._sock is not None
         return self._sock

@@ -33,7 +33,7 @@ REPLY_TIMEOUT = 30.0  # seconds beyond the time that a request may park
 class MemoryBroker:
     """A broker in this process, for tests and for programs that need no durability.
 
-    It lives for as long as somebody has it, one of its connections or one of its workers.
+    It lives as long as there is a reference to it, to a connection or to a worker of it.
 
     Args:
         clock: the engine's. A test passes one that it moves, and calls `tick`.
@@ -69,7 +69,7 @@ class MemoryBroker:
         *,
         patience: float | None = None,
     ) -> MemoryConnection:
-        """See `port.Broker.connect`; there is nobody to be patient with."""
+        """See `port.Broker.connect`; `patience` has no effect."""
         with self.lock:
             self._numbers += 1
             connection = MemoryConnection(self, self._numbers)
@@ -89,7 +89,7 @@ class MemoryBroker:
             self._local.connection = None
 
     def tick(self) -> None:
-        """Let the engine do what is due, as a broker does when its clock reaches a deadline."""
+        """Run one tick, as a broker does when its clock reaches a deadline."""
         with self._one_tick():
             pass
 
@@ -97,7 +97,7 @@ class MemoryBroker:
 
     @contextmanager
     def _one_tick(self) -> Iterator[None]:
-        """Have the engine for the block, then deliver its replies.
+        """Lock the engine for the block, then deliver its replies.
 
         Raises:
             BrokerUnavailable: this thread is in the middle of such a block already.
@@ -117,12 +117,12 @@ class MemoryBroker:
                 self._working = False
 
     def apply(self, number: int, request: Request[Any]) -> None:
-        """Hand one request to the engine and deliver whatever it answers, to anybody."""
+        """Apply one request and deliver all replies of that tick, also those to other connections."""
         with self._one_tick():
             self._host.apply(number, request)
 
     def wait_for(self, connection: MemoryConnection, rid: int, deadline: float) -> Reply:
-        """Sleep until that reply is there. Raises `BrokerTimeout`."""
+        """Wait for a reply until `deadline`. Raises `BrokerTimeout`."""
         with self.lock:
             while (reply := connection.replies.pop(rid, None)) is None:
                 left = deadline - time.monotonic()
@@ -136,13 +136,13 @@ class MemoryBroker:
             return reply
 
     def seconds_left(self) -> float | None:
-        """Until the engine's next deadline; call it with the lock held."""
+        """Seconds until the next deadline of the engine; call it with the lock held."""
         # not the host's: that nobody has driven the engine for a while is no pause of the broker
         due = self._host.engine.next_deadline()
         return None if due is None else max(due - self._host.clock.now(), 0.0)
 
     def disconnect(self, number: int) -> None:
-        """The connection has closed."""
+        """Forget a connection that has closed."""
         with self._one_tick():
             self._connections.pop(number, None)
             self._host.disconnect(number)
@@ -160,7 +160,7 @@ class MemoryBroker:
             self.lock.notify_all()
 
     def forked(self) -> None:
-        """This is a child process: the engine is the parent's, and its lock may be held for ever."""
+        """Refuse calls in a forked child: the engine is in the parent, and the lock may be held."""
         self.__dict__["call"] = self.__dict__["connect"] = _refuse_after_fork
 
 
@@ -220,7 +220,7 @@ class MemoryConnection:
         return self._receive(request, timeout)
 
     def due(self) -> float | None:
-        """When the engine has to be run again; `arrived` does."""
+        """The time, by `time.monotonic`, at which `arrived` has to run the engine again."""
         with self._broker.lock:
             left = self._broker.seconds_left()
         return None if left is None else time.monotonic() + left
@@ -249,13 +249,13 @@ class MemoryConnection:
             os.close(end)
 
     def deliver(self, reply: Reply) -> None:
-        """A reply has come; called by the broker, with its lock held."""
+        """Keep a reply for `receive`; called by the broker, with its lock held."""
         if self._pipe is not None and not self.replies:
             os.write(self._pipe[1], b"!")
         self.replies[reply.rid] = reply
 
     def clear(self) -> None:
-        """A reply has been taken; called by the broker, with its lock held."""
+        """Make the pipe unreadable if no reply is left; called by the broker, with its lock held."""
         if self._pipe is not None and not self.replies:
             os.read(self._pipe[0], 1)
 

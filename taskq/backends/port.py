@@ -1,6 +1,6 @@
 """The port: all that the client and the worker know of a broker.
 
-A backend carries the requests of `taskq.engine.commands` to an engine and brings the replies back.
+A backend carries the requests of `taskq.protocol` to an engine and brings the replies back.
 `memory` hands them to an engine in this process, `embedded` to a broker process over a socket.
 """
 

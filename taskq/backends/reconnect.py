@@ -1,4 +1,4 @@
-"""When a lost broker is looked for again, and when to give up: one policy for every connection."""
+"""The reconnect policy of every connection: when to try again, and when to give up."""
 
 from __future__ import annotations
 
@@ -60,13 +60,13 @@ class Reconnector:
         return self._since is not None
 
     def lasting(self, now: float) -> float:
-        """For how many seconds attempts have been failing."""
+        """The seconds since the first attempt that failed."""
         return 0.0 if self._since is None else now - self._since
 
     def failed(
         self, now: float, *, began: float | None = None, budget: float | None = None
     ) -> float | None:
-        """An attempt has failed: seconds until the next one, or `None` to give up.
+        """Note a failed attempt. Returns the seconds until the next one, or `None` to give up.
 
         Args:
             now: on any clock that does not go back.
@@ -83,6 +83,6 @@ class Reconnector:
         return min(delay, left)
 
     def succeeded(self) -> None:
-        """The broker answered: the whole budget is there again."""
+        """Note a reply of the broker, which restores the whole budget."""
         self._since = None
         self._delay = FIRST_DELAY

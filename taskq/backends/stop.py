@@ -1,4 +1,4 @@
-"""Ends the broker of a directory in good order, from any process of the same user."""
+"""Shuts down the broker of a directory, from any process of the same user."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LOOK_AGAIN = 0.02  # seconds between two looks, where the kernel cannot wake us
 
 
 def stop_broker(directory: Path, timeout: float = 30.0) -> int:
-    """Have the broker that serves `directory` finish what it does, close its journal and end.
+    """Shut down the broker of `directory`: it finishes its tick and closes its journal.
 
     Its clients look for it, so one that is connected starts an embedded broker again.
 

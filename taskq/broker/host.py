@@ -84,7 +84,7 @@ class Host:
             self.engine.apply(session, request, self._tick)
 
     def disconnect(self, session: int) -> None:
-        """The session is over: forget what it waits for."""
+        """Forget a session that has ended, and its parked requests."""
         self.engine.disconnect(session, self.now)
 
     def commit(self) -> list[tuple[int, Reply]]:
@@ -117,7 +117,7 @@ class Host:
         return due
 
     def may_leave(self, within: float) -> bool:
-        """Whether nothing would be missed if the broker were gone for `within` seconds."""
+        """Whether the broker may end: nothing is lost, and nothing falls due in `within` seconds."""
         if self._journal.durability == "none" and not self.engine.empty():
             return False
         due = self.engine.next_deadline()

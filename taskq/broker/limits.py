@@ -1,4 +1,4 @@
-"""How much clients can make the broker hold."""
+"""Limits on the resources that clients can make the broker use."""
 
 from __future__ import annotations
 

@@ -66,7 +66,7 @@ class Listener:
         self._leave_directory()
 
     def _found(self) -> tuple[int, int] | None:
-        """What lies at our name in the directory in which we have begun."""
+        """The device and inode of the file at the address, or `None`."""
         try:
             found = os.stat(self._name, dir_fd=self._directory, follow_symlinks=False)
         except OSError:

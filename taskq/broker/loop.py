@@ -276,7 +276,7 @@ class Loop:
     def _consider_leaving(self, now: float) -> None:
         assert self._idle_exit is not None
         if self._peers:
-            return  # the last one to go sets the time anew
+            return  # the last one to go sets the time again
         if self._host.may_leave(self._idle_exit):
             logger.info("no connections for %g s and nothing due: leaving", self._idle_exit)
             self._stopping = True

@@ -1,4 +1,4 @@
-"""Log lines that a peer can cause at will: a few a minute, and of the rest only how many."""
+"""Limits the log lines that a peer can cause: a few a minute, then only their number."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a running broker needs in its directory: the socket and the key come back, the lock does not.
+"""Restores the files of a running broker: its socket and its key. Without its lock the broker ends.
 
 Users and cleanup programs remove files. A broker that no client can reach, or that serves a directory
 which another broker may serve too, is worse than one that stops.
@@ -24,7 +24,7 @@ class Upkeep:
 
     Args:
         lock: of the directory.
-        listener: made anew where its socket is gone.
+        listener: it gets a new socket if the file of the old one is gone.
         key: the authentication key.
         key_file: where clients read it; `None`: the user has named a file elsewhere.
     """
@@ -40,7 +40,7 @@ class Upkeep:
         self._complaint = ""
 
     def look(self) -> socket.socket | None:
-        """Put back what is missing; a listening socket that takes the place of the old one, if any.
+        """Restore missing files. Returns the new listening socket if there had to be one.
 
         Raises:
             BrokerUnavailable: the lock is gone; the broker has to stop.
@@ -85,7 +85,7 @@ class Upkeep:
         self._key_seen = seen
 
     def _complain(self, sentence: str) -> None:
-        """Once, until all is well again."""
+        """Log a complaint once, until all is well again."""
         if sentence != self._complaint:
             logger.error("%s", sentence)
             self._complaint = sentence

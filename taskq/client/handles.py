@@ -230,7 +230,7 @@ def _of_several(handles: list[ResultHandle[Any]], deadline: float | None) -> Ite
 
     ends: SimpleQueue[Finished | BaseException] = SimpleQueue()
     put = ends.put
-    # kept: a waiter that has ended is not to be made anew only to be told to forget
+    # kept: a waiter that has ended need not be made again only to forget
     waits = [(waiter_of(handle.app.broker), handle) for handle in handles]
     try:
         for waiter, handle in waits:

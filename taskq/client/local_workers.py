@@ -48,7 +48,7 @@ class LocalWorkers(AbstractContextManager["LocalWorkers"]):
         self._shutdown = seconds("shutdown_timeout", shutdown_timeout)
         self._log_level = log_level
         self._process: subprocess.Popen[bytes] | None = None
-        self._lifeline: int | None = None  # its end tells the workers that we are gone
+        self._lifeline: int | None = None  # when it closes, the workers end
         self._threads: AbstractContextManager[object] | None = None
         self._pid = 0  # of the process that started them
 

@@ -178,7 +178,7 @@ class _Waits:
         self._sent_at = monotonic()
 
     def collect(self, connection: Connection) -> bool:
-        """Hand on the replies that are here; whether there were any.
+        """Pass on the replies that have arrived. Returns whether there were any.
 
         Raises:
             BrokerTimeout: the broker has not answered in time.
@@ -197,7 +197,7 @@ class _Waits:
         return connection.fileno(), None if due is None else max(due - monotonic(), 0.0)
 
     def fail(self, error: BaseException) -> None:
-        """Nobody will learn an end from here."""
+        """Report an error to all callbacks, since no outcome can arrive any more."""
         for callbacks in self._callbacks.values():
             for callback in callbacks:
                 callback(error)

@@ -29,7 +29,7 @@ numbers = count(1)  # of watches; the broker drops one that is empty
 
 
 class UnconsumedWarning(RuntimeWarning):
-    """Somebody waits for a call, and as things are no worker will run it."""
+    """A program waits for a call that, as things are, no worker will run."""
 
 
 class ResultWatch:

@@ -1,4 +1,4 @@
-"""Pickles by value: what lives in `__main__` or cannot be imported travels with its code."""
+"""Pickles by value: code of `__main__`, or that cannot be imported, goes along with the call."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def _listed(sizes: dict[str, int]) -> str:
 
 
 def _warn(task: str, sizes: dict[str, int]) -> None:
-    """Tell which data travels; once for a task and these names."""
+    """Warn of the data that travels, once for a task and these names."""
     import warnings
 
     mark = object()

@@ -17,7 +17,7 @@ JSON = bytes([FORMAT, ord("j")]) + PYTHON
 
 
 def check_header(what: str, header: bytes) -> None:
-    """See to it that this process can read what follows.
+    """Check that this process can read what follows.
 
     Args:
         what: begins the sentence of an error.

@@ -1,4 +1,4 @@
-"""Consumer groups: their beginning, and totals that their messages no longer tell."""
+"""Consumer groups: where they begin, their limits, and the totals of messages that are gone."""
 
 from __future__ import annotations
 

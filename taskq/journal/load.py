@@ -1,4 +1,4 @@
-"""From the journal back into an engine: the same steps as live, without the requests."""
+"""Loads an engine from the journal, with the steps that requests use."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def load(db: sqlite3.Connection, engine: Engine, now: float) -> None:
 
 
 def _resume(ledger: Ledger) -> None:
-    """Go on with what a crash has interrupted."""
+    """Resume the fillings and removals of groups that a crash has interrupted."""
     for queue in ledger.queues.values():
         for group in list(queue.groups.values()):
             if group.filled_to is not None:
@@ -29,5 +29,5 @@ def _resume(ledger: Ledger) -> None:
 
 
 def last_time(db: sqlite3.Connection) -> float:
-    """The latest engine time that the journal tells of, 0 for a new one."""
+    """The latest engine time in the journal; 0 for a new one."""
     return max(subject.latest(db) for subject in SUBJECTS)

@@ -1,4 +1,4 @@
-"""Reads SQLite's write-ahead log before SQLite does, to tell a torn end from damage.
+"""Reads SQLite's write-ahead log before SQLite does, to distinguish a torn end from damage.
 
 SQLite takes the log up to the first frame that does not fit its checksum and drops the rest without
 a word. That is right for an end that a crash has torn, and wrong for a bit that has changed: what
@@ -29,11 +29,11 @@ logger = logging.getLogger("taskq.broker")
 
 
 def check_log(file: Path, *, synced: bool) -> bool:
-    """Whether a broker that was killed has left a log beside the journal `file`.
+    """Whether a broker that was killed has left a log next to the journal `file`.
 
     Args:
         synced: whether each commit was synced (`durability="fsync"`). Without that a loss of power
-            may tear more than one transaction, so it is only told in the broker's log.
+            may tear more than one transaction, so it is only reported in the log of the broker.
 
     Raises:
         JournalError: the log is damaged, or the journal is empty: a new one never is.

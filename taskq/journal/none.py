@@ -12,21 +12,21 @@ class NoJournal:
     durability = "none"
 
     def load(self, engine: Engine, now: float) -> None:
-        """There is nothing to load."""
+        """Load nothing."""
 
     def last_time(self) -> float:
-        """There is no last time."""
+        """Return 0: there is no last time."""
         return 0.0
 
     def has_room(self, now: float, size: int = 0) -> bool:
-        """Nothing is written, so there always is."""
+        """Return true: nothing is written."""
         return True
 
     def commit(self, changes: Changes) -> None:
         """Drop the changes."""
 
     def verify(self) -> None:
-        """There is no file that could be gone."""
+        """Check nothing: there are no files."""
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Close nothing."""

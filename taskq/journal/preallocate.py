@@ -14,8 +14,8 @@ from pathlib import Path
 _PIECE = 2**20
 
 
-def write_ahead(log: Path, size: int) -> None:
-    """Fill the log with zeros behind its end. They end it for whoever reads it: no frame fits them.
+def preallocate(log: Path, size: int) -> None:
+    """Fill the log with zeros after its end, which no reader takes for a frame.
 
     Args:
         log: SQLite's, with its header; nobody writes to it meanwhile.
@@ -35,7 +35,7 @@ def write_ahead(log: Path, size: int) -> None:
 
 
 def _fill(fd: int, size: int) -> bool:
-    """Append so many zeros; whether there was room for all of them."""
+    """Append `size` zeros. Returns whether there was room for all of them."""
     try:
         for start in range(0, size, _PIECE):
             piece = min(_PIECE, size - start)

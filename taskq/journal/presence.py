@@ -1,4 +1,4 @@
-"""Whether the files that a journal writes are still the ones that the next start will read."""
+"""Checks that the open files of a journal are still those in its directory."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from taskq.errors import JournalError
 
 
 class Presence:
-    """Notices that a file was removed or replaced under us: what is written to it then is lost.
+    """Notices that an open file was removed or replaced, which loses what is written to it.
 
     Args:
         paths: each may appear later; from then on it has to stay.
@@ -20,7 +20,7 @@ class Presence:
         self._inodes: dict[Path, tuple[int, int]] = {}
 
     def verify(self) -> None:
-        """Compare what lies there now with what lay there first.
+        """Compare the files in the directory with those that were there first.
 
         Raises:
             JournalError: a file is gone, or another one.

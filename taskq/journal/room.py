@@ -1,4 +1,4 @@
-"""Whether the disk has room for new messages, beside a reserve for the ends of those it has.
+"""Whether the disk has room for new messages, in addition to a reserve for results.
 
 Results and acknowledgements are written to a disk that is nearly full, new messages are not: so what
 was accepted can still finish, and finishing is what makes room.

@@ -24,7 +24,7 @@ from taskq.journal import schema
 from taskq.journal.load import last_time, load
 from taskq.journal.log import check_log
 from taskq.journal.migrations import migrate
-from taskq.journal.preallocate import write_ahead
+from taskq.journal.preallocate import preallocate
 from taskq.journal.presence import Presence
 from taskq.journal.results import read_results
 from taskq.journal.room import Room
@@ -125,11 +125,11 @@ class SqliteJournal:
             self._left_over = False
             self._fold_log()
         if self.durability == "fsync" and self._room.is_left(now):
-            self._write_ahead()
+            self._preallocate()
         self.verify()
 
     def last_time(self) -> float:
-        """The latest engine time that the journal tells of, 0 for a new one."""
+        """The latest engine time in the journal; 0 for a new one."""
         try:
             return last_time(self._db)
         except _UNREADABLE as error:
@@ -164,11 +164,11 @@ class SqliteJournal:
         with suppress(sqlite3.Error):
             self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
-    def _write_ahead(self) -> None:
+    def _preallocate(self) -> None:
         try:
             # a transaction that changes nothing: it gives the log its header
             self._db.execute(f"PRAGMA user_version={schema.VERSION}")
-            write_ahead(Path(f"{self.path}-wal"), LOG_AHEAD)
+            preallocate(Path(f"{self.path}-wal"), LOG_AHEAD)
         except (sqlite3.Error, OSError) as error:
             raise _sentence(error, self.path, "written") from error
 

@@ -1,6 +1,7 @@
-"""States: where the deliveries of a message stand. What changes is small and lies apart from the
-payload, which a claim or a retry never rewrites. A message without a row is fresh: nobody has claimed
-it yet."""
+"""States: the deliveries of each message, apart from its payload, which they never rewrite.
+
+A message without a row is new: no consumer has claimed it yet.
+"""
 
 from __future__ import annotations
 
@@ -150,7 +151,7 @@ def _sort_dead_letters(ledger: Ledger) -> None:
 
 
 def _time_leases(ledger: Ledger) -> None:
-    """Whether a worker lives is not known: it has a full lease from now on to come back."""
+    """Give every worker a full lease from now on, since it is not known which ones live."""
     for worker in ledger.workers.values():
         for consumer in worker.consumers.values():
             consumer.leases = dict(sorted(consumer.leases.items()))  # in the order of their claims

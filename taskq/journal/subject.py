@@ -18,7 +18,7 @@ def nothing_tells(db: sqlite3.Connection) -> float:
 
 
 class Subject(NamedTuple):
-    """What the journal must know of one kind of object. The subjects are in `journal.subjects`.
+    """The storage of one kind of object. All subjects are in `journal.subjects`.
 
     Attributes:
         name: in `Changes`; the name of its table.
@@ -29,7 +29,7 @@ class Subject(NamedTuple):
             order, and each finds what those before it have restored. Raises `JournalError`.
         delete: the statements that remove what `keys` gives.
         keys: of objects that are gone.
-        latest: the latest engine time that the table tells of.
+        latest: the latest engine time in the table.
     """
 
     name: str

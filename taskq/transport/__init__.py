@@ -1,1 +1,1 @@
-"""How to get to a broker, and who may: addresses, directories, keys and the handshake."""
+"""Addresses, directories, keys and the handshake of brokers."""

@@ -1,4 +1,4 @@
-"""The broker directory: whose it is, and what lies in it.
+"""The broker directory: its path, its owner and its files.
 
 key           the authentication key, mode 0600
 lock          held by the broker for as long as it lives (see `taskq.transport.lock`)

@@ -1,4 +1,4 @@
-"""Who are you: the mutual proof of the key that opens every connection.
+"""The handshake of every connection: both sides prove that they have the key.
 
     client                                   broker
       hello (magic, version, nonce)  ──────▶
@@ -127,7 +127,7 @@ class ServerHandshake:
     def receive(self, body: bytes) -> bytes:
         """Take a frame's body; what to send next.
 
-        A client of another version gets our hello, which tells it so, and nothing after that.
+        A client of another version gets our hello, which has our version, and nothing after that.
 
         Raises:
             ProtocolError: the peer is no client, or one of another version.

@@ -1,4 +1,4 @@
-"""The lock of a broker directory: one broker serves it, and anybody can see which one.
+"""The lock of a broker directory: one broker serves it, and the file names its process.
 
 The broker holds two locks on the same file. The `flock` lock gives the right to serve the directory.
 The `fcntl` lock is a witness: the kernel reports the process id of its holder. A process that asks

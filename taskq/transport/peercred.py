@@ -1,4 +1,4 @@
-"""Which user sits at the other end of a unix socket, as the kernel knows it."""
+"""The user of the peer of a unix socket, as the kernel reports it."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def sync_directory(path: Path) -> None:
-    """Have the names in a directory survive a loss of power, where the system allows it."""
+    """Sync a directory, where the system allows it, so that new names survive a loss of power."""
     with contextlib.suppress(PermissionError):  # a directory may be writable and not readable
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:

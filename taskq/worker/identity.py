@@ -1,4 +1,4 @@
-"""Who a consumer is at the broker, and what it registers as."""
+"""The names and the registration of a worker and its consumers."""
 
 from __future__ import annotations
 

@@ -62,7 +62,7 @@ class Handler(logging.StreamHandler[TextIO]):
     """Never raises, also where a task has closed standard error."""
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Tell of a record that could not be written, where there is still somewhere to tell it."""
+        """Report a record that could not be written, if standard error still works."""
         with suppress(Exception):
             super().handleError(record)
 

@@ -101,7 +101,7 @@ def _serve(shared: Shared, settings: BrokerSettings) -> int:
 @json_option
 @pass_shared
 def stop(shared: Shared, directory: Path | None, timeout: float) -> None:
-    """Have a broker finish what it does, close its journal and end; nothing is lost.
+    """Shut down a broker: it finishes its tick and closes its journal. Nothing is lost.
 
     For an embedded one, too: stop its workers and programs first, or they start it again.
     """

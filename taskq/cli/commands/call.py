@@ -13,7 +13,7 @@ import click
 from taskq.cli.support.failure import USAGE, CliError
 from taskq.cli.support.outcome import print_outcome
 from taskq.cli.support.shared import Shared, data_options, pass_shared
-from taskq.cli.support.target import hush_import_notes, name_for_apps, option_for
+from taskq.cli.support.target import name_for_apps, option_for, silence_import_notes
 from taskq.cli.support.usage import guess, options_of
 from taskq.cli.support.values import DURATION, MOMENT, PRIORITY
 from taskq.client.task import Task
@@ -60,7 +60,7 @@ def command(
     taskq call mail.send --app shop:queue '"ann@example.org"' subject='"Hello"' --delay 5m
     """
     if shared.verbosity <= 0:
-        hush_import_notes()
+        silence_import_notes()
     name_for_apps(shared.broker)
     args, kwargs = parse(arguments)
     found = find(task, spec)

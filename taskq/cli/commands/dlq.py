@@ -62,7 +62,7 @@ def ls(shared: Shared, queue: str, group: str, task: str, error: str, limit: int
 
 
 def _refuse_unknown(shared: Shared, queue: str) -> None:
-    """Tell a queue without dead letters from a mistyped one. Raises `CliError`."""
+    """Refuse the name of a queue that does not exist. Raises `CliError`."""
     known = sorted({group.queue for group in ask(shared, GetStats()).queues})
     if queue and queue not in known:
         names = ", ".join(known) or "none yet"
@@ -156,7 +156,7 @@ def replay(
 def purge(
     shared: Shared, /, ids: tuple[str, ...], everything: bool, yes: bool, **fits: Any
 ) -> None:
-    """Forget dead letters for ever."""
+    """Delete dead letters."""
     _check(ids, everything, fits["task"] or fits["error"], "purge")
     if not ids and not yes:
         chosen = "that fit " if fits["task"] or fits["error"] else ""

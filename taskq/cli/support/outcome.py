@@ -75,7 +75,7 @@ def _warnings_as_sentences() -> Iterator[None]:
 
 
 def _state(handle: ResultHandle[Any]) -> str | None:
-    """Where the call stands; `None` where the broker does not know it, or no longer."""
+    """The state of the call; `None` if the broker does not know it, or no longer."""
     try:
         return handle.status()
     except (errors.UnknownMessage, errors.ResultExpired):

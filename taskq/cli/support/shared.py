@@ -43,7 +43,7 @@ class Shared:
             click.echo(escape_controls(text if isinstance(text, str) else "\n".join(text)))
 
     def note(self, text: str) -> None:
-        """Tell a person something that is not data."""
+        """Print a remark, which is not data, for people."""
         if self.verbosity >= 0 and not self.as_json:
             click.echo(text, err=True)
 
@@ -64,7 +64,7 @@ class CommandGroup(click.Group):
 
 
 def confirm(question: str) -> None:
-    """Ask before something is gone for ever. Raises `CliError` for anything but yes."""
+    """Ask before something is deleted. Raises `CliError` for anything but yes."""
     from taskq.cli.support.failure import CliError
 
     try:

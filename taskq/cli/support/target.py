@@ -164,13 +164,13 @@ def choose(choice: str | None, *, ask_app: bool = True) -> list[Target]:
     if ask_app and (spec := os.environ.get("TASKQ_APP")):
         from taskq.loader import load_app
 
-        hush_import_notes()
+        silence_import_notes()
         return [of_app(load_app(spec))]
     return known()
 
 
-def hush_import_notes() -> None:
-    """Where the import of an app ended is news for a worker, not for who enqueues or looks."""
+def silence_import_notes() -> None:
+    """Silence the notes on where the import of an app ended; only a worker logs them."""
     import logging
 
     logging.getLogger("taskq.loader").setLevel(logging.ERROR)

@@ -1,4 +1,4 @@
-"""One child as the launcher sees it: its process, its socket, its slot, and what was done to it."""
+"""A child as the launcher sees it: its process, its socket, its slot and its state."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class Child:
             self.channel.send(b"\0")
 
     def stop(self) -> None:
-        """Tell it to end after the task that is running."""
+        """Ask the child to end after the task that is running."""
         if not self.asked:
             self.asked = True
             self.signal(signal.SIGTERM)
@@ -158,7 +158,7 @@ class Child:
             os.kill(self.pid, number)
 
     def close(self) -> None:
-        """Let go of a child that has ended."""
+        """Close the descriptors of a child that has ended."""
         self.channel.close()
         self.stacks.close()
         self._process.close()

@@ -1,4 +1,4 @@
-"""What the death of a child means for the tasks that it had begun: at the broker, and in the log."""
+"""The death of a child: what it means for the tasks that it had begun, and its log lines."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ _CALL = 5.0  # seconds that a worker which ends waits for the broker, and for ea
 
 
 class Heartbeater:
-    """Keeps a worker alive in the eyes of the broker. Only `leave` waits for anything.
+    """Sends the heartbeats of a worker. Only `leave` waits for anything.
 
     Args:
         broker: where the leases are; connecting to it starts none.
@@ -65,7 +65,7 @@ class Heartbeater:
         return self._connection.fileno() if self._connection is not None else self._finder.fileno()
 
     def reap(self, request: Reap, on_reaped: OnReaped) -> None:
-        """Tell the broker of a dead child with the next `poll`; then `on_reaped` gets the answer."""
+        """Report a dead child to the broker with the next `poll`; `on_reaped` gets the reply."""
         self._reaps.append((request, on_reaped))
 
     def poll(self, now: float) -> float | None:

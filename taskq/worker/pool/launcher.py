@@ -22,9 +22,9 @@ from taskq.worker.pool.deaths import Death
 from taskq.worker.pool.finder import BrokerFinder
 from taskq.worker.pool.heartbeat import Heartbeater
 from taskq.worker.pool.inputs import Inputs
+from taskq.worker.pool.orphans import reap_orphans
 from taskq.worker.pool.stacks import print_own_stacks
 from taskq.worker.pool.start_report import StartReport
-from taskq.worker.pool.strangers import reap_strangers
 from taskq.worker.pool.supervisor import Supervisor
 from taskq.worker.runtime.unknown import UnknownTasks
 from taskq.worker.settings import WorkerSettings
@@ -96,7 +96,7 @@ class Launcher:
             self._on_signal(signals.pop(0), now)
         if os.getpid() == 1:
             finder = self._finder.pid if self._finder is not None else None
-            reap_strangers({child.pid for child in self._supervisor.children} | {finder or 0})
+            reap_orphans({child.pid for child in self._supervisor.children} | {finder or 0})
         delays = [self._supervisor.poll(now)]
         if self._heartbeater is None:
             delays.append(self._wait_for_hello(now))
@@ -151,7 +151,7 @@ class Launcher:
             elif not self._killed:
                 self._kill(f"a second {signal.Signals(number).name}")
         elif number == signal.SIGHUP:
-            log.info("SIGHUP: loading the app anew; the children are replaced when it could be")
+            log.info("SIGHUP: loading the app again; the children are replaced when it could be")
             self._supervisor.restart()
         elif number == signal.SIGUSR1:
             print_own_stacks()
@@ -259,7 +259,7 @@ class Launcher:
             self._unknown.log(task)
 
     def _orphaned(self) -> None:
-        """The program that needs this worker is gone, perhaps by SIGKILL; nobody else would end us."""
+        """Drain, since the program that started this worker is gone, perhaps by SIGKILL."""
         if self._deadline is None:
             log.warning(
                 "the program that started this worker is gone: finishing what is running, "

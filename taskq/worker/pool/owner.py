@@ -1,4 +1,4 @@
-"""What the supervisor asks of the launcher that owns it."""
+"""The interface of the launcher that its supervisor uses."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from taskq.worker.pool.deaths import Death
 
 
 class Owner(Protocol):
-    """What the supervisor asks of the launcher."""
+    """The launcher, as its supervisor sees it."""
 
     def report_death(self, death: Death) -> None:
-        """Tell the broker of a dead child."""
+        """Report a dead child to the broker."""
         ...
 
     def hello(self, note: notes.Hello) -> None:

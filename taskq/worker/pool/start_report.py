@@ -18,7 +18,7 @@ class StartReport:
 
     @property
     def is_due(self) -> bool:
-        """Whether somebody waits for it."""
+        """Whether a program waits for the report."""
         return self._fd is not None
 
     def send(self, line: str) -> None:

@@ -16,7 +16,7 @@ class BatchSizer:
         self.size = 1
 
     def record(self, tasks: int, seconds: float) -> None:
-        """A batch of so many tasks took that long."""
+        """Record how many seconds a batch of `tasks` took."""
         if tasks == 0:
             return
         each = seconds / tasks

@@ -1,4 +1,4 @@
-"""One consumer's life: claim, run, settle, until it is to leave. Used by children and threads."""
+"""Consumers: claim, run and settle until they are stopped. Used by children and threads."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ log = logging.getLogger("taskq.worker")
 
 
 class Ending(Enum):
-    """Why a consumer has left."""
+    """The reason why a consumer has left."""
 
     STOPPED = auto()
     DRAINED = auto()

@@ -1,4 +1,4 @@
-"""What runs the messages of one consumer: an `Executor`. `Main` runs them in the consumer's thread.
+"""Executors: run the messages of one consumer. `Main` runs them in the consumer's thread.
 
 The consumer claims as many messages as an executor is `free` to take, submits them, and drains;
 outcomes go to the outbox of `InFlight`, from where the fetcher settles them. How another executor
@@ -61,7 +61,7 @@ class Executor(Protocol):
         ...
 
     def close(self) -> None:
-        """Run what is left in the inbox, which nobody else would get, and free everything."""
+        """Run what is left in the inbox, which no other consumer would get, and free everything."""
         ...
 
 
@@ -75,7 +75,7 @@ class ExecutorContext:
         in_flight: inbox and outbox.
         slot: where the launcher sees what runs; one cell for each task that runs at a time.
         alarm: raises `TaskTimeout` in the consumer's thread.
-        armed: tells the launcher of a new deadline.
+        armed: reports a new deadline to the launcher.
         batch: the most messages of one claim.
         settle: settles the outbox now; in the consumer's thread only.
         wake: ends the consumer's wait, so that it settles; from any thread.

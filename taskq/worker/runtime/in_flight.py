@@ -76,7 +76,7 @@ class InFlight:
     def drop(self) -> int:
         """Forget what the broker knows nothing of any more; how many messages that had not begun.
 
-        What is acknowledged early stays, as it does everywhere: nobody else will be given it.
+        What is acknowledged early stays, as it does everywhere: no other worker gets it.
         """
         count = len(self.unstarted())
         self.outbox.clear()

@@ -111,7 +111,7 @@ class _Pulse:
         self._thread.start()
 
     def stop(self) -> None:
-        """Say goodbye to the broker; the thread ends by itself."""
+        """Leave the broker; the thread ends by itself."""
         self._stopping = True
         with suppress(TaskqError):
             self._broker.call(Leave(worker=self._worker))

@@ -57,12 +57,12 @@ class ProgressReports:
         return taken
 
     def refused(self, receipt: int) -> None:
-        """The message of that receipt is another worker's now; its task learns it, if it runs."""
+        """Note that the lease of a receipt was lost, for the task to learn it if it runs."""
         if receipt in self.running:
             self._lost.add(receipt)
 
     def forget(self, receipt: int) -> None:
-        """The task has ended."""
+        """Drop the reports of a task that has ended."""
         self.running.discard(receipt)
         self.pending.pop(receipt, None)
         self._lost.discard(receipt)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 
 class Rotation:
-    """Orders queues anew for every claim; those that are not first keep their given order."""
+    """Orders the queues for each claim; those that are not first keep their given order."""
 
     def __init__(self, queues: Sequence[tuple[str, int]]) -> None:
         self._names = [name for name, _ in queues]

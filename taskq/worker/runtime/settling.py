@@ -1,4 +1,4 @@
-"""Settling: outcomes go to the broker, or stay in hand."""
+"""Settles outcomes: sends them to the broker, or keeps them in the outbox."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def settle_outcomes(
 
 
 def _log_rejected(outcomes: Iterable[Outcome], rejected: set[int]) -> None:
-    """Log the outcomes that came too late; their messages are somebody else's now."""
+    """Log the outcomes that came too late: their messages were delivered to other workers."""
     for outcome in outcomes:
         if outcome.receipt in rejected and not isinstance(outcome, Release):
             log.warning(

@@ -1,4 +1,4 @@
-"""A thread that speaks for a consumer whose main thread is busy with a long task.
+"""A thread that acts for a consumer while its main thread runs a long task.
 
 When a batch has been running for 100 ms it hands back what has not begun and settles what is
 finished, so that a slow task holds no fast one. It also sends the progress that tasks report.

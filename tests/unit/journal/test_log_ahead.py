@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from taskq.engine.engine import Engine
-from taskq.journal.preallocate import write_ahead
+from taskq.journal.preallocate import preallocate
 from taskq.journal.sqlite import FILE, LOG_AHEAD, SqliteJournal
 from tests.kit.engine import EngineBench
 from tests.unit.journal.files import load
@@ -71,12 +71,12 @@ def test_what_does_not_fit_is_given_back(tmp_path: Path, limit: int) -> None:
     log = tmp_path / "log"
     log.write_bytes(b"header")
     with files_of_at_most(limit):
-        write_ahead(log, LOG_AHEAD)
+        preallocate(log, LOG_AHEAD)
     assert log.read_bytes() == b"header"
 
 
 def test_a_longer_log_stays_as_it_is(tmp_path: Path) -> None:
     log = tmp_path / "log"
     log.write_bytes(b"x" * 100)
-    write_ahead(log, 50)
+    preallocate(log, 50)
     assert log.read_bytes() == b"x" * 100
