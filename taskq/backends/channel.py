@@ -76,15 +76,17 @@ class Channel:
         with self._attempts.within(timeout):
             return self._converse((request,), request, timeout)
 
-    def turn(self, outcomes: Sequence[Outcome], claim: Claim | None = None) -> list[int]:
+    def turn(
+        self, outcomes: Sequence[Outcome], claim: Claim | None = None, group: str = "default"
+    ) -> list[int]:
         """Settle and claim in one write, and wait for what settling gives; see `port.Connection`."""
-        settle = Settle(outcomes=list(outcomes))
+        settle = Settle(outcomes=list(outcomes), group=group)
         requests = (settle,) if claim is None else (settle, claim)
         try:
             rejected = self._converse(requests, settle, REPLY_TIMEOUT).rejected
         except errors.PayloadTooLarge:
-            parts = [Settle(outcomes=part) for part in in_parts(settle.outcomes, MAX_PAYLOAD)]
-            rejected = [receipt for part in parts for receipt in self.call(part).rejected]
+            parts = in_parts(settle.outcomes, MAX_PAYLOAD)
+            rejected = [receipt for part in parts for receipt in self.turn(part, None, group)]
             if claim is not None:
                 self.send(claim)
         if claim is not None:
@@ -103,7 +105,8 @@ class Channel:
 
     def receive(self, request: Request[R], *, timeout: float | None = None) -> R:
         """Wait for the reply of a request that was sent; one that got lost is sent again."""
-        if not self._knows(request):
+        self._check()
+        if self._sent.get(request.rid) is not request:
             return self.call(request, timeout=timeout)
         with self._attempts.within(timeout):
             patience = REPLY_TIMEOUT + may_park(request) if timeout is None else timeout
@@ -111,7 +114,8 @@ class Channel:
 
     def arrived(self, request: Request[Any]) -> bool:
         """Whether `receive` would return at once; reads what has come in, and does not wait."""
-        if not self._knows(request):
+        self._check()
+        if self._sent.get(request.rid) is not request:
             self.send(request)
         rid, arrived = request.rid, self._arrived
         if rid not in arrived:
@@ -181,10 +185,6 @@ class Channel:
         for request in requests:
             self._sent[request.rid] = request
         return data
-
-    def _knows(self, request: Request[Any]) -> bool:
-        self._check()
-        return self._sent.get(request.rid) is request
 
     def _check(self) -> None:
         if self._closed:

@@ -198,9 +198,11 @@ class MemoryConnection:
         self._send(request)
         return self._receive(request, timeout)
 
-    def turn(self, outcomes: Sequence[Outcome], claim: Claim | None = None) -> list[int]:
+    def turn(
+        self, outcomes: Sequence[Outcome], claim: Claim | None = None, group: str = "default"
+    ) -> list[int]:
         """Settle, and hand over the claim."""
-        settle = Settle(outcomes=list(outcomes))
+        settle = Settle(outcomes=list(outcomes), group=group)
         self._send(settle)
         if claim is not None:
             self._send(claim)

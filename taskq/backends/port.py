@@ -38,7 +38,9 @@ class Connection(Protocol):
         """
         ...
 
-    def turn(self, outcomes: Sequence[Outcome], claim: Claim | None = None) -> list[int]:
+    def turn(
+        self, outcomes: Sequence[Outcome], claim: Claim | None = None, group: str = "default"
+    ) -> list[int]:
         """A consumer's turn, in one round trip: settle what is finished, and claim more.
 
         Outcomes of any size together: they are sent in parts. One that is too large by itself fails
@@ -47,6 +49,7 @@ class Connection(Protocol):
         Args:
             outcomes: of finished deliveries.
             claim: what to take next; `receive` gives its reply.
+            group: of the outcomes; the connection need not have registered for it.
 
         Returns:
             The receipts that were stale; for them nothing was changed.

@@ -57,13 +57,15 @@ class Begin(Request[Done], kw_only=True):
 
     receipt: int
     id: str
+    group: str = "default"
 
 
 class Settle(Request["Settled"], kw_only=True):
-    """End deliveries. The result, the acknowledgement and the retry are one transaction. Each outcome
-    says its id; its group is the one that the connection has registered for."""
+    """End deliveries of one group, on any connection. The result, the acknowledgement and the retry
+    are one transaction."""
 
     outcomes: list[Outcome]
+    group: str = "default"
 
 
 class Settled(Reply, kw_only=True):

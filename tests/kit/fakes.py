@@ -73,8 +73,10 @@ class FakeConnection:
     def send(self, request: AnyRequest[Any]) -> None:
         self.sent.append(request)
 
-    def turn(self, outcomes: Sequence[Outcome], claim: Claim | None = None) -> list[int]:
-        settle = Settle(outcomes=list(outcomes))
+    def turn(
+        self, outcomes: Sequence[Outcome], claim: Claim | None = None, group: str = "default"
+    ) -> list[int]:
+        settle = Settle(outcomes=list(outcomes), group=group)
         self.sent += [settle] if claim is None else [settle, claim]
         rejected: list[int] = self.answer(settle).rejected
         return rejected

@@ -86,7 +86,7 @@ class Consumer:
         self._waker = waker
         self._memory = memory
         self.tidy: Callable[[], None] = lambda: None
-        self._in_flight = in_flight = InFlight()
+        self._in_flight = in_flight = InFlight(identity.group)
         self._poller = Poller(waker, self._is_called, parent, self.stop)
         # outcomes that come while it waits for messages are settled at once
         waiting = Poller(

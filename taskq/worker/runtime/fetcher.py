@@ -92,7 +92,9 @@ class Fetcher:
     def _announce(self, message: Delivered) -> None:
         """Say that a message begins now. The reply is taken later: what is sent arrives, whatever
         the task does to this process."""
-        begin = self._announced = Begin(receipt=message.receipt, id=message.id)
+        begin = self._announced = Begin(
+            receipt=message.receipt, id=message.id, group=self._in_flight.group
+        )
         self._link.attempt(lambda connection: connection.send(begin))
 
     def _take_reply(self) -> None:

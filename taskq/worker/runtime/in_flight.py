@@ -13,9 +13,9 @@ from taskq.protocol.values import Delivered, Outcome, Release
 
 
 class InFlight:
-    """The in-flight buffers of one consumer.
+    """The in-flight buffers of one consumer of `group`.
 
-    Args:
+    Attributes:
         inbox: claimed and not begun, in the order in which they will run.
         outbox: finished and not settled.
         held: every receipt that the broker has leased to us, as far as we know.
@@ -24,9 +24,10 @@ class InFlight:
         stopping: whether the consumer makes no further claims.
     """
 
-    __slots__ = ("began", "held", "inbox", "newest", "outbox", "stopping")
+    __slots__ = ("began", "group", "held", "inbox", "newest", "outbox", "stopping")
 
-    def __init__(self) -> None:
+    def __init__(self, group: str = "default") -> None:
+        self.group = group
         self.inbox: deque[Delivered] = deque()
         self.outbox: deque[Outcome] = deque()
         self.held: set[int] = set()

@@ -25,7 +25,9 @@ def settle_outcomes(
         TaskqError: they could not be settled, and are in the outbox again.
     """
     try:
-        rejected = link.attempt(lambda connection: connection.turn(outcomes, claim))
+        rejected = link.attempt(
+            lambda connection: connection.turn(outcomes, claim, in_flight.group)
+        )
     except BaseException:
         in_flight.outbox.extendleft(reversed(outcomes))
         raise

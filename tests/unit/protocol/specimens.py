@@ -115,7 +115,7 @@ REQUESTS: tuple[Request[Any], ...] = (
         rid=6, worker="w", consumer="c", group="audit", queues=["q"], tasks=["m.f"], holding=[1]
     ),
     Claim(rid=7, wait=30.0, queues=["q"], n=16),
-    Begin(rid=8, receipt=1, id="a"),
+    Begin(rid=8, receipt=1, id="a", group="audit"),
     Settle(
         rid=8,
         outcomes=[
@@ -124,6 +124,7 @@ REQUESTS: tuple[Request[Any], ...] = (
             Release(3, "c", True),
             Abandon(4, "d"),
         ],
+        group="audit",
     ),
     Heartbeat(rid=9, wait=10.0, worker="w", info=_WORKER, running=[1]),
     Reap(

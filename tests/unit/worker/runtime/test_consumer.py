@@ -13,7 +13,7 @@ from taskq.errors import BrokerUnavailable
 from taskq.protocol.base import R, Request
 from taskq.protocol.operating import GetStats
 from taskq.protocol.producing import Inspect
-from taskq.protocol.values import JobInfo
+from taskq.protocol.values import JobInfo, Outcome
 from taskq.worker.identity import Identity
 from taskq.worker.runtime.consumer import Bounds, Consumer, Ending
 from taskq.worker.runtime.executors import Executor, ExecutorContext, Main
@@ -57,7 +57,12 @@ class ConsumerBench:
     """A consumer of some functions."""
 
     def __init__(
-        self, *functions: Any, memory: int = 0, broker: Broker | None = None, **bounds: Any
+        self,
+        *functions: Any,
+        memory: int = 0,
+        broker: Broker | None = None,
+        group: str = "default",
+        **bounds: Any,
     ) -> None:
         self.app = FakeApp(*functions)
         self.app.broker = broker or self.app.broker
@@ -65,7 +70,7 @@ class ConsumerBench:
         self.waker = Waker()
         self.consumer = Consumer(
             self.app,
-            Identity("w", "w/1", "default", (("q", 1),)),
+            Identity("w", "w/1", group, (("q", 1),)),
             Bounds(**bounds),
             self.slot,
             FakeAlarm(),
@@ -85,6 +90,21 @@ class ConsumerBench:
 
     def job(self, id: str) -> JobInfo:
         return self.app.broker.call(Inspect(id=id)).jobs[0]
+
+
+def test_outcomes_are_settled_in_the_group_of_the_consumer(monkeypatch: pytest.MonkeyPatch) -> None:
+    settled: list[tuple[int, str]] = []
+    turn = MemoryConnection.turn
+
+    def record(connection: MemoryConnection, outcomes: list[Outcome], *others: Any) -> list[int]:
+        settled.append((len(outcomes), others[-1]))
+        return turn(connection, outcomes, *others)
+
+    monkeypatch.setattr(MemoryConnection, "turn", record)
+    bench = ConsumerBench(add, group="audit", burst=True)
+    bench.app.enqueue("add", "id", 1, 1)
+    assert bench.run() is Ending.DRAINED
+    assert settled == [(1, "audit")]
 
 
 def test_burst_runs_all_and_leaves() -> None:

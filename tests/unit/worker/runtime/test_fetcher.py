@@ -25,7 +25,7 @@ class FetcherBench:
     """A fetcher on a fake connection; waiting for the claim brings `coming`, or a stop."""
 
     def __init__(self, coming: list[Delivered] | None, rejected: list[int] | None = None) -> None:
-        self.desk = InFlight()
+        self.desk = InFlight("audit")
         self.connection = FakeConnection(self.answer)
         self.rejected = rejected or []
         self.coming = coming
@@ -126,7 +126,7 @@ def announced(receipt: int) -> Delivered:
 def test_a_message_that_is_dealt_alone_is_announced_before_it_runs() -> None:
     bench = FetcherBench([announced(1)])
     bench.fetcher.turn(5)
-    assert bench.connection.sent[-1] == Begin(receipt=1, id="id1")
+    assert bench.connection.sent[-1] == Begin(receipt=1, id="id1", group="audit")
     assert [message.receipt for message in bench.desk.inbox] == [1]
 
 

@@ -25,7 +25,7 @@ def delivered(receipt: int) -> Delivered:
 def make(
     answer: Any = lambda request: Settled(rejected=[]),
 ) -> tuple[SlowTaskGuard, InFlight, FakeConnection]:
-    in_flight = InFlight()
+    in_flight = InFlight("audit")
     connection = FakeConnection(answer)
     link = RetryingConnection(FakeBroker(connection), None, lambda s: False, budget=0.0)
     return SlowTaskGuard(in_flight, link, ProgressReports()), in_flight, connection
@@ -50,6 +50,7 @@ def test_an_old_batch_is_handed_back_and_what_is_finished_is_settled() -> None:
     (settle,) = connection.sent
     assert isinstance(settle, Settle)
     assert settle.outcomes == [Ack(1, "id1", b""), Release(2, "id2"), Release(3, "id3")]
+    assert settle.group == "audit"  # which its connection has not registered for
     assert in_flight.held == set()
     assert not in_flight.inbox
 
