@@ -26,18 +26,22 @@ def accept(ledger: Ledger, request: Enqueue, calls: list[Call], now: float) -> l
     due_at = max(now + request.delay, request.eta_at or now)
     expires_at = _expiry(request, now)
     queue = ledger.queue(request.queue)
-    messages, results = ledger.messages, ledger.results
+    messages, ended = ledger.messages, ledger.results.among(calls)
     existing = []
+    new: dict[str, Message] = {}
+    seq = ledger.seq
     for call in calls:
         id = call.id
-        if id in messages or id in results:
-            if is_known(ledger, call):
+        if id in messages or id in ended or id in new:
+            if id in new or is_known(ledger, call):
                 existing.append(id)
                 continue
             ledger.supersede(id)
-        ledger.seq += 1
-        message = Message(ledger.seq, id, spec, call.payload, now, due_at, expires_at)
-        ledger.accept(message, queue)
+        seq += 1
+        new[id] = Message(seq, id, spec, call.payload, now, due_at, expires_at)
+    ledger.seq = seq
+    if new:
+        ledger.accept(new, spec, queue)
     return existing
 
 

@@ -46,18 +46,20 @@ class Chain(Generic[T]):
     def remove(self, item: T) -> None:
         """Remove an element; cursors at it move to the next one."""
         before, behind = item.before, item.behind
-        for cursor in self._cursors:
-            if cursor.at is item:
-                cursor.at = behind
+        if self._cursors:
+            for cursor in self._cursors:
+                if cursor.at is item:
+                    cursor.at = behind
         if before is None:
             self.first = behind
         else:
             before.behind = behind
+            item.before = None
         if behind is None:
             self.last = before
         else:
             behind.before = before
-        item.before = item.behind = None
+            item.behind = None
 
     def cursor(self) -> Cursor[T]:
         """A cursor at the beginning; give it back with `release`."""

@@ -120,9 +120,11 @@ class Engine:
         if ledger.groups_to_serve_next:
             ledger.groups_to_serve.update(ledger.groups_to_serve_next)
             ledger.groups_to_serve_next.clear()
-        ledger.alarms.fire(now)
-        ledger.timers.fire(now)
-        if ledger.operations:
+        if ledger.alarms.next <= now:
+            ledger.alarms.fire(now)
+        if ledger.timers.next <= now:
+            ledger.timers.fire(now)
+        if ledger.operations.running:
             ledger.operations.run(now)
         if ledger.queues_with_parked:
             limiting.serve(ledger, now)
@@ -138,11 +140,10 @@ class Engine:
         if ledger.heartbeats_due:
             heartbeats.answer_heartbeats(ledger)
         results = ledger.results
-        if results.next_due() <= now:
+        if results.next_due <= now:
             results.expire(now)
-        bytes_left = ledger.capacity.bytes_left(ledger.bytes)
-        if results.is_over(bytes_left):
-            results.evict(bytes_left)
+        if results.may_be_over or ledger.capacity.bytes:
+            results.evict(ledger.capacity.bytes_left(ledger.bytes))
 
     def disconnect(self, session: int, now: float) -> None:
         """Forget a session whose connection has closed."""
@@ -164,10 +165,14 @@ class Engine:
     def next_deadline(self) -> float | None:
         """Engine time at which `advance` has something to do; `None`: not before a request."""
         ledger = self.ledger
-        busy = ledger.operations or ledger.groups_to_serve_next
-        if busy or ledger.results.is_over(ledger.capacity.bytes_left(ledger.bytes)):
+        results = ledger.results
+        if ledger.operations.running or ledger.groups_to_serve_next or results.may_be_over:
             return self._now
-        due = min(ledger.timers.next(), ledger.alarms.next(), ledger.results.next_due())
+        due, alarm = ledger.timers.next, ledger.alarms.next  # compared: `min` is slow
+        if alarm < due:
+            due = alarm
+        if results.next_due < due:
+            due = results.next_due
         return None if due == inf else due
 
     def take_replies(self) -> list[tuple[int, Reply]]:

@@ -9,6 +9,7 @@ from math import inf
 from taskq.engine.hash_table import HashTable
 from taskq.engine.result import Entry
 from taskq.engine.segment import LENGTH, Segment
+from taskq.protocol.values import Call
 
 _POSITION_BITS = 12  # of a place: the number of its segment, then the position in it
 _POSITION = 2**_POSITION_BITS - 1
@@ -35,7 +36,12 @@ class Entries:
         return self._count
 
     def __contains__(self, id: str) -> bool:
-        return self._table.has(hash(id)) and self._place(id) != 0
+        return self._place(id) != 0
+
+    def among(self, calls: list[Call]) -> list[str]:
+        """The ids of those calls that are there."""
+        likely = self._table.likely(calls)
+        return [id for id in likely if self._place(id)] if likely else likely
 
     def __iter__(self) -> Iterator[str]:
         for segment in self._segments:

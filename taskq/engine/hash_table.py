@@ -5,6 +5,8 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterator
 
+from taskq.protocol.values import Call
+
 SHARDS = 1024
 PLACE_BITS = 40
 
@@ -41,17 +43,22 @@ class HashTable:
                 yield slot & _PLACE
             index = index + 1 & mask
 
-    def has(self, hash: int) -> bool:
-        """Whether there is a place whose hash is likely to be that one."""
-        slots = self._shards[hash & SHARDS - 1]
-        mark = hash >> _SHARD_BITS & _MARK
-        mask = len(slots) - 1
-        index = mark & mask
-        while slot := slots[index]:
-            if slot >> PLACE_BITS == mark:
-                return True
-            index = index + 1 & mask
-        return False
+    def likely(self, calls: list[Call]) -> list[str]:
+        """Those ids of the calls that are likely to have a place."""
+        shards, shard_mask, marks = self._shards, SHARDS - 1, _MARK
+        found = []
+        for call in calls:
+            h = hash(call.id)
+            slots = shards[h & shard_mask]
+            mark = h >> _SHARD_BITS & marks
+            mask = len(slots) - 1
+            index = mark & mask
+            while slot := slots[index]:
+                if slot >> PLACE_BITS == mark:
+                    found.append(call.id)
+                    break
+                index = index + 1 & mask
+        return found
 
     def extend(self, keys: list[str], place: int) -> None:
         """Add the hashes of these keys: the first has that place, the others the next ones."""

@@ -14,6 +14,8 @@ cancelled while it waited is stale: it is skipped when its turn comes, or swept 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from taskq.engine.books import Books
 from taskq.engine.capacity import UNBOUNDED, Capacity
 from taskq.engine.filling import Filling
@@ -30,6 +32,7 @@ from taskq.engine.model import (
 )
 from taskq.engine.result import Result
 from taskq.engine.results import ON_DISK, Retention
+from taskq.engine.specs import Spec
 from taskq.engine.states import ENDED, TRANSITIONS, WAITING, Event, State, after
 from taskq.protocol.values import ErrorInfo
 
@@ -74,7 +77,7 @@ class Ledger(Books):
         return message if entry is None or entry.seq == message.seq else None
 
     def _give(self, message: Message, group: Group) -> None:
-        self.deliver(message, group)
+        self.deliver((message,), group)
         self.arm_expiry(message)
 
     def _filled(self, group: Group) -> None:
@@ -83,27 +86,44 @@ class Ledger(Books):
 
     # --- the life of a message ------------------------------------------------------------
 
-    def accept(self, message: Message, queue: Queue) -> None:
-        """Take a new message of that queue in and make a delivery for each of its groups."""
-        self.messages[message.id] = message
-        self.bytes += len(message.payload)
-        message.spec.uses += 1
-        self.changes.put[MESSAGE][message] = None
-        queue.messages.append(message)
+    def accept(self, messages: dict[str, Message], spec: Spec, queue: Queue) -> None:
+        """Take new messages of one call's spec in, by id: a delivery of each for each group."""
+        new = messages.values()
+        put, chain = self.changes.put[MESSAGE], queue.messages
+        size = 0
+        for message in new:
+            put[message] = None
+            chain.append(message)
+            size += len(message.payload)
+        self.messages.update(messages)
+        self.bytes += size
+        spec.uses += len(messages)
         for group in queue.groups.values():
             if not group.removing:
-                self.deliver(message, group)
+                self.deliver(new, group)
         if message.expires_at is not None:
-            self.arm_expiry(message)
+            for message in new:
+                self.arm_expiry(message)
 
-    def deliver(self, message: Message, group: Group) -> None:
-        """Begin the life of a message in one group."""
-        state = SCHEDULED if message.due_at > message.created_at else READY
-        delivery = Delivery(message, group, state, message.due_at)
-        message.deliveries = (*message.deliveries, delivery)
-        group.counts[state] += 1
-        group.bytes += len(message.payload)
-        self.place(delivery)
+    def deliver(self, messages: Iterable[Message], group: Group) -> None:
+        """Begin the life of messages of one task in a group; they are in order."""
+        ready, size = [], 0
+        for message in messages:
+            is_due = message.due_at <= message.created_at
+            delivery = Delivery(message, group, READY if is_due else SCHEDULED, message.due_at)
+            message.deliveries = (*message.deliveries, delivery)
+            size += len(message.payload)
+            if is_due:
+                ready.append(delivery)
+            else:
+                group.counts[SCHEDULED] += 1
+                self.place(delivery)
+        group.bytes += size
+        if ready:
+            group.counts[READY] += len(ready)
+            group.ready.lanes[message.spec.options.priority].extend(ready)
+            if group.claims:
+                self.groups_to_serve[group] = None
 
     def place(self, delivery: Delivery) -> None:
         """Put a waiting delivery where its state belongs."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from itertools import chain
 from math import inf
 
 from msgspec import Struct, field
@@ -28,6 +29,7 @@ from taskq.protocol.values import ErrorInfo, Progress, Stop, WorkerInfo
 
 MESSAGE, STATE, GROUP = "message", "state", "consumer_group"  # durable subjects, see `changes`
 DEFAULT_GROUP = "default"
+READY, PARKED = State.READY, State.PARKED  # an attribute of an enum costs more than a global
 HEARTBEAT, GRACE = 10.0, 2.0  # seconds: between heartbeats at most; without a connection at most
 
 
@@ -120,7 +122,7 @@ class Group(Struct, eq=False):
     for those that are final, that have ever reached it. `failed` counts attempts: those that raised and
     those that a worker's death ended. `bytes`: payloads of what is kept, `dead_bytes` of dead letters.
     `filled_to`: while the group is filled, the last message that it was given. `removing`: it is given
-    nothing more, and gives nothing.
+    nothing more, and gives nothing. `is_first`: its outcome is the result of the message.
     """
 
     queue: Queue
@@ -138,11 +140,10 @@ class Group(Struct, eq=False):
     paused: bool = False
     filled_to: int | None = None
     removing: bool = False
+    is_first: bool = False
 
-    @property
-    def is_first(self) -> bool:
-        """Whether this group's outcome is the result of the message."""
-        return self.name == DEFAULT_GROUP
+    def __post_init__(self) -> None:
+        self.is_first = self.name == DEFAULT_GROUP
 
     @property
     def unfinished(self) -> int:
@@ -157,8 +158,9 @@ class Group(Struct, eq=False):
     @property
     def has_work(self) -> bool:
         """Whether a claim might find something."""
-        is_open = not (self.paused or self.removing) and self.filled_to is None
-        return is_open and bool(self.counts[State.READY] or self.counts[State.PARKED])
+        if not (self.counts[READY] or self.counts[PARKED]):
+            return False
+        return not (self.paused or self.removing) and self.filled_to is None
 
     @property
     def is_drained(self) -> bool:
@@ -169,13 +171,11 @@ class Group(Struct, eq=False):
     def next_for(self, consumer: Consumer) -> Iterator[Delivery]:
         """Deliveries for this consumer, each taken out; the caller claims or puts back each one.
 
-        Yields a delivery in state READY whose task the consumer does not know, too: the caller
-        parks it. Parked ones that it knows come first.
+        Among them are those in state READY whose task the consumer does not know: the caller
+        parks them. Parked ones that it knows come first.
         """
-        if self.parked.lanes:
-            yield from self.parked.take(consumer.knows)
-        while (delivery := self.ready.pop()) is not None:
-            yield delivery
+        ready = self.ready.take()
+        return chain(self.parked.take(consumer.knows), ready) if self.parked.lanes else ready
 
     def put(self, delivery: Delivery) -> None:
         """Put a delivery in line that is READY, or parked."""

@@ -20,18 +20,21 @@ Steps = Generator[None, None, Reply | None]
 
 
 class Operations:
-    """The operations that are under way. `steps`: how many were made, ever."""
+    """The operations that are under way.
 
-    __slots__ = ("_now", "_reply", "_running", "steps")
+    `running`: (session, rid, steps) of each one. `steps`: how many were made, ever.
+    """
+
+    __slots__ = ("_now", "_reply", "running", "steps")
 
     def __init__(self, reply: Callable[[int, Reply], None]) -> None:
         self._reply = reply
-        self._running: deque[tuple[int, int, Steps]] = deque()  # (session, rid, steps)
+        self.running: deque[tuple[int, int, Steps]] = deque()
         self.steps = 0
         self._now = 0.0
 
     def __len__(self) -> int:
-        return len(self._running)
+        return len(self.running)
 
     def start(self, session: int, rid: int, steps: Steps) -> Reply | None:
         """Begin an operation. Returns its reply if the first slice completes it, else `None`.
@@ -49,7 +52,7 @@ class Operations:
         except StopIteration as end:
             reply: Reply | None = end.value
             return reply
-        self._running.append((session, rid, steps))
+        self.running.append((session, rid, steps))
         return None
 
     def time(self, began: float) -> float:
@@ -59,9 +62,9 @@ class Operations:
     def run(self, now: float) -> None:
         """Carry out the next slice, in turns."""
         self._now = now
-        share = max(SLICE // len(self._running), 1)
-        for _ in range(min(len(self._running), SLICE)):
-            session, rid, steps = self._running.popleft()
+        share = max(SLICE // len(self.running), 1)
+        for _ in range(min(len(self.running), SLICE)):
+            session, rid, steps = self.running.popleft()
             try:
                 self._advance(steps, share)
             except StopIteration as end:
@@ -69,7 +72,7 @@ class Operations:
             except TaskqError as error:
                 reply = Failed(error=type(error).__name__, text=str(error))
             else:
-                self._running.append((session, rid, steps))
+                self.running.append((session, rid, steps))
                 continue
             if session and reply is not None:
                 reply.rid = rid

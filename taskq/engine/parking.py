@@ -28,8 +28,7 @@ class Parking(Generic[E]):
         """Remove and yield the deliveries whose tasks a consumer knows."""
         for task in [task for task in self.lanes if knows(task)]:
             lane = self.lanes[task]
-            while (delivery := lane.pop()) is not None:
-                yield delivery
+            yield from lane.take()
             if not len(lane):
                 del self.lanes[task]
 

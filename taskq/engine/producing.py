@@ -20,6 +20,8 @@ from taskq.protocol.base import Reply
 from taskq.protocol.producing import Cancel, Cancelled, Enqueue, Enqueued
 
 MAX_PAYLOAD = 64 * 2**20
+_TIMES = ("delay", "eta_at", "expires_at", "expires", "wait")
+_NO_TIMES = (0.0, None, None, None, 0.0)
 
 
 def enqueue(ledger: Ledger, session: Session, request: Enqueue, tick: Tick) -> Enqueued | None:
@@ -44,10 +46,11 @@ def _check(request: Enqueue) -> None:
         raise TaskqError(f"the lease must be longer than 0 seconds, not {options.lease}")
     if not options.result_ttl >= 0:
         raise TaskqError(f"result_ttl must be 0 seconds or more, not {options.result_ttl}")
-    for name in ("delay", "eta_at", "expires_at", "expires", "wait"):
-        seconds = getattr(request, name)
-        if seconds is not None and not isfinite(seconds):
-            raise TaskqError(f"{name} must be a finite number of seconds, not {seconds}")
+    times = request.delay, request.eta_at, request.expires_at, request.expires, request.wait
+    if times != _NO_TIMES:
+        for name, seconds in zip(_TIMES, times, strict=True):
+            if seconds is not None and not isfinite(seconds):
+                raise TaskqError(f"{name} must be a finite number of seconds, not {seconds}")
     for call in request.calls:
         if len(call.payload) > MAX_PAYLOAD:
             raise PayloadTooLarge(

@@ -69,6 +69,15 @@ class Lane(Generic[E]):
                 return
         self.arrived.append(delivery)
 
+    def extend(self, deliveries: list[E]) -> None:
+        """Add some that are in order."""
+        line = self.arrived or self.front
+        if line and _place(line[-1]) > _place(deliveries[0]):
+            for delivery in deliveries:
+                self.push(delivery)
+        else:
+            self.arrived.extend(deliveries)
+
     def pop(self) -> E | None:
         """Take the first one out; `None` if there is none, or many stale ones come before it."""
         returned = self.returned
@@ -86,6 +95,21 @@ class Lane(Generic[E]):
             if delivery.state is self.state:
                 return delivery
         return None
+
+    def take(self) -> Iterator[E]:
+        """Take them out one by one until there is none, or many stale ones come before it."""
+        returned, state, skipped = self.returned, self.state, 0
+        while not (self.front or returned.entries or returned.rest):  # else `pop` sees to the order
+            if not self.arrived or skipped == SKIP:
+                return
+            delivery = self.arrived.popleft()
+            if delivery.state is state:
+                skipped = 0
+                yield delivery
+            else:
+                skipped += 1
+        while (next_one := self.pop()) is not None:
+            yield next_one
 
     def __len__(self) -> int:
         return len(self.front) + len(self.arrived) + len(self.returned)
@@ -140,14 +164,13 @@ class ReadyQueue(Generic[E]):
         """Add a delivery whose state is READY."""
         self.lanes[priority].push(delivery)
 
-    def pop(self) -> E | None:
-        """Take the first one out, or `None`."""
+    def take(self) -> Iterator[E]:
+        """Take them out one by one, in order; ends early where many stale ones come first."""
         for lane in self.lanes:
             if lane.arrived or lane.returned.entries or lane.front or lane.returned.rest:
-                delivery = lane.pop()
-                if delivery is not None or len(lane):
-                    return delivery
-        return None
+                yield from lane.take()
+                if len(lane):
+                    return
 
     @property
     def is_empty(self) -> bool:

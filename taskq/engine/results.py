@@ -17,8 +17,9 @@ from taskq.engine.entries import Entries
 from taskq.engine.result import REMEMBERED, RESULT, Archive, Entry, Result, entry_of
 from taskq.engine.segment import pack
 from taskq.engine.states import State
+from taskq.engine.whole import WholeResults
 from taskq.errors import TaskqError
-from taskq.protocol.values import Finished
+from taskq.protocol.values import Call, Finished
 
 FORGOTTEN = 100_000  # ids of expired results that can still be told from unknown ones
 AT_ONCE = 100  # results that leave in one tick
@@ -47,12 +48,14 @@ class Results:
     """All results, by id.
 
     `bytes`: of their values and errors. `evicted`: how many had to leave before their time, since the
-    broker was started. `archive`: where those lie that were committed.
+    broker was started. `archive`: where those lie that were committed. `next_due`: when the next one
+    leaves, or shortly before; `inf` for never. `may_be_over`: there may be more than there may be.
     """
 
     __slots__ = (
         "_bytes_of_entries",
         "_changes",
+        "_count",
         "_entries",
         "_forgotten",
         "_new",
@@ -61,6 +64,8 @@ class Results:
         "archive",
         "bytes",
         "evicted",
+        "may_be_over",
+        "next_due",
         "retention",
     )
 
@@ -69,39 +74,60 @@ class Results:
         self.archive: Archive | None = None
         self.bytes = 0
         self.evicted = 0
+        self.next_due = inf
+        self.may_be_over = False
+        self._count = 0
         self._entries = Entries()
         self._bytes_of_entries = 0
         self._new: dict[str, Result] = {}  # they have no entry yet
         self._new_due = inf  # when the first of them leaves
-        self._whole: dict[str, Result] = {}  # of those that are not in the archive
+        self._whole = WholeResults()  # of those that no archive holds
         self._forgotten: OrderedDict[str, None] = OrderedDict()
         self._changes = changes
 
     def __len__(self) -> int:
-        return len(self._entries) + len(self._new)
+        return self._count
 
     def __contains__(self, id: str) -> bool:
-        return id in self._entries or id in self._new
+        return id in self._new or id in self._whole or id in self._entries
+
+    def among(self, calls: list[Call]) -> list[str]:
+        """The ids of those calls that have a result; few, as a rule."""
+        new = self._new if self.archive is not None else self._whole.by_id
+        found = self._entries.among(calls)
+        for call in calls:
+            if call.id in new:
+                found.append(call.id)
+        return found
 
     def __iter__(self) -> Iterator[str]:
         yield from self._entries
         yield from self._new
+        yield from self._whole
 
     # --- adding -----------------------------------------------------------------------------
 
     def put(self, result: Result) -> None:
         """Keep a result and have it written."""
+        self._count += 1
         self._changes.put[RESULT][result] = None
         ttl = result.spec.options.result_ttl
-        due = result.finished_at + (max(REMEMBERED, ttl))
-        if due < self._new_due:
-            self._new_due = due
-        self._new[result.id] = result
-        value = result.value
+        if ttl < REMEMBERED:
+            ttl = REMEMBERED
+        due = result.finished_at + ttl
+        if due < self.next_due:
+            self.next_due = due
+        if self.archive is None:
+            self._whole.add(result, due)
+        else:
+            self._new[result.id] = result
+            if due < self._new_due:
+                self._new_due = due
         if result.error is not None:
             self.bytes += result.size
-        elif value is not None:
-            self.bytes += len(value)
+        elif result.value is not None:
+            self.bytes += len(result.value)
+        self.may_be_over = True
 
     def restore(self, ids: list[str], entries: list[bytes], times: array[float], size: int) -> None:
         """Keep results that are in the archive, of so many bytes together, oldest first.
@@ -110,8 +136,11 @@ class Results:
         """
         self._entries.expect(len(ids))
         self._entries.extend(ids, entries, times)
+        self._count += len(ids)
         self.bytes += size
         self._bytes_of_entries += size
+        self.may_be_over = True
+        self._look()
 
     def committed(self) -> None:
         """Release the values of new results, which are in the archive after this commit."""
@@ -123,8 +152,6 @@ class Results:
         new, self._new = self._new, {}
         self._new_due = inf
         self._bytes_of_entries = self.bytes
-        if self.archive is None:
-            self._whole.update(new)
         entries, times = [], []
         for result in new.values():
             value, error, ttl = result.value, result.error, result.spec.options.result_ttl
@@ -138,7 +165,7 @@ class Results:
 
     def entry(self, id: str) -> Entry | None:
         """What is in memory of a result."""
-        new = self._new.get(id)
+        new = self._new.get(id) or self._whole.get(id)
         return self._entries.get(id) if new is None else entry_of(new)
 
     def get(self, id: str) -> Result | None:
@@ -182,51 +209,62 @@ class Results:
 
     # --- leaving ----------------------------------------------------------------------------
 
-    def next_due(self) -> float:
-        """When the next result leaves, or shortly before; `inf` for never."""
-        return min(self._entries.next_due(), self._new_due)
-
     def expire(self, now: float) -> None:
         """Drop results whose time has come, a bounded number at once."""
+        limit = self._at_once()
+        for result in self._whole.pop_due(now, limit):
+            self._forget(result.id, result, result.size)
         if self._new_due <= now:
             self._make_entries()
-        for id, entry in self._entries.pop_due(now, self._at_once()):
-            self._forget(id, entry)
-
-    def is_over(self, most_bytes: float) -> bool:
-        """Whether the results exceed their bounds, or `most_bytes`, which the caller allows."""
-        most, most_size = self.retention
-        size = self.bytes
-        over = (
-            size > most_bytes
-            or 0 < most < len(self._entries) + len(self._new)
-            or 0 < most_size < size
-        )
-        return over and len(self) > 0
+        for id, entry in self._entries.pop_due(now, limit):
+            self._forget(id, entry, entry.size)
+            self._bytes_of_entries -= entry.size
+        self._look()
 
     def evict(self, most_bytes: float) -> None:
-        """Drop the oldest results until the rest is within the bounds, a bounded number at once."""
-        self._make_entries()
+        """Drop the oldest results until the rest is within the bounds, a bounded number at once.
+
+        Args:
+            most_bytes: a bound of the caller's, besides `retention`.
+        """
+        self.may_be_over = self._is_over(most_bytes)
+        if not self.may_be_over:
+            return
         unwritten = {result.id: result for result in self._changes.put[RESULT]}
         for _ in range(self._at_once()):
-            if not self.is_over(most_bytes):
-                return
-            id, entry = self._entries.pop_oldest()
-            self._forget(id, entry, unwritten.get(id))
+            if self._whole:
+                result = self._whole.pop_oldest()
+                self._forget(result.id, result, result.size)
+            else:
+                if not self._entries:
+                    self._make_entries()
+                id, entry = self._entries.pop_oldest()
+                self._forget(id, unwritten.get(id, entry), entry.size)
+                self._bytes_of_entries -= entry.size
             self.evicted += 1
+            self.may_be_over = self._is_over(most_bytes)
+            if not self.may_be_over:
+                break
+        self._look()
+
+    def _is_over(self, most_bytes: float) -> bool:
+        most, most_size = self.retention
+        over = self.bytes > most_bytes or 0 < most < self._count or 0 < most_size < self.bytes
+        return over and self._count > 0
 
     def _at_once(self) -> int:
         return AT_ONCE + len(self._changes.put[RESULT])  # or they could come faster than they go
 
-    def _forget(self, id: str, entry: Entry, unwritten: Result | None = None) -> None:
-        """Drop a result. `unwritten`: the result itself, if it is of this tick."""
-        self.bytes -= entry.size
-        self._bytes_of_entries -= entry.size
-        whole = self._whole.pop(id, unwritten)
-        self._changes.remove(RESULT, entry if whole is None else whole)
+    def _forget(self, id: str, gone: Result | Entry, size: int) -> None:
+        self._count -= 1
+        self.bytes -= size
+        self._changes.remove(RESULT, gone)
         self._forgotten[id] = None
         if len(self._forgotten) > FORGOTTEN:
             self._forgotten.popitem(last=False)
+
+    def _look(self) -> None:
+        self.next_due = min(self._whole.next_due, self._entries.next_due(), self._new_due)
 
 
 def _finished(result: Result) -> Finished:

@@ -13,11 +13,15 @@ AT_ONCE = 100  # calls in one tick
 
 
 class Timers:
-    """Calls `action(subject, now)` once the time has come; the action checks whether it still holds."""
+    """Calls `action(subject, now)` once the time has come; the action checks whether it still holds.
 
-    __slots__ = ("_count", "_heap")
+    `next`: the earliest deadline; `inf` where there is none. It is asked for twice in each tick.
+    """
+
+    __slots__ = ("_count", "_heap", "next")
 
     def __init__(self) -> None:
+        self.next = inf
         self._heap: SweptHeap[tuple[float, int, Callable[[Any, float], None], Any]] = SweptHeap()
         self._count = 0
 
@@ -28,28 +32,28 @@ class Timers:
         """Ask for a call at `when`, after those asked for earlier at the same time."""
         self._count += 1
         heappush(self._heap.entries, (when, self._count, action, subject))
+        if when < self.next:
+            self.next = when
 
     def fire(self, now: float, limit: int = AT_ONCE) -> None:
         """Make the calls that are due, so many at once."""
         heap = self._heap
-        if not (heap.entries or heap.rest):
-            return
         for _ in range(limit):
-            first = heap.first()
-            if first is None or first[0] > now:
+            if self.next > now:
                 return
             _, _, action, subject = heap.pop()
+            self._look()
             action(subject, now)
 
     def mark_stale(self, is_live: Callable[[Any], bool]) -> None:
         """A call will find nothing to do. It may be due in years, and would keep its subject in memory
         until then."""
         self._heap.mark_stale(lambda entry: is_live(entry[3]))
+        self._look()
 
-    def next(self) -> float:
-        """The earliest deadline; `inf` where there is none."""
+    def _look(self) -> None:
         first = self._heap.first()
-        return inf if first is None else first[0]
+        self.next = inf if first is None else first[0]
 
 
 class MovableTimer:

@@ -84,7 +84,7 @@ def _restore(db: sqlite3.Connection, ledger: Ledger, now: float) -> None:
             row = touched.fetchone()
         for group in ledger.queue(message.spec.queue).groups.values():
             if group.name not in known and group.from_seq < seq and not group.removing:
-                ledger.deliver(message, group)
+                ledger.deliver((message,), group)
         if not message.deliveries:
             raise damaged("message", seq, "belongs to no consumer group")
         ledger.arm_expiry(message)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from math import inf
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from taskq.engine.capacity import UNBOUNDED, Capacity
 from taskq.engine.engine import Engine
 from taskq.engine.result import REMEMBERED
 from taskq.engine.results import AT_ONCE, Retention
+from taskq.engine.segment import pack
+from taskq.engine.states import State
 from taskq.errors import UnknownMessage
 from taskq.journal.sqlite import FILE, SqliteJournal
 from taskq.protocol.operating import GetStats
@@ -215,6 +218,20 @@ def test_what_has_to_go_in_its_own_tick_leaves_nothing_in_the_journal(tmp_path: 
     bench.journal.close()
 
 
+def test_more_may_finish_in_one_tick_than_are_kept(tmp_path: Path) -> None:
+    bench = EngineBench(journal=SqliteJournal(tmp_path / FILE, "os"))
+    bench.engine = bench.reload()
+    bench.engine.ledger.results.retention = Retention(results=2)
+    bench.register()
+    for many in (["a", "b", "c"], [f"later{number}" for number in range(5)]):
+        bench.enqueue(*many)
+        bench.settle(*(Ack(each.receipt, each.id, None) for each in bench.claim(len(many))))
+    assert list(bench.engine.ledger.results) == ["later3", "later4"]
+    assert list(bench.reload().ledger.results) == ["later3", "later4"]
+    assert bench.journal is not None
+    bench.journal.close()
+
+
 def test_results_make_way_for_messages_where_the_bytes_of_the_broker_are_bounded() -> None:
     bench = bounded(Capacity(bytes=27))
     for id in "abcd":
@@ -237,11 +254,11 @@ def test_a_waiter_is_told_of_a_result_that_has_no_room() -> None:
 
 
 def test_what_has_to_go_goes_in_slices() -> None:
-    bench = bounded(results=0)
+    bench = bounded(results=1)
     many = [str(number) for number in range(5 * AT_ONCE)]
-    bench.enqueue(*many)
-    bench.settle(*(Ack(each.receipt, each.id, None) for each in bench.claim(len(many))))
-    bench.engine.ledger.results.retention = Retention(results=1)
+    entries = [pack(number, 0, inf, 0, State.SUCCEEDED) for number in range(len(many))]
+    # as after a restart with a lower bound
+    bench.engine.ledger.results.restore(many, entries, array("d", [inf] * len(many)), 0)
     left = []
     while bench.engine.next_deadline() == bench.now:
         bench.tick()

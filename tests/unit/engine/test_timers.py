@@ -15,12 +15,12 @@ def test_timers_fire_in_order_of_time_then_of_asking() -> None:
     fired: list[str] = []
     for when, name in ((2.0, "c"), (1.0, "a"), (1.0, "b"), (3.0, "d")):
         timers.at(when, lambda subject, now: fired.append(subject), name)
-    assert timers.next() == 1.0
+    assert timers.next == 1.0
     timers.fire(0.999)
     assert fired == []
     timers.fire(2.0)
     assert fired == ["a", "b", "c"]
-    assert timers.next() == 3.0
+    assert timers.next == 3.0
 
 
 def test_a_timer_may_ask_for_another_in_the_same_moment() -> None:
@@ -35,7 +35,7 @@ def test_a_timer_may_ask_for_another_in_the_same_moment() -> None:
     timers.at(1.0, again, 2)
     timers.fire(5.0)
     assert fired == [5.0] * 3
-    assert timers.next() == inf
+    assert timers.next == inf
 
 
 class Bell:
@@ -61,7 +61,7 @@ def test_an_alarm_moved_later_rings_later_only() -> None:
     bell.alarm.set(5)
     bell.alarm.set(8)
     bell.timers.fire(7)
-    assert (bell.rang, bell.timers.next()) == ([], 8)
+    assert (bell.rang, bell.timers.next) == ([], 8)
     bell.timers.fire(8)
     assert bell.rang == [8]
 
@@ -80,7 +80,7 @@ def test_an_alarm_taken_back_does_not_ring() -> None:
     bell.alarm.set(5)
     bell.alarm.set(inf)
     bell.timers.fire(100)
-    assert (bell.rang, bell.timers.next()) == ([], inf)
+    assert (bell.rang, bell.timers.next) == ([], inf)
 
 
 def test_an_alarm_can_be_set_again_while_old_entries_are_left() -> None:
@@ -90,7 +90,7 @@ def test_an_alarm_can_be_set_again_while_old_entries_are_left() -> None:
     bell.timers.fire(5)
     bell.alarm.set(20)
     bell.timers.fire(8)
-    assert (bell.rang, bell.timers.next()) == ([5], 20)
+    assert (bell.rang, bell.timers.next) == ([5], 20)
     bell.timers.fire(20)
     assert bell.rang == [5, 20]
 
