@@ -30,12 +30,15 @@ def leave(ledger: Ledger, session: Session, request: Leave, tick: Tick) -> Reply
 def _leave(ledger: Ledger, worker: Worker, began: float) -> Steps:
     count = 0
     for consumer in list(worker.consumers.values()):
-        while consumer.leases:
-            delivery = next(iter(consumer.leases.values()))
+        # a copy: the first of a dict is found behind all that were taken out before it
+        for receipt in list(consumer.leases):
+            yield
+            delivery = consumer.leases.get(receipt)
+            if delivery is None:
+                continue  # settled meanwhile
             ledger.revoke(delivery)
             release(ledger, delivery, ledger.operations.time(began), Event.RELEASE)
             count += 1
-            yield
     return Done(count=count)
 
 
@@ -55,11 +58,11 @@ def _reap(ledger: Ledger, worker: Worker, consumer: Consumer, request: Reap, tic
     all_running = set(request.running)
     count = 0
     ended = []
-    while consumer.leases:
+    for receipt in list(consumer.leases):
         yield
-        if not consumer.leases:
-            break  # it was settled meanwhile
-        receipt, delivery = next(iter(consumer.leases.items()))
+        delivery = consumer.leases.get(receipt)
+        if delivery is None:
+            continue  # settled meanwhile
         ledger.revoke(delivery)
         count += 1
         running = receipt in all_running
