@@ -7,11 +7,11 @@ from taskq.protocol.values import Delivered, Ended, Outcome, Progress, Stop, Wor
 
 
 class Register(Request["Registered"], kw_only=True):
-    """This connection is consumer `consumer` of worker `worker`, in `group`.
+    """Register this connection as consumer `consumer` of worker `worker`, in `group`.
 
-    `tasks`: the names it knows; `None` means all. `holding`: receipts that it has in hand; what else
-    is leased to it was lost on the way, with the reply of a claim, and is released without cost.
-    Creates the queues and the group where missing.
+    `tasks`: the names it knows; `None` means all. `holding`: receipts of the messages that it has.
+    Other messages that are leased to it were lost with the reply of a claim, and are released without
+    cost. Missing queues and a missing group are created.
     """
 
     worker: str
@@ -23,9 +23,11 @@ class Register(Request["Registered"], kw_only=True):
 
 
 class Registered(Reply, kw_only=True):
-    """`released`: receipts that were leased to the consumer and not in its hands. `epoch`: the life of
-    the broker's books. Receipts of another one mean nothing, so a consumer drops what it has claimed
-    and not begun, and outcomes that are not settled."""
+    """The reply to `Register`. `released`: receipts that were leased to it and not in `holding`.
+
+    `epoch`: names the state of the broker. In a new epoch old receipts are stale, so a consumer drops
+    claimed messages that have not begun, and outcomes that are not settled.
+    """
 
     released: list[int]
     epoch: str = ""
@@ -42,17 +44,19 @@ class Claim(Parkable["Claimed"], kw_only=True):
 
 
 class Claimed(Reply, kw_only=True):
-    """The claimed messages; none after `wait`, or where another claim has taken the place of this
-    one. `drained`: no message can become ready."""
+    """The claimed messages; none after `wait`, or if another claim of the consumer ended this one.
+
+    `drained`: no message can become ready.
+    """
 
     messages: list[Delivered]
     drained: bool = False
 
 
 class Begin(Request[Done], kw_only=True):
-    """The consumer begins this delivery now; for those that ask for it (`Delivered.announce`).
+    """Report that the consumer begins a delivery; required if `Delivered.announce` is set.
 
-    Fails with `LeaseLost`: then it must not begin.
+    Fails with `LeaseLost`; the delivery must not begin then.
     """
 
     receipt: int
@@ -69,7 +73,7 @@ class Settle(Request["Settled"], kw_only=True):
 
 
 class Settled(Reply, kw_only=True):
-    """`rejected`: stale receipts; their outcomes changed nothing."""
+    """The reply to `Settle`. `rejected`: stale receipts, whose outcomes changed nothing."""
 
     rejected: list[int]
 
@@ -86,9 +90,11 @@ class Heartbeat(Parkable["HeartbeatReply"], kw_only=True):
 
 
 class HeartbeatReply(Reply, kw_only=True):
-    """`renew_in`: send the next heartbeat within so many seconds. `stop`: deliveries of this worker
-    that are cancelled. `unknown`: tasks of parked messages in its queues that no consumer knows; only
-    the first ones, where they are many."""
+    """The reply to `Heartbeat`. `renew_in`: seconds within which the next heartbeat is due.
+
+    `stop`: deliveries of this worker that are cancelled. `unknown`: tasks of parked messages in its
+    queues that no consumer knows; if there are many, only the first ones.
+    """
 
     renew_in: float
     stop: list[Stop] = []
@@ -106,12 +112,12 @@ class HeartbeatReply(Reply, kw_only=True):
 
 
 class Reap(Request["Reaped"], kw_only=True):
-    """A consumer died: end its leases at once.
+    """Report the death of a consumer, which ends its leases at once.
 
     `running`: receipts it was executing; these count as a delivery that was lost, or, with
-    `timed_out` / `cancelled`, as a failed attempt / a cancellation. `began`: what has a receipt up to
-    it had begun, and had perhaps ended; its outcome died with the consumer, so it counts as lost,
-    too. The others cost nothing.
+    `timed_out` or `cancelled`, as a failed attempt or a cancellation. `began`: the newest receipt that
+    it had begun. Deliveries up to it count as lost, too: they may have ended, but their outcomes died
+    with the consumer. The others are released without cost.
     """
 
     worker: str
@@ -124,21 +130,23 @@ class Reap(Request["Reaped"], kw_only=True):
 
 
 class Reaped(Reply, kw_only=True):
-    """`count`: leases that the consumer had; `ended`: those it had begun, and what became of them."""
+    """The reply to `Reap`. `count`: leases of the consumer. `ended`: the end of those it had begun."""
 
     count: int = 0
     ended: list[Ended] = []
 
 
 class Leave(Request[Done], kw_only=True):
-    """A worker ends: whatever it still holds is released without cost."""
+    """Report the end of a worker. Messages that it still holds are released without cost."""
 
     worker: str
 
 
 class Extend(Request[Done], kw_only=True):
-    """Make the lease of a message, in one group, last at least `seconds` from now. Fails with
-    `LeaseLost`."""
+    """Make the lease of a message, in one group, last at least `seconds` from now.
+
+    Fails with `LeaseLost`.
+    """
 
     receipt: int
     id: str

@@ -15,7 +15,7 @@ from taskq.protocol.values import (
 
 
 class Control(Request[Done], kw_only=True):
-    """`action`: `pause`, `resume` or `purge` a queue, in one group or (empty) in all.
+    """Change a queue. `action`: `pause`, `resume` or `purge`, in one group or (empty) in all.
 
     `drop` removes one group without consumers, and its messages. `default` cannot be removed.
     `drop_queue` removes the whole queue with its limits, if it has neither messages, dead letters nor
@@ -70,8 +70,10 @@ class ListDead(Request["DeadLetters"], kw_only=True):
 
 
 class DeadLetters(Reply, kw_only=True):
-    """`total`: number of dead letters of the queue and group, regardless of the filter. `more`: the
-    list was truncated by the limit or the size of a reply."""
+    """The reply to `ListDead`. `total`: dead letters of the queue and group, regardless of the filter.
+
+    `more`: the list was truncated by the limit or the size of a reply.
+    """
 
     entries: list[DeadLetter]
     total: int
@@ -135,8 +137,10 @@ class Ping(Request["Pong"], kw_only=True):
 
 
 class Pong(Reply, kw_only=True):
-    """`version` of taskq, and how long the broker has been up. One that is no process of ours has
-    neither process id nor directory."""
+    """The reply to `Ping`: the `version` of taskq, and the uptime of the broker in seconds.
+
+    `pid` and `directory` are `None` if the broker is not a process of taskq.
+    """
 
     version: str
     durability: Durability

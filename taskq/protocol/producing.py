@@ -28,7 +28,7 @@ class Enqueue(Parkable["Enqueued"], kw_only=True):
 
 
 class Enqueued(Reply, kw_only=True):
-    """The messages are in the journal. `existing`: ids that were already known.
+    """The reply to `Enqueue`: the messages are in the journal. `existing`: ids that were already known.
 
     `rest`: number of calls, at the end of the list, that were not accepted within `wait`.
     """
@@ -47,7 +47,9 @@ class Cancel(Request["Cancelled"], kw_only=True):
 
 
 class Cancelled(Reply, kw_only=True):
-    """`cancelled`: had not started. `asked`: running, asked to stop. The others had finished."""
+    """The reply to `Cancel`. `cancelled`: ids that had not started. `asked`: running ones that were
+    asked to stop. The others had finished.
+    """
 
     cancelled: list[str]
     asked: list[str]
@@ -66,7 +68,9 @@ class Wait(Parkable["Waited"], kw_only=True):
 
 
 class Waited(Reply, kw_only=True):
-    """`pending`: number of ids still in the watch. `unconsumed`: their queues without consumers."""
+    """The reply to `Wait`. `pending`: number of ids still in the watch. `unconsumed`: their queues
+    without consumers.
+    """
 
     finished: list[Finished]
     pending: int
