@@ -36,7 +36,7 @@ def section(data: dict[str, Any], records: Records) -> str:
 
 
 def page(text: str, data: dict[str, Any], records: Records) -> str:
-    """The page with its generated part made anew.
+    """The page with its generated part replaced.
 
     Raises:
         ValueError: the page has lost its marks.

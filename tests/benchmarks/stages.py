@@ -83,7 +83,7 @@ class Stopwatch:
         self._round = defaultdict(float)
 
     def forget_all(self) -> None:
-        """Begin anew."""
+        """Begin again."""
         self._rounds = []
         self.forget()
 

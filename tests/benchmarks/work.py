@@ -1,4 +1,4 @@
-"""What the no-op of a cell does beside marking its number: nothing, a sleep, or some computing."""
+"""What the no-op of a cell does besides marking its number: nothing, a sleep, or some computing."""
 
 from __future__ import annotations
 

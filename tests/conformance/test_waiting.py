@@ -60,7 +60,7 @@ def test_a_wait_is_answered_by_a_worker_in_another_thread(bench: PortBench) -> N
     assert seen == {id: id.encode() for id in (bench.id("a"), bench.id("b"))}
 
 
-def test_a_wait_that_runs_out_tells_of_the_unconsumed_queue(bench: PortBench) -> None:
+def test_a_wait_that_runs_out_reports_the_unconsumed_queue(bench: PortBench) -> None:
     bench.enqueue("a")
     reply = bench.broker.call(Wait(watch=1, add=[bench.id("a")], wait=0.05))
     assert (reply.finished, reply.pending, reply.unconsumed) == ([], 1, [bench.queue])

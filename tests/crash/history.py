@@ -18,7 +18,7 @@ VARIABLE = "TASKQ_CHAOS"  # the directory of the history
 
 
 class Notes:
-    """One process's file of one kind; made anew in a forked child."""
+    """One process's file of one kind; opened again in a forked child."""
 
     def __init__(self, kind: str) -> None:
         self._kind = kind

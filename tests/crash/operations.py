@@ -17,7 +17,7 @@ from taskq.protocol.values import Ack, Call, ErrorInfo, Fail, Options
 
 
 class CrashOperation(Protocol):
-    """One request, made anew for each round under names of its own."""
+    """One request, made again for each round, under other names."""
 
     def prepare(self, channel: Channel, number: int) -> Request[Any]:
         """Bring about what the request needs, and return it."""

@@ -33,7 +33,7 @@ from tests.kit.tracing import TracedBroker, needs_strace
 pytestmark = [needs_strace, pytest.mark.timeout(1800 if LONG else 120)]
 
 ROUNDS = 25
-SMALL_LOG = 40  # pages, so that the log is folded and begun anew several times
+SMALL_LOG = 40  # pages, so that the log is folded and begun again several times
 ENDS = ["succeeded", "scheduled", "dead"]
 
 

@@ -151,7 +151,7 @@ def test_a_usage_error_is_one_sentence_and_exit_code_2(site: Site) -> None:
         assert "Traceback" not in process.output
 
 
-def test_65_a_wrong_key_is_refused_and_told_nothing(
+def test_65_a_wrong_key_is_refused_without_a_reason(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     site.start()
@@ -229,7 +229,7 @@ def test_many_who_come_first_start_one_broker(site: Site) -> None:
     assert (site.path / "broker.log").read_text().count(" serves ") == 1
 
 
-def test_a_key_that_is_lost_is_not_replaced_beside_the_journal_it_signed(site: Site) -> None:
+def test_a_lost_key_is_not_replaced_if_it_has_signed_a_journal(site: Site) -> None:
     site.broker().call(Ping())
     stop_broker(site.path)
     (site.path / "key").unlink()

@@ -38,7 +38,7 @@ def test_the_demo_claims_and_proves_that_nothing_was_lost(terminal: Terminal) ->
     assert numbers["duplicates"] <= numbers["redelivered"]
 
 
-def test_the_demo_tells_its_story_and_can_keep_it(terminal: Terminal) -> None:
+def test_the_demo_prints_its_story_and_can_keep_it(terminal: Terminal) -> None:
     with short_directory() as temporary:
         done = terminal.taskq("demo", "--keep", TMPDIR=str(temporary))
         (kept,) = temporary.iterdir()

@@ -94,7 +94,7 @@ def test_what_is_on_disk_is_found_when_the_broker_has_left(terminal: Terminal) -
     assert not missing(dead, "1 dead letter")
 
 
-def test_a_broker_that_hangs_is_told_from_one_that_is_gone(terminal: Terminal) -> None:
+def test_a_broker_that_hangs_is_distinguished_from_one_that_is_gone(terminal: Terminal) -> None:
     terminal.taskq("call", ADD, "1")
     pid = terminal.broker_pid("shop")
     send(pid, signal.SIGSTOP)

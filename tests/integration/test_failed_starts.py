@@ -59,7 +59,7 @@ def test_a_broker_that_is_killed_while_it_starts_is_started_again(
     assert count.read_text() == "3\n"
 
 
-def test_a_program_that_fails_by_itself_is_told_at_once(
+def test_a_program_that_fails_by_itself_is_reported_at_once(
     short_dir: Path, broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     count = attempts(short_dir, monkeypatch, "exit 1")
@@ -70,7 +70,7 @@ def test_a_program_that_fails_by_itself_is_told_at_once(
     assert count.read_text() == "1\n"
 
 
-def test_a_stated_reason_is_told_at_once(short_dir: Path, broker: EmbeddedBroker) -> None:
+def test_a_stated_reason_is_reported_at_once(short_dir: Path, broker: EmbeddedBroker) -> None:
     ensure_key(short_dir / "b" / "key")
     (short_dir / "b" / "journal.db").write_bytes(b"")
     with pytest.raises(

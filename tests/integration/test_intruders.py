@@ -51,7 +51,7 @@ def speak(broker: BrokerUnderAttack, *bodies: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("listen", ["unix", "tcp"])
-def test_65_without_the_key_nothing_is_told_and_nothing_is_done(listen: str) -> None:
+def test_65_without_the_key_nothing_is_revealed_and_nothing_is_done(listen: str) -> None:
     with broker_under_attack(listen) as broker:
         hello = handshake.ClientHandshake(b"w" * 32).hello()
         for proof in (b"", b"\0" * 32, b"\0" * 31, hello, b"w" * 1000):

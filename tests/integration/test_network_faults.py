@@ -121,7 +121,7 @@ def test_33_a_broker_that_falls_silent_is_a_typed_timeout(
 
 
 @pytest.mark.timeout(20)  # the patience without a deadline is 30 s
-def test_33_a_wait_with_a_deadline_ends_soon_after_it_beside_a_silent_broker(
+def test_33_a_wait_with_a_deadline_ends_soon_after_it_when_the_broker_is_silent(
     proxy: Proxy, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(waiting, "ANSWER", 0.2)

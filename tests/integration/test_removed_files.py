@@ -102,7 +102,7 @@ def test_a_key_that_was_removed_comes_back_and_is_no_new_one(place: Place) -> No
     assert "is back" in place.log()
 
 
-def test_another_key_is_told_in_the_log(place: Place) -> None:
+def test_another_key_is_logged(place: Place) -> None:
     pid = place.pid(place.client())
     (place.path / "key").write_text("k" * 64)
     wait_until(lambda: "holds another key" in place.log())

@@ -92,7 +92,7 @@ def test_33_a_stopped_broker_is_a_timeout(queue: TaskQueue, name: str, connected
 
 
 @pytest.mark.parametrize("connected", [True, False], ids=["connected", "not-connected"])
-def test_33_wait_beside_a_stopped_broker_says_what_is_not_done(
+def test_33_wait_next_to_a_stopped_broker_says_what_is_not_done(
     queue: TaskQueue, connected: bool
 ) -> None:
     handles = queue.tasks["one"].map([-1, -2])

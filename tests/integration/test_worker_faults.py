@@ -83,7 +83,7 @@ def test_20_killed_after_the_ack_it_does_not_run_again(scene: Scene) -> None:
     assert done.info().deliveries == 1
 
 
-def test_22_a_task_that_was_stopped_past_its_lease_is_told_when_it_extends(scene: Scene) -> None:
+def test_22_a_task_that_was_stopped_past_its_lease_fails_to_extend(scene: Scene) -> None:
     first = scene.worker()
     handle = app.extend_after(scene.path("gate"), scene.path("log"))
     wait_until(lambda: scene.lines("log"))
@@ -261,7 +261,7 @@ def test_60_a_function_by_value_of_another_python_is_refused_by_the_worker(
     pid = app.pid().result(PATIENCE)
     with monkeypatch.context() as patch:
         patch.setattr("taskq.codec.envelope.VALUE", bytes([1, ord("v"), 3, 99]))
-        # the function's bytes would crash whoever loads them
+        # the function's bytes would crash a process that loads them
         payload = app.queue.codec.encode_call(
             "w", "v99", "m.f", (), {}, function=b"\x80\x05garbage"
         )

@@ -40,12 +40,12 @@ def check_groups(engine: Engine, accepted: Counter[tuple[str, str]]) -> None:
 
 
 def check_nobody_is_forgotten(engine: Engine) -> None:
-    """13: no claim is parked beside its work, and nobody waits for what has ended."""
+    """13: no claim is parked while there is work for it, and nobody waits for what has ended."""
     for queue in engine.ledger.queues.values():
         for group in queue.groups.values():
             for parked in group.claims:
                 idle = group.paused or parked.consumer.worker.silent
-                assert idle or not list(group.ready), "13: a claim waits beside its work"
+                assert idle or not list(group.ready), "13: a claim waits while there is work for it"
     for id in engine.ledger.watchers.ids():
         assert is_open(engine.ledger, id), "13: somebody waits for what has ended"
 

@@ -83,7 +83,7 @@ def next_size(offer: ParkedEnqueue) -> int:
 
 
 def check_nobody_waits_in_vain(engine: Engine) -> None:
-    """13: whoever waits for room waits because there is none."""
+    """13: an enqueue waits for room only while there is none."""
     for offer in heads(engine):
         call = offer.request.calls[offer.taken]
         assert not is_known(engine, call.id), "13: a known id waits for room"

@@ -64,7 +64,7 @@ class Actor:
 
 
 class Stage(RuleBasedStateMachine):
-    """Drives one engine on one journal, and a model beside it. `steps`: of all runs together."""
+    """Drives one engine on one journal, and a model of it. `steps`: of all runs together."""
 
     steps = 0
 

@@ -17,7 +17,7 @@ from tests.property.working import Working
 
 
 class EngineMachine(Limiting, Producing, Working, Operating, Failing):
-    """Drives one engine on one journal, and a model beside it."""
+    """Drives one engine on one journal, and a model of it."""
 
 
 LONG = os.environ.get("HYPOTHESIS_PROFILE") == "long"

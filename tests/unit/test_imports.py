@@ -117,7 +117,7 @@ INFLATERS = {"bz2", "gzip", "lzma", "tarfile", "zipfile", "zlib", "zstandard", "
 
 
 def test_76_nothing_is_inflated_so_there_is_no_bomb_to_cap() -> None:
-    # whoever compresses payloads one day bounds them before they are inflated, and says so here
+    # code that compresses payloads has to bound them before it inflates them, and to be listed here
     taken = set()
     for file in (ROOT / "taskq").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):

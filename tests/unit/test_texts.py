@@ -1,4 +1,4 @@
-"""Texts that shall not command a terminal."""
+"""Texts that must not control a terminal."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from tests.benchmarks.stamps import Stamps
 
 PART = 20_000
 AHEAD = 30e-6  # seconds to enqueue one message, generously
-CALL = 1e-3  # seconds that a request takes beside that, generously
+CALL = 1e-3  # seconds that a request takes in addition, generously
 PACE = 100_000 / 60  # messages a second
 SLOT = 16  # messages of one instant
 

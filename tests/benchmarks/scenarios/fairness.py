@@ -16,7 +16,7 @@ SLOW_EVERY = (
 
 
 def slow_among_fast(peer: Ours, marks: Marks, count: int) -> Sample:
-    """The p99 of 1 ms tasks beside 1 s tasks, divided by their p99 without these.
+    """The p99 of 1 ms tasks among 1 s tasks, divided by their p99 without these.
 
     Latency is open-loop: from the intended moment of sending to the end of the task.
     """

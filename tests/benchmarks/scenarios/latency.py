@@ -1,4 +1,4 @@
-"""Latency under a steady load, from the intended moment of sending: whoever is late is late."""
+"""Latency under a steady load, from the intended moment of sending: late senders count as late."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Thousands of tasks that fail and are tried again, beside a few healthy ones. Ours only."""
+"""Thousands of tasks that fail and are tried again, along with a few healthy ones. Ours only."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RATE = 100.0  # healthy ones a second
 
 
 def retry_storm(peer: Ours, marks: Marks, count: int) -> Sample:
-    """The p99 of healthy tasks beside the failing ones, divided by their p99 without these.
+    """The p99 of healthy tasks among failing ones, divided by their p99 without these.
 
     From the intended moment of sending to the result in the caller's hands, in turn.
     """

@@ -68,7 +68,7 @@ class Actor:
 
 
 class PortMachine(RuleBasedStateMachine):
-    """Drives one backend, and a model beside it."""
+    """Drives one backend, and a model of it."""
 
     make_backend: Callable[[], PortBackend]
 

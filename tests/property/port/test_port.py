@@ -22,7 +22,7 @@ from tests.property.port.machine import PortMachine
 
 
 class MemoryMachine(PortMachine):
-    """The suite for `memory:`; another backend has its own class beside it."""
+    """The suite for `memory:`; another backend has a class of its own here."""
 
     make_backend = MemoryBackend
 

@@ -42,7 +42,7 @@ def test_the_environment_names_the_broker(monkeypatch: pytest.MonkeyPatch, tmp_p
     assert isinstance(connect("memory:", "mail"), MemoryBroker)
 
 
-def test_unix_has_its_key_beside_the_socket(key_file: Path) -> None:
+def test_unix_has_its_key_next_to_the_socket(key_file: Path) -> None:
     broker = connect(f"unix:{key_file.parent}/sock", "mail")
     assert isinstance(broker, UnixBroker)
     assert broker.url == f"unix:{key_file.parent}/sock"

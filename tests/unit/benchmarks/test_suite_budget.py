@@ -52,7 +52,7 @@ def test_a_drain_by_batches_has_no_client(tmp_path: Path) -> None:
     assert found[stages.COMMIT] > 0
 
 
-def test_the_table_has_the_sum_beside_the_measured_whole() -> None:
+def test_the_table_has_the_sum_and_the_measured_whole() -> None:
     records = budget(**{stages.COMMIT: 40.0, stages.RUN: 2.0})
     rows = {row[0]: row[1:] for row in ways.table(records)}
     assert rows[stages.COMMIT] == ["40.0"] * 4

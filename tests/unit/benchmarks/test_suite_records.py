@@ -130,7 +130,7 @@ def test_a_row_has_its_durability_and_its_ratios() -> None:
     assert found["huey (Redis), tuned"][5] == "1"
 
 
-def test_a_cell_that_failed_is_shown_and_told() -> None:
+def test_a_cell_that_failed_is_shown_and_listed() -> None:
     assert rows(report.scenario_table(RUN, "drain"))["Celery (prefork), tuned"][2] == "failed"
     assert report.failures(RUN) == ["drain, Celery (prefork), tuned: not finished within 120 s"]
     assert "not finished within 120 s" in report.as_text(RUN)

@@ -255,7 +255,7 @@ def test_68_an_oversized_header_closes_the_connection(bench: LoopBench) -> None:
     assert client.hung_up
 
 
-def test_65_a_wrong_key_is_told_nothing(bench: LoopBench) -> None:
+def test_65_a_wrong_key_gets_no_answer(bench: LoopBench) -> None:
     client = bench.unauthenticated()
     handshake = ClientHandshake(b"wrong" * 10, "bench")
     client.sock.sendall(wire.frame(handshake.hello()))
@@ -267,7 +267,7 @@ def test_65_a_wrong_key_is_told_nothing(bench: LoopBench) -> None:
     assert client.hung_up
 
 
-def test_who_is_dropped_in_the_handshake_is_told_that_it_is_not_the_key(
+def test_a_client_dropped_in_the_handshake_learns_that_it_is_not_the_key(
     make: Callable[..., LoopBench],
 ) -> None:
     bench = make(Limits(pending_handshakes=2))

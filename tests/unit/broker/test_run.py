@@ -45,5 +45,7 @@ def test_a_key_file_that_is_not_there_is_named_by_its_option(tmp_path: Path) -> 
         (OSError(98, "Address already in use"), 1),
     ],
 )
-def test_what_may_pass_by_itself_is_told_from_what_does_not(error: Exception, code: int) -> None:
+def test_what_may_pass_by_itself_is_distinguished_from_what_does_not(
+    error: Exception, code: int
+) -> None:
     assert exit_code(error) == code

@@ -164,7 +164,7 @@ def test_a_lock_of_a_process_that_is_gone(tmp_path: Path) -> None:
     assert checks_on_disk.stale_lock(lock) == gone
 
 
-def test_the_end_of_the_log_is_told_where_it_is_an_error(tmp_path: Path) -> None:
+def test_the_end_of_the_log_is_shown_where_it_is_an_error(tmp_path: Path) -> None:
     log = tmp_path / "broker.log"
     assert checks_on_disk.last_complaint(log) == ""
     log.write_text("2026 INFO taskq.broker: stopped\n")

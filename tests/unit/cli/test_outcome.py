@@ -48,7 +48,7 @@ def test_a_warning_is_a_sentence_without_a_line_of_ours(capsys: pytest.CaptureFi
     assert (out, err) == ("the result\n", "Warning: no worker consumes it\n")
 
 
-def test_an_interrupted_wait_tells_how_to_come_back() -> None:
+def test_an_interrupted_wait_says_how_to_come_back() -> None:
     def interrupt() -> None:
         raise KeyboardInterrupt
 

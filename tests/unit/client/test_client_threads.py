@@ -67,7 +67,7 @@ def test_queues_are_made_while_others_are_unpickled() -> None:
 
 
 @pytest.mark.parametrize("line", range(3))
-def test_every_thread_that_asks_for_an_unknown_id_is_told(line: int) -> None:
+def test_every_thread_that_asks_for_an_unknown_id_gets_the_error(line: int) -> None:
     handle = TaskQueue("q", broker="memory:").handle("unknown")
 
     def ask() -> None:

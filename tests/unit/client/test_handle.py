@@ -159,7 +159,7 @@ def test_61_every_end_has_its_own_error(q: TaskQueue, clock: Clock) -> None:
 
 
 @pytest.mark.parametrize("later", [10, 1000])  # its id is remembered, and forgotten
-def test_whoever_asks_for_a_result_after_its_time_is_told_the_same(
+def test_everybody_who_asks_for_an_expired_result_gets_the_same_error(
     q: TaskQueue, clock: Clock, later: float
 ) -> None:
     id = q.tasks["one"].options(result_ttl=1)(1).id
@@ -182,7 +182,7 @@ def test_an_unknown_id_may_become_known(q: TaskQueue) -> None:
 
 
 @pytest.mark.parametrize("line", range(12))
-def test_a_thread_sees_no_old_error_beside_a_result(q: TaskQueue, line: int) -> None:
+def test_a_thread_sees_no_old_error_with_a_result(q: TaskQueue, line: int) -> None:
     handle = q.handle("mine")
     with pytest.raises(errors.UnknownMessage):
         handle.result(timeout=0)
@@ -235,7 +235,7 @@ def test_await(q: TaskQueue) -> None:
     asyncio.run(main())
 
 
-def test_a_waiter_whose_thread_does_not_start_tells_so_and_works_later(
+def test_a_waiter_whose_thread_does_not_start_says_so_and_works_later(
     q: TaskQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(thread: threading.Thread) -> None:
@@ -288,7 +288,7 @@ def test_a_long_wait_outlives_many_short_ones(q: TaskQueue, clock: Clock) -> Non
     asyncio.run(main())
 
 
-def test_await_tells_that_the_broker_is_gone(q: TaskQueue) -> None:
+def test_await_raises_that_the_broker_is_gone(q: TaskQueue) -> None:
     handle = q.tasks["one"](1)
 
     def gone() -> None:
@@ -436,7 +436,7 @@ def test_12_a_forgotten_watch_is_made_again() -> None:
     assert [sorted(request.add) for request in script.asked] == [["a", "b"], ["a", "b"]]
 
 
-def test_the_first_slice_is_short_and_tells_of_missing_workers() -> None:
+def test_the_first_slice_is_short_and_warns_of_missing_workers() -> None:
     script = Script(
         Waited(finished=[], pending=1, unconsumed=["lonely"]),
         Waited(finished=[Finished("a", "succeeded")], pending=0),
@@ -464,7 +464,7 @@ def register(q: TaskQueue, tasks: list[str]) -> Connection:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_who_waits_for_a_parked_task_is_told(q: TaskQueue) -> None:
+def test_a_wait_for_a_parked_task_warns(q: TaskQueue) -> None:
     connection = register(q, ["another"])
     handle = q.tasks["one"](1)
     connection.call(Claim(queues=[q.name], n=1, wait=0))
@@ -478,7 +478,7 @@ def test_who_waits_for_a_parked_task_is_told(q: TaskQueue) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_who_waits_for_a_paused_queue_is_told(q: TaskQueue) -> None:
+def test_a_wait_for_a_paused_queue_warns(q: TaskQueue) -> None:
     connection = register(q, ["one"])
     handle = q.tasks["one"](1)
     q.pause()
@@ -491,7 +491,7 @@ def test_who_waits_for_a_paused_queue_is_told(q: TaskQueue) -> None:
 
 
 @pytest.mark.usefixtures("impatient")
-def test_a_task_that_waits_for_what_no_worker_has_taken_is_told(q: TaskQueue) -> None:
+def test_a_task_that_waits_for_what_no_worker_has_taken_is_warned(q: TaskQueue) -> None:
     connection = register(q, ["one"])
     handle = q.tasks["one"](1)
     token = context.enter(context.local("outer", q.name))

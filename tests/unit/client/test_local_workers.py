@@ -1,4 +1,4 @@
-"""What `queue.workers()` does beside starting processes."""
+"""What `queue.workers()` does besides starting processes."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def test_map_and_starmap(q: TaskQueue) -> None:
         add.options(id="x").map([1])
 
 
-def test_starmap_of_single_arguments_is_told(q: TaskQueue) -> None:
+def test_starmap_of_single_arguments_is_refused(q: TaskQueue) -> None:
     @q.task
     def one(n: int) -> int:
         return n

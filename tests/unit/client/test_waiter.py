@@ -102,7 +102,7 @@ def test_a_caller_never_waits_for_a_broker_that_does_not_answer(conversation: Co
     assert ends.empty()
 
 
-def test_a_broker_that_does_not_answer_in_time_is_told_to_everybody(
+def test_a_broker_that_does_not_answer_in_time_is_reported_to_everybody(
     conversation: Conversation,
 ) -> None:
     waiter, ends = Waiter(FakeBroker(conversation)), Ends()

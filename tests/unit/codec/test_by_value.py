@@ -82,7 +82,7 @@ def test_a_rebound_closure_makes_them_anew() -> None:
     assert by_value.data() != before
 
 
-def test_what_cannot_be_sent_is_told() -> None:
+def test_what_cannot_be_sent_is_named() -> None:
     import threading
 
     lock = threading.Lock()

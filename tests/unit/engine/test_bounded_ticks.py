@@ -193,7 +193,7 @@ Begin = Callable[[EngineBench], Callable[[], object]]
         pytest.param(
             lambda b: waiting(b, expires=10),
             lambda b: lambda: (later(10)(b)(), b.register()),
-            id="a claim beside what expires",
+            id="a claim during an expiry",
         ),
         pytest.param(waiting, requested(Cancel(ids=IDS)), id="cancel"),
     ],

@@ -50,7 +50,7 @@ def test_what_runs_is_asked_through_the_heartbeat(bench: EngineBench) -> None:
     assert bench.state("a") == "leased"
 
 
-def test_terminate_is_told_apart(bench: EngineBench) -> None:
+def test_terminate_is_distinguished_from_cancel(bench: EngineBench) -> None:
     bench.enqueue("a")
     message = bench.claim_one()
     beat = bench.park(heartbeat(), HEART)
@@ -70,7 +70,9 @@ def test_terminate_after_a_polite_request(bench: EngineBench) -> None:
     assert bench.heartbeat().terminate == [message.receipt]
 
 
-def test_news_between_two_heartbeats_is_told_by_the_next_at_once(bench: EngineBench) -> None:
+def test_a_cancellation_between_two_heartbeats_is_reported_by_the_next_at_once(
+    bench: EngineBench,
+) -> None:
     bench.enqueue("a")
     message = bench.claim_one()
     bench.heartbeat()
@@ -79,7 +81,7 @@ def test_news_between_two_heartbeats_is_told_by_the_next_at_once(bench: EngineBe
     assert bench.heartbeat().cancel == []
 
 
-def test_asking_twice_tells_once(bench: EngineBench) -> None:
+def test_asking_twice_reports_once(bench: EngineBench) -> None:
     bench.enqueue("a")
     message = bench.claim_one()
     bench.heartbeat()
@@ -98,7 +100,7 @@ def test_a_polite_request_takes_nothing_back(bench: EngineBench) -> None:
     assert (attended.cancel, attended.terminate) == ([], [message.receipt])
 
 
-def test_a_worker_on_a_new_connection_is_told_again(bench: EngineBench) -> None:
+def test_a_cancellation_is_reported_again_on_a_new_connection(bench: EngineBench) -> None:
     bench.enqueue("a", "b")
     one, two = bench.claim()
     cancel(bench, "a")
@@ -113,7 +115,7 @@ HOWEVER = ["fail", "release", "lapse", "reap", "reap unstarted", "leave", "aband
 
 
 @pytest.mark.parametrize("terminate", [False, True])
-def test_a_new_connection_is_told_at_once_of_the_one_thing_that_shall_stop(
+def test_a_new_connection_gets_at_once_the_one_task_that_is_to_stop(
     bench: EngineBench, terminate: bool
 ) -> None:
     bench.enqueue("a")

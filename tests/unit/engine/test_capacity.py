@@ -246,7 +246,7 @@ def test_more_calls_than_the_limit_go_in_as_the_queue_is_worked_off(bench: Engin
     assert seen + ready(bench) == names
 
 
-def test_what_was_accepted_in_time_stays_and_the_rest_is_told(bench: EngineBench) -> None:
+def test_what_was_accepted_in_time_stays_and_the_rest_is_reported(bench: EngineBench) -> None:
     limit(bench, messages=2)
     rid = bench.park(request("a", "b", "c", "d", wait=5))
     finish(bench)

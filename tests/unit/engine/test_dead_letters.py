@@ -23,7 +23,7 @@ def listed(bench: EngineBench, **filters: str | int) -> list[str]:
     return [entry.id for entry in reply.entries]
 
 
-def test_an_entry_tells_the_whole_story(bench: EngineBench) -> None:
+def test_an_entry_has_every_attempt(bench: EngineBench) -> None:
     bench.enqueue("a", task="mail.send", payload=b"call", retries=1)
     first_at = bench.now
     bench.fail(bench.claim_one(), delay=0)

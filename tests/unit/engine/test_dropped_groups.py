@@ -117,7 +117,7 @@ def test_a_worker_that_comes_back_makes_it_again_with_what_is_alive(bench: Engin
     assert bench.stats(group="typo").purged == 0
 
 
-def test_what_may_be_dropped_is_told_without_a_change(bench: EngineBench) -> None:
+def test_what_may_be_dropped_is_checked_without_a_change(bench: EngineBench) -> None:
     before = groups(bench)
     bench.call(Control(queue="q", action="may_drop", group="typo"))
     assert groups(bench) == before

@@ -59,7 +59,7 @@ def test_its_groups_go_too_and_its_results_stay(bench: EngineBench) -> None:
     assert queues(bench) == ["q", "typo"]
 
 
-def test_what_may_be_dropped_is_told_without_a_change(bench: EngineBench) -> None:
+def test_what_may_be_dropped_is_checked_without_a_change(bench: EngineBench) -> None:
     bench.call(Control(queue="typo", action="may_drop_queue"))
     assert queues(bench) == ["q", "typo"]
     with pytest.raises(errors.TaskqError, match=naming("'q'", "1 consumer")):

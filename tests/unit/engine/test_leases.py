@@ -35,7 +35,7 @@ def test_a_lease_runs_out_exactly_at_its_end(bench: EngineBench) -> None:
     assert bench.stats().failed == 1
 
 
-def test_each_loss_is_told_with_its_time_attempt_and_worker(bench: EngineBench) -> None:
+def test_each_loss_is_recorded_with_its_time_attempt_and_worker(bench: EngineBench) -> None:
     bench.enqueue("a", lease=20)
     for _ in range(2):
         bench.claim_one()

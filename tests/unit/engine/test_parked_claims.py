@@ -82,7 +82,7 @@ def test_a_claim_may_wait_for_less_than_a_second(bench: EngineBench) -> None:
     assert ids(bench.answer(rid).messages) == ["a"]
 
 
-def test_drained_tells_whether_anything_can_still_come(bench: EngineBench) -> None:
+def test_drained_says_whether_anything_can_still_come(bench: EngineBench) -> None:
     def drained(wait: float = 0) -> bool:
         return bench.call(Claim(queues=["q"], n=1, wait=wait), WORKER).drained
 
@@ -102,7 +102,7 @@ def test_drained_tells_whether_anything_can_still_come(bench: EngineBench) -> No
 
 
 @pytest.mark.parametrize("delay", [0, 100])
-def test_a_claim_that_waited_in_vain_is_told_too(bench: EngineBench, delay: float) -> None:
+def test_a_claim_that_waited_in_vain_reports_drained_too(bench: EngineBench, delay: float) -> None:
     if delay:
         bench.enqueue("a", delay=delay)
     rid = bench.park_claim(wait=5)

@@ -103,7 +103,7 @@ def test_no_value_is_a_value_of_its_own(bench: EngineBench) -> None:
     assert (end.state, end.value) == ("succeeded", None)
 
 
-def test_the_latest_of_the_forgotten_are_told_from_the_unknown(
+def test_the_latest_of_the_forgotten_are_distinguished_from_the_unknown(
     bench: EngineBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("taskq.engine.results.FORGOTTEN", 2)
@@ -243,7 +243,7 @@ def test_results_make_way_for_messages_where_the_bytes_of_the_broker_are_bounded
     assert results(bench) == 1
 
 
-def test_a_waiter_is_told_of_a_result_that_has_no_room() -> None:
+def test_a_result_that_has_no_room_is_reported_to_its_waiter() -> None:
     bench = bounded(bytes=1)
     bench.enqueue("a")
     waiting = bench.park(Wait(watch=1, add=["a"], wait=60))

@@ -27,7 +27,7 @@ def test_an_unknown_task_is_parked_and_shown(bench: EngineBench) -> None:
     assert bench.call(GetStats()).broker.parked == 1
 
 
-def test_the_worker_is_told_at_once(bench: EngineBench) -> None:
+def test_the_worker_gets_the_unknown_task_at_once(bench: EngineBench) -> None:
     assert bench.heartbeat().unknown == []
     waiting = bench.park(Heartbeat(worker="w", info=WorkerInfo(), wait=10), session=WORKER + 100)
     bench.enqueue("a", "b", task="shop.new")
@@ -36,7 +36,7 @@ def test_the_worker_is_told_at_once(bench: EngineBench) -> None:
     assert bench.heartbeat().unknown == ["shop.new"]
 
 
-def test_a_worker_is_not_told_of_what_another_one_knows(bench: EngineBench) -> None:
+def test_a_task_that_another_worker_knows_is_not_reported(bench: EngineBench) -> None:
     bench.register(3, worker="w2", tasks=["new"])
     waiting = bench.park(Heartbeat(worker="w", info=WorkerInfo(), wait=10), session=WORKER + 100)
     bench.enqueue("a", task="new")

@@ -43,14 +43,14 @@ def test_a_wait_is_answered_when_its_message_ends(bench: EngineBench) -> None:
     assert reply.pending == 0
 
 
-def test_what_has_ended_is_told_at_once(bench: EngineBench) -> None:
+def test_what_has_ended_is_reported_at_once(bench: EngineBench) -> None:
     bench.enqueue("a")
     bench.ack(bench.claim_one())
     assert told(bench.call(wait("a"), WAITER)) == ["a"]
 
 
 @pytest.mark.parametrize("end", ["dead", "cancelled", "expired", "unknown"])
-def test_every_end_is_told(bench: EngineBench, end: str) -> None:
+def test_every_end_is_reported(bench: EngineBench, end: str) -> None:
     bench.enqueue("a", expires_at=bench.now + 5 if end == "expired" else None)
     rid = bench.park(wait("a", seconds=600), WAITER)
     if end == "dead":
@@ -65,12 +65,12 @@ def test_every_end_is_told(bench: EngineBench, end: str) -> None:
     assert (finished.id, finished.state) == ("a", end)
 
 
-def test_an_unknown_id_is_told_as_such_at_once(bench: EngineBench) -> None:
+def test_an_unknown_id_is_reported_as_such_at_once(bench: EngineBench) -> None:
     (finished,) = bench.call(wait("never"), WAITER).finished
     assert (finished.id, finished.state) == ("never", "unknown")
 
 
-def test_many_are_told_as_they_end_each_once(bench: EngineBench) -> None:
+def test_many_are_reported_as_they_end_each_once(bench: EngineBench) -> None:
     bench.enqueue(*"abc")
     a, b, x = bench.claim()
     rid = bench.park(wait(*"abc"), WAITER)
@@ -83,7 +83,7 @@ def test_many_are_told_as_they_end_each_once(bench: EngineBench) -> None:
     assert (told(reply), reply.pending) == (["c"], 0)
 
 
-def test_what_ends_between_two_waits_is_told_by_the_second(bench: EngineBench) -> None:
+def test_what_ends_between_two_waits_is_reported_by_the_second(bench: EngineBench) -> None:
     bench.enqueue("a", "b")
     a, b = bench.claim()
     rid = bench.park(wait("a", "b"), WAITER)
@@ -116,7 +116,7 @@ def test_adding_an_id_again_with_a_new_one_adds_the_new_one(bench: EngineBench) 
     assert (told(reply), reply.pending) == (["b"], 1)
 
 
-def test_adding_again_what_has_ended_and_was_not_told_yet(bench: EngineBench) -> None:
+def test_adding_again_what_has_ended_and_was_not_reported_yet(bench: EngineBench) -> None:
     bench.enqueue("a", "b")
     a, b = bench.claim()
     rid = bench.park(wait("a", "b"), WAITER)
@@ -240,7 +240,7 @@ def test_nothing_is_left_of_a_connection_that_closes_while_a_wait_adds_its_ids(
     assert not any(told(reply) for reply in bench.replies.get(WAITER, []))
 
 
-def test_a_watch_that_is_told_of_all_it_has_stays_while_another_wait_adds(
+def test_a_watch_with_nothing_left_stays_while_another_wait_adds(
     bench: EngineBench,
 ) -> None:
     names = [str(number) for number in range(2 * A_SLICE)]  # unknown: told at once
@@ -274,7 +274,7 @@ def test_every_watch_hears_of_ends_in_one_tick_though_another_has_two(bench: Eng
     assert (told(bench.answer(two)), told(bench.answer(one))) == (["a", "b"], ["c"])
 
 
-def test_no_watch_is_left_of_what_was_told(bench: EngineBench) -> None:
+def test_no_watch_is_left_of_what_was_reported(bench: EngineBench) -> None:
     bench.enqueue("a")
     bench.park(wait("a"), WAITER)
     assert bench.engine.ledger.watchers.watches() == 1

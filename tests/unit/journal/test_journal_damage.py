@@ -175,7 +175,7 @@ def test_03_any_flipped_bit_of_the_log_is_refused_with_its_place(
         assert Path(f"{path}-wal").read_bytes() == damaged
 
 
-def test_03_a_damaged_end_of_the_log_is_told(
+def test_03_a_damaged_end_of_the_log_is_reported(
     killed: tuple[Path, bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
     path, log = killed
@@ -185,7 +185,7 @@ def test_03_a_damaged_end_of_the_log_is_told(
     assert not missing(caplog.text, "killed.db-wal", f"frame {frames}")
 
 
-def test_02_a_torn_transaction_of_many_pages_is_told_and_not_refused(
+def test_02_a_torn_transaction_of_many_pages_is_reported_and_not_refused(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     bench = EngineBench(journal=SqliteJournal(tmp_path / FILE))
@@ -204,7 +204,7 @@ def test_02_a_torn_transaction_of_many_pages_is_told_and_not_refused(
     bench.journal.close()
 
 
-def test_02_without_syncs_a_torn_log_is_told_and_not_refused(
+def test_02_without_syncs_a_torn_log_is_reported_and_not_refused(
     killed: tuple[Path, bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
     path, log = killed

@@ -128,7 +128,7 @@ def test_a_database_of_another_program_is_refused_and_unchanged(tmp_path: Path) 
     assert path.read_bytes() == before
 
 
-def test_a_damaged_record_is_told_when_the_last_time_is_read(tmp_path: Path) -> None:
+def test_a_damaged_record_is_reported_when_the_last_time_is_read(tmp_path: Path) -> None:
     path = tmp_path / FILE
     fill(path)
     alter(path, "UPDATE message SET record=x'ff' WHERE seq=4")

@@ -150,7 +150,7 @@ def test_delivery_counts_survive_so_poison_ends(bench: EngineBench) -> None:
     assert bench.state("poison") == "dead"
 
 
-def test_a_cancel_request_survives_and_is_told_again(bench: EngineBench) -> None:
+def test_a_cancel_request_survives_and_is_reported_again(bench: EngineBench) -> None:
     bench.register()
     bench.enqueue("a", "b")
     a, b = bench.claim()

@@ -76,7 +76,7 @@ def test_63_everything_of_version_1_is_there(path: Path) -> None:
     close(bench)
 
 
-def test_63_counts_of_version_1_are_told_apart(path: Path) -> None:
+def test_63_counts_of_version_1_are_kept_apart(path: Path) -> None:
     bench = load(path)
     dead = bench.job("dead")
     assert (dead.attempts, dead.deliveries, dead.deaths) == (2, 2, 0)

@@ -106,7 +106,7 @@ def test_bad_options(changes: dict[str, Any], error: type[Exception], text: str)
         options(**changes)
 
 
-def test_what_the_broker_is_told() -> None:
+def test_the_options_that_the_broker_gets() -> None:
     wire = options(
         priority=Priority.HIGH,
         retries=2,

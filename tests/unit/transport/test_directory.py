@@ -69,7 +69,7 @@ def test_the_key_is_made_once_and_kept(tmp_path: Path) -> None:
     assert os.listdir(directory.path) == ["key"]
 
 
-def test_no_key_is_made_beside_a_journal_that_was_signed_with_another_one(tmp_path: Path) -> None:
+def test_no_key_is_made_for_a_journal_that_was_signed_with_another_one(tmp_path: Path) -> None:
     directory = BrokerDirectory(tmp_path / "broker")
     key_of(directory)
     (directory.path / FILE).write_bytes(b"x")

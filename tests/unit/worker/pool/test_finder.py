@@ -62,7 +62,7 @@ def test_a_slow_start_keeps_nobody_waiting(begin: Begin) -> None:
 
 
 @pytest.mark.parametrize("error", [BrokerUnavailable("gone: away"), AuthenticationFailed("key")])
-def test_a_failure_is_told_as_it_is(begin: Begin, error: TaskqError) -> None:
+def test_a_failure_is_raised_as_it_is(begin: Begin, error: TaskqError) -> None:
     finder, broker = begin(error)
     broker.answer()
     finder.wait(20)

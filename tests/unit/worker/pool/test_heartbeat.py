@@ -93,7 +93,7 @@ def test_a_broker_that_does_not_answer_is_noticed_when_its_reply_is_due(
     assert silent.closed
 
 
-def test_a_death_is_told_once() -> None:
+def test_a_death_is_reported_once() -> None:
     connection = Prompt(done)
     heartbeater, _ = make(connection)
     reap = Reap(worker="w", consumer="w/1", running=[3], reason="killed")
@@ -142,7 +142,7 @@ def test_at_the_end_it_waits_for_the_broker_that_is_looked_for() -> None:
     assert [type(request) for request in second.sent] == [Heartbeat, Leave]
 
 
-def test_a_death_is_told_after_a_reconnect() -> None:
+def test_a_death_is_reported_after_a_reconnect() -> None:
     def gone(request: object) -> Any:
         raise BrokerUnavailable("gone")
 
@@ -158,7 +158,7 @@ def test_a_death_is_told_after_a_reconnect() -> None:
     assert heartbeater.lost is None
 
 
-def test_it_tells_when_the_budget_is_spent() -> None:
+def test_it_reports_when_the_budget_is_spent() -> None:
     heartbeater, _ = make(*(BrokerUnavailable("gone") for _ in range(100)))
     now = 0.0
     while (delay := heartbeater.poll(now)) is not None:
@@ -193,7 +193,7 @@ def test_a_death_that_was_sent_before_it_leaves_is_not_sent_again() -> None:
     assert answers == [Reaped()]
 
 
-def test_it_leaves_after_the_last_death_was_told() -> None:
+def test_it_leaves_after_the_last_death_was_reported() -> None:
     connection = FakeConnection(done)
     heartbeater, _ = make(connection)
     reap = Reap(worker="w", consumer="w/1", running=[], reason="")

@@ -18,7 +18,7 @@ def test_what_a_burst_leaves_behind_hides_no_failure(capsys: pytest.CaptureFixtu
     assert "Error: no broker answers" in capsys.readouterr().err
 
 
-def test_a_start_that_takes_long_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_start_that_takes_long_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     launcher = Launcher(WorkerSettings(app="shop:queue"))
     now = time.monotonic()
     delay = launcher._wait_for_hello(now)

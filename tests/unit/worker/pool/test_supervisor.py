@@ -149,7 +149,7 @@ def fake_children(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "Child", FakeChild)
 
 
-def test_it_starts_as_many_as_it_was_told() -> None:
+def test_it_starts_as_many_as_the_settings_say() -> None:
     bench = SupervisorBench(concurrency=3)
     assert [child.consumer for child in bench.children] == ["w/1.1", "w/2.1", "w/3.1"]
     assert bench.supervisor.all_ready

@@ -275,7 +275,7 @@ def test_progress_waits_for_the_guard_and_only_the_latest_is_kept() -> None:
     assert not bench.processor.reports.running
 
 
-def test_progress_of_a_lost_message_tells_the_task() -> None:
+def test_progress_of_a_lost_message_raises_in_the_task() -> None:
     def work() -> None:
         current().progress(1)
         bench.processor.reports.refused(current().fence)
@@ -306,14 +306,14 @@ def test_a_timeout_arms_the_alarm_and_the_launcher() -> None:
     assert bench.notices == 1
 
 
-def test_a_launcher_that_looks_in_time_anyway_is_not_told() -> None:
+def test_a_launcher_that_looks_in_time_anyway_is_not_notified() -> None:
     bench = ProcessorBench(add)
     bench.slot.armed = 1e-9
     bench.run("add", 1, 2, timeout=5.0)
     assert bench.notices == 0
 
 
-def test_a_launcher_that_would_look_too_late_is_told() -> None:
+def test_a_launcher_that_would_look_too_late_is_notified() -> None:
     bench = ProcessorBench(add)
     bench.slot.armed = 1e12
     bench.run("add", 1, 2, timeout=5.0)

@@ -15,7 +15,7 @@ from tests.kit.fakes import FakeBroker, FakeConnection
 from tests.kit.messages import missing
 
 
-def test_the_log_tells_once_that_the_broker_is_gone_and_once_that_it_is_back(
+def test_the_log_says_once_that_the_broker_is_gone_and_once_that_it_is_back(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     caplog.set_level("INFO", "taskq.worker.link")
