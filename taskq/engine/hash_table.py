@@ -14,6 +14,7 @@ _SHARD_BITS = 10
 _PLACE = 2**PLACE_BITS - 1
 _MARK = 2**24 - 1
 _SMALL = 32  # slots of an empty shard: 256 KiB for all
+_EMPTY = array("Q", bytes(8 * _SMALL))
 assert 2**_SHARD_BITS == SHARDS
 
 
@@ -29,7 +30,7 @@ class HashTable:
     __slots__ = ("_shards", "_used")
 
     def __init__(self) -> None:
-        self._shards = [array("Q", bytes(8 * _SMALL)) for _ in range(SHARDS)]
+        self._shards = [_EMPTY[:] for _ in range(SHARDS)]
         self._used = array("I", bytes(4 * SHARDS))
 
     def places(self, hash: int) -> Iterator[int]:
