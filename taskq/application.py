@@ -61,7 +61,7 @@ class Apps:
     """The application objects of this process, for as long as they live. Thread-safe.
 
     Attributes:
-        lock: to be held while an app is looked for, and made where there is none.
+        lock: to be held while an app is looked for, and made if there is none.
     """
 
     def __init__(self) -> None:

@@ -23,7 +23,7 @@ def how_to_know(task: str) -> str:
 
 
 class ImportEnds(BaseException):
-    """Ends the import of an app where it would block. Not for users to catch."""
+    """Ends the import of an app if it would block. Not for users to catch."""
 
 
 def is_importing() -> bool:

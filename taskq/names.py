@@ -62,7 +62,7 @@ def find(module: str, qualname: str) -> object:
 
 
 def locate(app: object, modules: list[str]) -> str | None:
-    """`module:attribute` of an app, looked for in those modules; `None` where it is in none."""
+    """`module:attribute` of an app, looked for in those modules; `None` if it is in none."""
     for module in modules:
         name = importable_name(module)
         if name is None:

@@ -49,7 +49,7 @@ def spawned_main() -> ModuleType | None:
 
 
 def the_program() -> Program | None:
-    """The program, or `None` where no other process can import it: a notebook, `python -c`, stdin.
+    """The program, or `None` if no other process can import it: a notebook, `python -c`, stdin.
 
     The answer is that of the first call, since a program may change its directory.
     """

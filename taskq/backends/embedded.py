@@ -24,7 +24,7 @@ from taskq.transport.directory import BrokerDirectory
 from taskq.transport.keys import payload_key, read_key
 from taskq.transport.lock import holder_of, key_of
 
-HANDSHAKE = 5.0  # seconds for one attempt to connect; to start a broker, where there is one only
+HANDSHAKE = 5.0  # seconds for one attempt to connect; to start a broker, if there is one only
 START = 30.0  # seconds that a broker may take to load its journal
 _LOOK_AGAIN = 0.05  # seconds between two looks for a key file
 KEY_BACK = 5.0  # seconds in which a broker puts its key file back
@@ -111,7 +111,7 @@ class SocketBroker:
             channel.close()
 
     def _dial(self, timeout: float, bounded: bool) -> socket.socket:
-        """An authenticated socket, within `timeout` seconds; `bounded`: also where it has to start."""
+        """An authenticated socket, within `timeout` seconds; `bounded`: also if it has to start."""
         return self._connect_once(timeout)
 
     def _dial_briefly(self, timeout: float, bounded: bool) -> socket.socket:
@@ -166,7 +166,7 @@ class EmbeddedBroker(SocketBroker):
     """The broker of a directory, which is started where none is running.
 
     Args:
-        directory: where it lives; made where it is missing.
+        directory: where it lives; made if it is missing.
         autostart: start one where none answers.
         durability: of a broker that we start; default: `TASKQ_DURABILITY`, else `"fsync"`.
         idle_exit: seconds without connections after which one that we started leaves.

@@ -135,5 +135,5 @@ class Broker(Protocol):
         ...
 
     def close(self) -> None:
-        """Close this thread's connection, and the broker itself where it lives in this process."""
+        """Close this thread's connection, and the broker itself if it lives in this process."""
         ...

@@ -24,7 +24,7 @@ def stop_broker(directory: Path, timeout: float = 30.0) -> int:
         timeout: seconds for it to end.
 
     Returns:
-        The process id of the broker that has ended; 0 where none was running.
+        The process id of the broker that has ended; 0 if none was running.
 
     Raises:
         BrokerTimeout: it has not ended in time; it still will, once it comes to it.

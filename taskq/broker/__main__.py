@@ -14,7 +14,7 @@ from taskq.broker.settings import BrokerSettings
 
 
 def settings_of(arguments: list[str]) -> BrokerSettings:
-    """The settings that the one argument holds; leaves with exit code 2 where they are wrong."""
+    """The settings that the one argument holds; leaves with exit code 2 if they are wrong."""
     try:
         return BrokerSettings.from_json(" ".join(arguments))
     except msgspec.MsgspecError as error:

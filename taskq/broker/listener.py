@@ -1,4 +1,4 @@
-"""The broker's listening socket, and the file of it, which is removed only where it is ours."""
+"""The broker's listening socket, and the file of it, which is removed only if it is ours."""
 
 from __future__ import annotations
 

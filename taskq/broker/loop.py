@@ -85,7 +85,7 @@ class Loop:
         self._acceptor = Acceptor(listener, self._selector, self.limits.connections)
 
     def look_after(self, look: Callable[[], socket.socket | None]) -> None:
-        """Call `look` every two seconds; where it gives a listening socket, accept on that one."""
+        """Call `look` every two seconds; if it gives a listening socket, accept on that one."""
         self._look = look
         self._look_at = self._host.now + _LOOK
 

@@ -116,7 +116,7 @@ class Peer:
         return False
 
     def put_busy(self) -> None:
-        """Queue what tells a client in its handshake that nothing is wrong with its key."""
+        """Queue `BUSY` for a client in its handshake, so that it does not blame its key."""
         if self._handshake is not None and self._handshake.has_greeted:
             self._out += wire.frame(handshake.BUSY)
 

@@ -18,7 +18,7 @@ class PendingHandshakes(dict[int, Peer]):
         self._most = most
 
     def add(self, peer: Peer) -> Peer | None:
-        """Note a newcomer; the oldest, which has to go, where there are too many now."""
+        """Note a newcomer; the oldest, which has to go, if there are too many now."""
         self[peer.session] = peer
         return next(iter(self.values())) if len(self) > self._most else None
 

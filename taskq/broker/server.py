@@ -60,7 +60,7 @@ class BrokerServer(managers.Server):
         serializer: always `"taskq"`.
         limits: bounds on clients.
         idle_exit: seconds without connections after which `serve_forever` returns.
-        key_file: where clients read the key; it is put back where it is gone.
+        key_file: where clients read the key; it is put back if it is gone.
     """
 
     public: list[str] = []

@@ -29,7 +29,7 @@ class BrokerSettings(msgspec.Struct, frozen=True):
         directory: where the journal, the key and the socket live.
         listen: `"unix"`, or `"tcp://HOST:PORT"`.
         durability: `"fsync"`, `"os"` or `"none"`.
-        authkey_file: the key; default: `key` in the directory, made where it is missing.
+        authkey_file: the key; default: `key` in the directory, made if it is missing.
         idle_exit: seconds without connections after which the broker leaves; default: never.
         insecure: allow TCP beyond this machine, without encryption.
         max_messages: how many messages it keeps at most, in all queues; 0: no limit, the default.

@@ -72,7 +72,7 @@ class ResultHandle(Generic[R_co]):
             UnknownMessage: the broker has no such message.
             ResultExpired: it finished, and its result has outlived its TTL.
             BrokerUnavailable: the broker was gone for longer than the reconnect budget.
-            BaseException: whatever the task raised; `TaskFailed` where that cannot be rebuilt.
+            BaseException: whatever the task raised; `TaskFailed` if that cannot be rebuilt.
         """
         if self._is_open():
             self._wait(timeout)

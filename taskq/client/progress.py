@@ -17,7 +17,7 @@ def drawn(items: Iterator[T], total: int, file: TextIO | None = None) -> Iterato
     """Pass the items on and draw how many of `total` have come.
 
     Args:
-        file: where to draw; default: stderr. Nothing is drawn where it is not a terminal.
+        file: where to draw; default: stderr. Nothing is drawn if it is not a terminal.
     """
     out = sys.stderr if file is None else file
     if not out.isatty():

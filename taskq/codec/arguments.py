@@ -68,7 +68,7 @@ def name_arguments(
 
 
 def fits(function: Callable[..., Any], args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> bool:
-    """Whether a function can be called with these arguments, as far as its signature tells."""
+    """Whether a function can be called with these arguments, as far as its signature shows."""
     try:
         inspect.signature(function).bind(*args, **kwargs)
     except ValueError:

@@ -205,7 +205,7 @@ class Codec:
     def decode_result(
         self, call: CallRef, data: bytes | None, serializer: str | None = None
     ) -> Any:
-        """The value of a result; `None` where none was stored.
+        """The value of a result; `None` if none was stored.
 
         Args:
             serializer: `"json"` refuses everything that would have to be unpickled.
@@ -246,7 +246,7 @@ class Codec:
     ) -> BaseException:
         """The exception to raise; never raises itself. Its cause shows the remote traceback.
 
-        The original where it can be rebuilt, an error of taskq where the broker made it, else
+        The original if it can be rebuilt, an error of taskq if the broker made it, else
         `TaskFailed` with the text; `TamperedPayload` where the signature does not fit.
         """
         from taskq.codec import errors as codec_errors

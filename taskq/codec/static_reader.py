@@ -1,6 +1,6 @@
 """Reads a pickle as data: no class is imported and nothing is called, whatever the bytes say.
 
-A machine like the unpickler's runs over the opcodes, and where that would import or call something
+A machine like the unpickler's runs over the opcodes, and if that would import or call something
 it notes what it was asked for. `static_text` shows the outcome to people.
 """
 
@@ -54,7 +54,7 @@ class Box:
 
 
 class Outcome(NamedTuple):
-    """What a pickle holds: one value; or, where it is cut, the values that were read so far."""
+    """What a pickle holds: one value; or, if it is cut, the values that were read so far."""
 
     values: list[object]
     is_whole: bool
@@ -98,7 +98,7 @@ class _Machine:
         self._memo: dict[int, Any] = {}
 
     def step(self, name: str, argument: Any) -> None:
-        """Do what one opcode says. Raises anything where it makes no sense."""
+        """Do what one opcode says. Raises anything if it makes no sense."""
         if name in _CONSTANTS:
             self.stack.append(_CONSTANTS[name])
         elif name in _EMPTY:

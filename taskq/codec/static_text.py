@@ -19,7 +19,7 @@ class _Full(Exception):
 
 
 def text_of(values: Iterable[object], named: Iterable[tuple[object, object]], limit: int) -> str:
-    """Arguments as a call shows them, e.g. `1, 'a', to=[2]`; ends with `…` where that is too long."""
+    """Arguments as a call shows them, e.g. `1, 'a', to=[2]`; ends with `…` if that is too long."""
     writer = _Writer(limit)
     try:
         writer.arguments(values, named)

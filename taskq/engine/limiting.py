@@ -24,7 +24,7 @@ from taskq.protocol.producing import Enqueue, Enqueued
 def enqueue_limited(
     ledger: Ledger, session: Session, queue: Queue, request: Enqueue, now: float
 ) -> Enqueued | None:
-    """Accept messages where something has a limit. `None`: the request is parked."""
+    """Accept messages if something has a limit. `None`: the request is parked."""
     refuse_what_never_fits(ledger, queue, request.calls)
     serve(ledger, now)  # there may be room for those who wait since something finished in this tick
     if request.wait > 0 and request.calls:

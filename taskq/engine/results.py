@@ -21,7 +21,7 @@ from taskq.engine.whole import WholeResults
 from taskq.errors import TaskqError
 from taskq.protocol.values import Call, Finished
 
-FORGOTTEN = 100_000  # ids of expired results that can still be told from unknown ones
+FORGOTTEN = 100_000  # ids of expired results that are still distinguished from unknown ones
 AT_ONCE = 100  # results that leave in one tick
 TOGETHER = 256  # new results whose entries are made at once …
 LARGE = 2**16  # … or fewer, of so many bytes

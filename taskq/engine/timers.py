@@ -15,7 +15,7 @@ AT_ONCE = 100  # calls in one tick
 class Timers:
     """Calls `action(subject, now)` once the time has come; the action checks whether it still holds.
 
-    `next`: the earliest deadline; `inf` where there is none. It is asked for twice in each tick.
+    `next`: the earliest deadline; `inf` if there is none. It is asked for twice in each tick.
     """
 
     __slots__ = ("_count", "_heap", "next")

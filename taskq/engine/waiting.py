@@ -99,7 +99,7 @@ def _report(ledger: Ledger, watch: Watch, now: float) -> Waited:
     for id in watch.done:
         if size >= REPLY_BYTES or len(ended) + len(reopened) >= REPLY_IDS:
             break
-        if is_open(ledger, id):  # a dead letter that was replayed before anybody was told
+        if is_open(ledger, id):  # a dead letter that was replayed before a reply
             reopened.append(id)
         else:
             ended.append(id)

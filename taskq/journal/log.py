@@ -69,7 +69,7 @@ def _judge(path: Path, bad: int, behind: list[bool], synced: bool) -> None:
         )
     logger.warning(
         "the end of %s, from frame %d on, is not whole and is left out: after a loss of power "
-        "nobody was told of it; otherwise the disk has changed it",
+        "nothing in it was acknowledged; otherwise the disk has changed it",
         path,
         bad,
     )

@@ -127,7 +127,7 @@ def _latest(db: sqlite3.Connection) -> float:
 
 
 def read_results(db: sqlite3.Connection, seqs: Sequence[int]) -> dict[int, Result]:
-    """Those results whole. Raises `JournalError` where one is missing or damaged."""
+    """Those results whole. Raises `JournalError` if one is missing or damaged."""
     found: dict[int, Result] = {}
     specs = SpecReader(Specs())
     for start in range(0, len(seqs), _TOGETHER):

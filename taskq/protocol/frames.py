@@ -145,7 +145,7 @@ def encode(message: Request[Reply] | Reply, max_frame: int = MAX_FRAME) -> bytea
 
 
 def decode_request(body: bytes | memoryview) -> AnyRequest:
-    """The request in a frame. Raises `ProtocolError` where it is none."""
+    """The request in a frame. Raises `ProtocolError` if it is none."""
     try:
         return cast("AnyRequest", _request_decoder.decode(body))
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:
@@ -155,7 +155,7 @@ def decode_request(body: bytes | memoryview) -> AnyRequest:
 
 
 def decode_reply(body: bytes | memoryview) -> AnyReply:
-    """The reply in a frame. Raises `ProtocolError` where it is none."""
+    """The reply in a frame. Raises `ProtocolError` if it is none."""
     try:
         return cast("AnyReply", _reply_decoder.decode(body))
     except (msgspec.MsgspecError, ValueError, RecursionError) as error:

@@ -195,7 +195,7 @@ class WorkerStats(Struct):
 
 class BrokerStats(Struct):
     """The broker as a whole. `acknowledged`: messages ever accepted by this journal. `results`: `None`
-    where the broker does not count them.
+    if the broker does not count them.
 
     `bytes`: payloads of its messages. `max_messages`, `max_bytes`: its limits, 0 for none.
     `result_bytes`: values and errors of its results; `max_results`, `max_result_bytes`: their limits.

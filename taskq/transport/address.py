@@ -18,7 +18,7 @@ _BACKLOG = 512
 
 
 def parse_tcp(url: str) -> tuple[str, int]:
-    """Host and port of `tcp://HOST:PORT`. Raises `ValueError` where it is not of that form."""
+    """Host and port of `tcp://HOST:PORT`. Raises `ValueError` if it is not of that form."""
     host, colon, port = url.removeprefix("tcp://").rstrip("/").rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
     if not url.startswith("tcp://") or not colon or not host or not port.isdecimal():

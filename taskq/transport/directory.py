@@ -42,7 +42,7 @@ class BrokerDirectory:
     """A directory that is known to be ours alone.
 
     Args:
-        path: made with mode 0700 where it is missing.
+        path: made with mode 0700 if it is missing.
 
     Raises:
         AuthenticationFailed: it is a symbolic link, another user's, or open to others.

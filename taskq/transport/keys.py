@@ -1,4 +1,4 @@
-"""The key file: made once, readable by its owner only, and refused where it is not."""
+"""The key file: made once, readable by its owner only, and refused if it is not."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read_key(path: Path, named_by: str = "") -> bytes:
 
     Args:
         path: the file.
-        named_by: the option or variable that names it; empty where it lies in its default place.
+        named_by: the option or variable that names it; empty if it lies in its default place.
 
     Raises:
         AuthenticationFailed: the file is missing, a symbolic link, another user's, readable or
@@ -72,7 +72,7 @@ def _check(path: Path, info: os.stat_result) -> None:
 
 
 def ensure_key(path: Path) -> bytes:
-    """The key in a file, which is made with 32 random bytes where it is missing.
+    """The key in a file, which is made with 32 random bytes if it is missing.
 
     Raises:
         AuthenticationFailed: as `read_key`.

@@ -30,7 +30,7 @@ class Holder(NamedTuple):
     """The broker process that holds the lock of a directory.
 
     Attributes:
-        pid: its process id; 0 where it lives in another container.
+        pid: its process id; 0 if it lives in another container.
         is_starting: whether it still reads its journal.
     """
 
@@ -39,7 +39,7 @@ class Holder(NamedTuple):
 
 
 def holder_of(directory: Path) -> Holder | None:
-    """The broker that has the lock of `directory`, or `None` where none lives.
+    """The broker that has the lock of `directory`, or `None` if none lives.
 
     Never reports a broker that runs in a thread of the calling process.
     """
@@ -57,13 +57,13 @@ def holder_of(directory: Path) -> Holder | None:
 
 
 def starting(directory: Path) -> int:
-    """The process of a broker that is still reading the journal of `directory`; 0 where none is."""
+    """The process of a broker that is still reading the journal of `directory`; 0 if none is."""
     holder = holder_of(directory)
     return holder.pid if holder is not None and holder.is_starting else 0
 
 
 def key_of(directory: BrokerDirectory) -> bytes:
-    """The authentication key of a directory, made where it is missing and nothing was signed yet.
+    """The authentication key of a directory, made if it is missing and nothing was signed yet.
 
     Raises:
         AuthenticationFailed: the key file cannot be trusted, or is gone though there is a journal.

@@ -14,7 +14,7 @@ _LOCAL_PEERCRED = 1
 
 
 def peer_uid(sock: socket.socket) -> int | None:
-    """The user id of the peer of a unix socket, or `None` where the system does not report it."""
+    """The user id of the peer of a unix socket, or `None` if the system does not report it."""
     if sock.family != socket.AF_UNIX:
         return None
     if sys.platform == "linux":

@@ -11,7 +11,7 @@ from taskq.worker.settings import WorkerSettings
 
 
 def settings_of(arguments: list[str]) -> WorkerSettings:
-    """The settings that the one argument holds; leaves with exit code 2 where they are wrong."""
+    """The settings that the one argument holds; leaves with exit code 2 if they are wrong."""
     try:
         return msgspec.json.decode(" ".join(arguments), type=WorkerSettings)
     except msgspec.MsgspecError as error:

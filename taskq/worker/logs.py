@@ -31,7 +31,7 @@ class TextFormatter(logging.Formatter):
 
 class JsonFormatter(logging.Formatter):
     """One object a line: `at` (Unix time), `level`, `logger`, `pid`, `message`; `task`, `task_id` and
-    `attempt` where a task has logged it; `traceback` where there is one.
+    `attempt` if a task has logged it; `traceback` if there is one.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -59,7 +59,7 @@ def _task_traceback(record: logging.LogRecord) -> str:
 
 
 class Handler(logging.StreamHandler[TextIO]):
-    """Never raises, also where a task has closed standard error."""
+    """Never raises, also if a task has closed standard error."""
 
     def handleError(self, record: logging.LogRecord) -> None:
         """Report a record that could not be written, if standard error still works."""

@@ -190,7 +190,7 @@ def fdatasync(directory: Path, count: int) -> float:
 
 
 def resident(pid: int) -> int | None:
-    """Resident memory of a process in bytes, as `ps` reports it; `None` where there is no `ps`."""
+    """Resident memory of a process in bytes, as `ps` reports it; `None` if there is no `ps`."""
     try:
         text = subprocess.run(
             ["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True, check=True

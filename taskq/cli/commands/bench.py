@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class ProgressLine:
-    """One line on standard error that says what is being measured, where that is a terminal.
+    """One line on standard error that says what is being measured, if that is a terminal.
 
     Args:
         total: steps in all.

@@ -108,7 +108,7 @@ def is_dead_socket(path: Path) -> bool:
 
 
 def stale_lock(path: Path) -> int | None:
-    """The process that a lock file names, where it is gone."""
+    """The process that a lock file names, if it is gone."""
     pid = named_by(path)
     return pid if pid is not None and not is_alive(pid) else None
 

@@ -118,7 +118,7 @@ def _cell(value: object) -> str:
 
 
 def short_line(text: str, limit: int = 100) -> str:
-    """A text without line breaks and control characters, and cut where it is too long."""
+    """A text without line breaks and control characters, and cut if it is too long."""
     text = " ".join(texts.one_line(text).split())
     return text if len(text) <= limit else text[: limit - 1] + "…"
 

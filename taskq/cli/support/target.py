@@ -91,7 +91,7 @@ def _user_name(uid: int) -> str:
 
 
 def none_known() -> CliError:
-    """The error where no broker of this user is found, and nothing says which one is meant."""
+    """The error if no broker of this user is found, and nothing says which one is meant."""
     base = base_directory()
     if base.is_dir():
         for path in sorted(base.iterdir()):

@@ -94,7 +94,7 @@ def _settle_in(args: ChildArgs, forget: Callable[[], None]) -> None:
 
 
 def die_with_parent(parent: int) -> None:
-    """Have the kernel kill this process when its parent dies, where it can."""
+    """Have the kernel kill this process when its parent dies, if it can."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent:  # it died before we asked

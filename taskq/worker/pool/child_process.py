@@ -141,7 +141,7 @@ class Child:
         if not self._freezing:
             self._freezing = True
             os.kill(self.pid, signal.SIGSTOP)
-        if not hasattr(os, "waitid"):  # where nobody says when: a signal comes before user code
+        if not hasattr(os, "waitid"):  # no way to ask: a signal comes before user code
             return True
         with suppress(ChildProcessError):
             return os.waitid(os.P_PID, self.pid, os.WSTOPPED | os.WNOHANG) is not None

@@ -15,7 +15,7 @@ _LOOK_AGAIN = 0.01  # seconds; SIGCHLD usually comes first
 
 
 def cancel(child: Child, receipt: int) -> None:
-    """Ask the task of that receipt to stop; where it has not begun, it never will."""
+    """Ask the task of that receipt to stop; if it has not begun, it never will."""
     child.slot.post(receipt)
 
 

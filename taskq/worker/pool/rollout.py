@@ -27,7 +27,7 @@ class Place:
         child: the process in it.
         successor: one that has loaded the app, or does, and waits to take the place.
         generation: how many processes were made for it.
-        start_at: when to fill it, where it is empty.
+        start_at: when to fill it, if it is empty.
     """
 
     number: int
@@ -83,7 +83,7 @@ class Rollout:
             now: by `time.monotonic`.
 
         Returns:
-            Seconds until the next call at the latest; infinite where it waits for a child.
+            Seconds until the next call at the latest; infinite if it waits for a child.
         """
         while self._loading:
             place = self._loading[0]

@@ -89,7 +89,7 @@ class Processor:
         self.unsettled_bytes = 0
 
     def run(self, message: Delivered) -> Outcome | None:
-        """Execute one message; `None` where the broker wants no outcome (`ack="early"`)."""
+        """Execute one message; `None` if the broker wants no outcome (`ack="early"`)."""
         receipt = message.receipt
         ints = self._ints
         cancellations = self.cancellations
@@ -112,7 +112,7 @@ class Processor:
         return None if message.ack_early else outcome
 
     def close(self) -> None:
-        """End the event loop, where one was made."""
+        """End the event loop, if one was made."""
         self._coroutines.close()
 
     # --- the steps --------------------------------------------------------------------------

@@ -23,7 +23,7 @@ def reset() -> None:
 def install(stop: Callable[[], None], waker: Waker) -> Callable[[], None]:
     """Call `stop` on TERM and INT, and see to it that processes forked by tasks do not.
 
-    Returns a function that takes the signals again, where a task has left handlers of its own.
+    Returns a function that takes the signals again, if a task has left handlers of its own.
 
     A terminal or a supervisor may signal the whole process group: INT means what TERM means, and
     HUP is the launcher's business.

@@ -118,7 +118,7 @@ class Slot:
 
     @property
     def deadline(self) -> float:
-        """The earliest deadline of a running task, by `time.monotonic`; 0 where there is none."""
+        """The earliest deadline of a running task, by `time.monotonic`; 0 if there is none."""
         return min((cell.deadline for cell in self.cells if cell.deadline), default=0.0)
 
     def post(self, receipt: int) -> None:

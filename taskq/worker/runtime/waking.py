@@ -109,7 +109,7 @@ class Poller:
 
 
 def _file_of(fd: int) -> tuple[int, int] | None:
-    """Which file that is; `None` where it is closed."""
+    """Which file that is; `None` if it is closed."""
     try:
         found = os.fstat(fd)
     except OSError:
