@@ -20,8 +20,7 @@ from taskq.backends.attempts import Attempts
 from taskq.backends.greeting import Greeting
 from taskq.protocol.base import Failed, R, Reply, Request, may_park
 from taskq.protocol.consuming import Claim, Settle
-from taskq.protocol.frames import MAX_PAYLOAD, MAX_REPLY, FrameReader, decode_reply, encode
-from taskq.protocol.outcomes import in_parts
+from taskq.protocol.frames import MAX_REPLY, FrameReader, decode_reply, encode
 from taskq.protocol.values import Outcome
 
 REPLY_TIMEOUT = 30.0  # seconds beyond the time that a request may park
@@ -82,13 +81,7 @@ class Channel:
         """Settle and claim in one write, and wait for what settling gives; see `port.Connection`."""
         settle = Settle(outcomes=list(outcomes), group=group)
         requests = (settle,) if claim is None else (settle, claim)
-        try:
-            rejected = self._converse(requests, settle, REPLY_TIMEOUT).rejected
-        except errors.PayloadTooLarge:
-            parts = in_parts(settle.outcomes, MAX_PAYLOAD)
-            rejected = [receipt for part in parts for receipt in self.turn(part, None, group)]
-            if claim is not None:
-                self.send(claim)
+        rejected = self._converse(requests, settle, REPLY_TIMEOUT).rejected
         if claim is not None:
             self._due[claim.rid] = time.monotonic() + REPLY_TIMEOUT + may_park(claim)
         return rejected

@@ -43,9 +43,6 @@ class Connection(Protocol):
     ) -> list[int]:
         """A consumer's turn, in one round trip: settle what is finished, and claim more.
 
-        Outcomes of any size together: they are sent in parts. One that is too large by itself fails
-        its task with `PayloadTooLarge`.
-
         Args:
             outcomes: of finished deliveries.
             claim: what to take next; `receive` gives its reply.
@@ -55,6 +52,8 @@ class Connection(Protocol):
             The receipts that were stale; for them nothing was changed.
 
         Raises:
+            PayloadTooLarge: the outcomes do not fit into a frame together; nothing was sent. See
+                `outcomes.in_parts`.
             BrokerUnavailable: as `call`; the outcomes may be given again.
         """
         ...

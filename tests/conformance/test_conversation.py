@@ -13,6 +13,9 @@ from taskq.protocol.consuming import Claim, Extend, Report, Settle
 from taskq.protocol.operating import Control, Peek, Ping, Replay
 from taskq.protocol.producing import Cancel, Enqueue, Inspect
 from taskq.protocol.values import Ack, Options, Progress
+from taskq.worker.runtime.in_flight import InFlight
+from taskq.worker.runtime.retrying import RetryingConnection
+from taskq.worker.runtime.settling import settle_outcomes
 from tests.kit.port import PortBench
 from tests.kit.waiting import wait_until
 
@@ -81,14 +84,18 @@ def test_a_parked_turn_wakes_its_descriptor(bench: PortBench) -> None:
     assert bench.names(worker.receive(park).messages) == ["b"]
 
 
-def test_a_turn_takes_outcomes_that_do_not_fit_into_a_frame_together(bench: PortBench) -> None:
+def test_outcomes_that_do_not_fit_into_a_frame_together_are_settled(bench: PortBench) -> None:
     worker = bench.consumer()
     bench.enqueue(*"abc")
     messages = bench.claim(worker)
     sizes = [8 * 2**20 - 1, 62 * 2**20, 10]
     outcomes = [Ack(m.receipt, m.id, bytes(size)) for m, size in zip(messages, sizes, strict=True)]
-    assert worker.turn(outcomes, claim := bench.claiming(1)) == []
-    assert worker.receive(claim).messages == []
+    registration = bench.registration()
+    registration.holding = [message.receipt for message in messages]
+    link = RetryingConnection(bench.broker, lambda: registration, lambda seconds: True, 30.0)
+    settle_outcomes(link, InFlight(), outcomes, claim := bench.claiming(1))
+    assert link.attempt(lambda connection: connection.receive(claim)).messages == []
+    link.close()
     assert [len(bench.end(name).value or b"") for name in "abc"] == sizes
 
 

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from functools import partial
 
+from taskq.backends.port import Connection
+from taskq.errors import PayloadTooLarge
 from taskq.protocol.consuming import Claim
+from taskq.protocol.frames import MAX_PAYLOAD
+from taskq.protocol.outcomes import in_parts
 from taskq.protocol.values import Outcome, Release
 from taskq.worker.runtime.in_flight import InFlight
 from taskq.worker.runtime.retrying import RetryingConnection
@@ -21,19 +26,35 @@ def settle_outcomes(
 ) -> None:
     """Settle outcomes that were taken from the outbox, and send a claim along.
 
+    Those that do not fit into a frame together are sent in parts; a part that was settled is not sent
+    again where the broker is lost after it. One that is too large by itself fails its task with
+    `PayloadTooLarge`.
+
     Raises:
         TaskqError: they could not be settled, and are in the outbox again.
     """
-    try:
-        rejected = link.attempt(
-            lambda connection: connection.turn(outcomes, claim, in_flight.group)
-        )
-    except BaseException:
-        in_flight.outbox.extendleft(reversed(outcomes))
-        raise
-    in_flight.settled(outcomes)
+    parts = [outcomes]
+    rejected: set[int] = set()
+    while parts:
+        last = claim if len(parts) == 1 else None
+        try:
+            stale = link.attempt(partial(_turn, parts[0], last, in_flight.group))
+        except BaseException as error:
+            if isinstance(error, PayloadTooLarge) and parts[0] is outcomes:
+                parts = in_parts(outcomes, MAX_PAYLOAD)
+                continue
+            in_flight.outbox.extendleft(outcome for part in parts[::-1] for outcome in part[::-1])
+            raise
+        in_flight.settled(parts.pop(0))
+        rejected.update(stale)
     if rejected:
-        _log_rejected(outcomes, set(rejected))
+        _log_rejected(outcomes, rejected)
+
+
+def _turn(
+    outcomes: list[Outcome], claim: Claim | None, group: str, connection: Connection
+) -> list[int]:
+    return connection.turn(outcomes, claim, group)
 
 
 def _log_rejected(outcomes: Iterable[Outcome], rejected: set[int]) -> None:
