@@ -19,7 +19,10 @@ def how_to_know(task: str) -> str:
     module = task.rpartition(".")[0]
     if not module:
         return "start one with the code that has it"
-    return f"start one that imports its module: taskq worker APP --include {module}"
+    return (
+        f"start one that imports its module: taskq worker APP --include {module}, or, if that module "
+        f"makes a TaskQueue of its own: taskq worker {module}"
+    )
 
 
 class ImportEnds(BaseException):

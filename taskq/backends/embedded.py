@@ -15,13 +15,13 @@ from taskq.backends.greeting import Greeting
 from taskq.backends.reconnect import reconnect_budget
 from taskq.broker.settings import DURABILITIES
 from taskq.environment import InvalidVariable
-from taskq.errors import AuthenticationFailed, BrokerRunning
+from taskq.errors import AuthenticationFailed, BrokerRunning, BrokerUnavailable
 from taskq.protocol.base import R, Request
 from taskq.protocol.frames import MAX_PAYLOAD
 from taskq.transport.address import Address, bound_name, dial, url_of
 from taskq.transport.client_handshake import greet
 from taskq.transport.directory import BrokerDirectory
-from taskq.transport.keys import payload_key, read_key
+from taskq.transport.keys import has_payload_key, payload_key, read_key
 from taskq.transport.lock import holder_of, key_of
 
 HANDSHAKE = 5.0  # seconds for one attempt to connect; to start a broker, if there is one only
@@ -57,6 +57,7 @@ class SocketBroker:
         self._first_patience = FIRST_PATIENCE
         self._seen = False
         self._payload_key: bytes | None = None
+        self._derived_from: bytes | None = None  # what the payload key was made of, if it was
         self._local = threading.local()
 
     def __repr__(self) -> str:
@@ -67,7 +68,10 @@ class SocketBroker:
         """The key that signs calls and results; read once."""
         # without a lock, which a fork in another thread could leave taken for ever
         if self._payload_key is None:
-            self._payload_key = payload_key(self._authkey())
+            authkey = self._authkey()
+            if not has_payload_key():
+                self._derived_from = authkey
+            self._payload_key = payload_key(authkey)
         return self._payload_key
 
     def call(self, request: Request[R], *, timeout: float | None = None) -> R:
@@ -122,7 +126,14 @@ class SocketBroker:
         timeout = max(min(timeout, HANDSHAKE), _LEAST)
         sock = dial(self._address, timeout)
         try:
-            greet(sock, self._authkey(), bound_name(self._address), timeout)
+            authkey = self._authkey()
+            if self._derived_from not in (None, authkey):
+                # calls would be signed with the old key, and workers with the new one refuse them
+                raise AuthenticationFailed(
+                    f"the key {self._authkey_file} was replaced since this process read it; "
+                    "restart the process, which then signs its calls with the new one"
+                )
+            greet(sock, authkey, bound_name(self._address), timeout)
         except BaseException:
             sock.close()
             raise
@@ -136,13 +147,29 @@ class SocketBroker:
 class UnixBroker(SocketBroker):
     """A broker on a unix socket, started by somebody else.
 
-    `TASKQ_AUTHKEY_FILE` names its key file; default: `key` in the directory of the socket.
+    `TASKQ_AUTHKEY_FILE` names its key file; default: `key` in the directory of the socket, which the
+    broker makes at its first start.
     """
 
     def __init__(self, path: Path) -> None:
         path = path.expanduser().absolute()
         named = os.environ.get("TASKQ_AUTHKEY_FILE")
         super().__init__(str(path), Path(named).expanduser() if named else path.with_name("key"))
+        self._path = path
+        self._is_key_named = bool(named)
+
+    def _authkey(self) -> bytes:
+        deadline = time.monotonic() + KEY_BACK
+        while not self._is_key_named and not os.path.lexists(self._authkey_file):
+            if time.monotonic() >= deadline:
+                if os.path.lexists(self._path):
+                    break
+                raise BrokerUnavailable(
+                    f"no broker has run at {self.url} yet: there is neither a socket nor a key; "
+                    "start one, or correct the path"
+                )
+            time.sleep(_LOOK_AGAIN)
+        return super()._authkey()
 
 
 class TcpBroker(SocketBroker):

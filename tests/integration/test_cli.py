@@ -315,6 +315,21 @@ def test_tasks_in_other_modules_are_included(terminal: Terminal) -> None:
     terminal.taskq("worker", "--include", "further_tasks", "-Q", "shop", code=2)
 
 
+def test_tasks_of_a_module_with_another_queue_object_are_run_as_advised(terminal: Terminal) -> None:
+    task = "from taskq import TaskQueue\nq = TaskQueue('shop')\n@q.task\ndef apart(): return 7\n"
+    (terminal.directory / "apart_tasks.py").write_text(task)
+    path = f"{terminal.directory}:{terminal.environment['PYTHONPATH']}"
+    id = terminal.taskq("call", "apart_tasks:apart", PYTHONPATH=path).stdout.strip()
+    command = ("worker", APP, "--include", "apart_tasks")
+    worker = terminal.start("-m", "taskq", *command, PYTHONPATH=path)
+    wait_until(lambda: terminal.data("status")[0]["broker"]["parked"] == 1)
+    told = terminal.taskq("status").stdout
+    assert "if that module makes a TaskQueue of its own: taskq worker apart_tasks" in told
+    assert terminal.end(worker) == 0
+    terminal.taskq("worker", "apart_tasks", "--burst", PYTHONPATH=path)
+    assert terminal.taskq("result", id, PYTHONPATH=path).stdout == "7\n"
+
+
 def test_advice_names_the_broker_where_there_are_several(terminal: Terminal) -> None:
     id = terminal.taskq("call", ADD, "1").stdout.strip()
     again = f"taskq result {id} --wait"

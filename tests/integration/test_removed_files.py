@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from taskq.backends.embedded import EmbeddedBroker
+from taskq import TaskQueue
+from taskq.backends.embedded import EmbeddedBroker, UnixBroker
 from taskq.backends.stop import stop_broker
-from taskq.errors import BrokerRunning, BrokerUnavailable, TaskqError
+from taskq.errors import AuthenticationFailed, BrokerRunning, BrokerUnavailable, TaskqError
 from taskq.protocol.operating import GetStats, Ping
 from taskq.protocol.producing import Enqueue
 from taskq.protocol.values import Call, Options
@@ -100,6 +101,37 @@ def test_a_key_that_was_removed_comes_back_and_is_no_new_one(place: Place) -> No
     assert place.pid(second) == pid
     assert second.payload_key == key
     assert "is back" in place.log()
+
+
+def test_a_client_on_a_socket_waits_for_the_key_that_was_removed(place: Place) -> None:
+    first = place.client()
+    pid, key = place.pid(first), first.payload_key
+    (place.path / "key").unlink()
+    second = UnixBroker(place.path / "sock")
+    assert second.payload_key == key
+    (place.path / "key").unlink()
+    assert second.call(Ping()).pid == pid
+    second.close()
+
+
+def test_a_program_that_has_read_a_key_does_not_sign_with_it_when_it_was_replaced(
+    place: Place,
+) -> None:
+    queue = TaskQueue("q", broker=f"embedded:{place.path}")
+    queue.task(abs, name="one")
+    queue.tasks["one"](-1)
+    stop_broker(place.path)
+    (place.path / "key").write_text("k" * 64)
+    later = place.client()
+    assert place.ready(later) == 1
+    with pytest.raises(AuthenticationFailed, match=r"was replaced .* restart the process"):
+        queue.tasks["one"](-2)
+    assert place.ready(later) == 1
+    queue.close()
+    restarted = TaskQueue("q", broker=f"embedded:{place.path}")
+    restarted.task(abs, name="one")(-2)
+    assert place.ready(later) == 2
+    restarted.close()
 
 
 def test_another_key_is_logged(place: Place) -> None:

@@ -14,11 +14,14 @@ import random
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from taskq.application import App, queues_of
-from taskq.errors import TaskqError
+from taskq.backends.reconnect import reconnect_budget
+from taskq.errors import BrokerUnavailable, TaskqError
+from taskq.protocol.operating import Ping
 from taskq.worker import logs
 from taskq.worker.identity import Identity
 from taskq.worker.pool import notes
@@ -126,13 +129,12 @@ def _live(settings: WorkerSettings, args: ChildArgs) -> int:
         tasks=sorted(app.tasks),
     )
     if settings.check:
-        from taskq.protocol.operating import Ping
-
         app.broker.call(Ping())
         notes.send(args.channel, hello)
         return EXIT_DONE
     if args.waits and not _may_go(args.channel):
         return EXIT_EXPLAINED
+    _await_key(app)
     waker = Waker()
     consumer = Consumer(
         app,
@@ -160,6 +162,25 @@ def _live(settings: WorkerSettings, args: ChildArgs) -> int:
     if ending is Ending.DRAINED:
         notes.send(args.channel, notes.Drained(what_is_left(app.broker, settings.group, queues)))
     return EXIT_WORN_OUT if ending is Ending.WORN_OUT else EXIT_DONE
+
+
+def _await_key(app: App) -> None:
+    """Where a broker on a socket has not made its key yet, wait for its first start.
+
+    Raises:
+        BrokerUnavailable: the reconnect budget is spent.
+    """
+    try:
+        _ = app.codec
+    except BrokerUnavailable:
+        link = retrying.RetryingConnection(app.broker, None, _nap, reconnect_budget())
+        link.attempt(lambda connection: connection.call(Ping()))
+        link.close()
+
+
+def _nap(seconds: float) -> bool:
+    time.sleep(seconds)
+    return False
 
 
 def _may_go(channel: socket.socket) -> bool:

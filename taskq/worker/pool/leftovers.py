@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from taskq.backends.port import Broker
+from taskq.importing import how_to_know
 from taskq.protocol.operating import GetStats
 
 
@@ -25,10 +26,9 @@ def what_is_left(broker: Broker, group: str, queues: Iterable[tuple[str, int]]) 
         if stats.group != group or stats.queue not in names:
             continue
         for task, count in sorted(stats.unknown.items()):
-            module = task.rpartition(".")[0] or task
             sentences.append(
                 f"{count} message(s) of the task {task!r} are left, which this worker does not know; "
-                f"include its module: --include {module}"
+                f"{how_to_know(task)}"
             )
         waiting = stats.ready + stats.scheduled
         if stats.paused and waiting:

@@ -57,7 +57,7 @@ def test_a_queue_in_order() -> None:
         (
             {"parked": 2, "consumers": 1, "unknown": {"a.b": 2}},
             "task a.b",
-            "taskq worker APP --include a;",
+            "taskq worker APP --include a, ",
         ),
         ({"dead": 1, "consumers": 1}, "1 dead letter", "taskq dlq ls --queue q"),
     ],

@@ -12,6 +12,7 @@ def test_an_unknown_task_is_logged_once_with_its_module(caplog: pytest.LogCaptur
         unknown.log(task)
     mail, order = caplog.messages
     assert not missing(mail, "shop.mail.send", "taskq worker APP --include shop.mail")
+    assert mail.endswith("TaskQueue of its own: taskq worker shop.mail")
     assert not missing(order, "task order")
     assert "--include" not in order
 
