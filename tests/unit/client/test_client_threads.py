@@ -195,6 +195,7 @@ def test_29_a_fork_while_a_thread_reads_the_key(
         return b"k" * 32
 
     monkeypatch.setattr("taskq.backends.embedded.read_key", read_key)
+    (tmp_path / "key").touch()
     broker: Any = UnixBroker(tmp_path / "sock")
     thread = threading.Thread(target=lambda: broker.payload_key)
     thread.start()
