@@ -67,11 +67,13 @@ def _judge(path: Path, bad: int, behind: list[bool], synced: bool) -> None:
         raise _damaged(
             path, f"frame {bad} does not fit its checksum, and later transactions follow it"
         )
+    lost = "nothing in it was acknowledged" if synced else "that is what durability 'os' may lose"
     logger.warning(
         "the end of %s, from frame %d on, is not whole and is left out: after a loss of power "
-        "nothing in it was acknowledged; otherwise the disk has changed it",
+        "%s; otherwise the disk has changed it",
         path,
         bad,
+        lost,
     )
 
 
