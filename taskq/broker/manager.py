@@ -20,6 +20,7 @@ from taskq.broker.limits import Limits
 from taskq.broker.settings import BrokerSettings
 from taskq.clock import Clock
 from taskq.errors import TaskqError
+from taskq.texts import escape_controls
 from taskq.transport.directory import BrokerDirectory
 from taskq.transport.keys import read_key
 from taskq.transport.lock import DirectoryLock, key_of
@@ -67,7 +68,7 @@ def open_host(settings: BrokerSettings) -> Host:
         engine,
         journal,
         clock,
-        directory=str(directory.path),
+        directory=escape_controls(str(directory.path)),  # its name need not be valid UTF-8
         lock=lock,
     )
 

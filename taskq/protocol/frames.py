@@ -112,11 +112,18 @@ def append(out: bytearray, message: Request[Reply] | Reply) -> None:
     """Append the frame of `message` to `out`.
 
     Raises:
-        PayloadTooLarge: the frame would be longer than its header can say; `out` is unchanged.
+        PayloadTooLarge: the frame would be longer than its header can say.
+        UnicodeEncodeError: a text of the message has half of a surrogate pair.
+
+    After an exception `out` is unchanged.
     """
     start = len(out)
     out += b"\0\0\0\0"
-    _encode_into(message, out, -1)
+    try:
+        _encode_into(message, out, -1)
+    except BaseException:
+        del out[start:]
+        raise
     size = len(out) - start - 4
     if size > MAX_REPLY:
         del out[start:]

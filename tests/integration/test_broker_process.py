@@ -131,6 +131,16 @@ def test_44_an_eta_beyond_what_the_kernel_can_wait_for_stops_no_broker(
     assert sum(queue.scheduled for queue in broker.call(GetStats()).queues) == 1
 
 
+def test_a_directory_whose_name_is_not_utf_8_serves_a_broker(site: Site) -> None:
+    directory = site.path / os.fsdecode(b"b\xff")
+    broker = EmbeddedBroker(directory, durability="os")
+    try:
+        assert broker.call(Ping()).directory.endswith("b\\udcff")
+    finally:
+        broker.close()
+        stop_broker(directory)
+
+
 def test_08_a_second_broker_leaves_naming_the_first(site: Site) -> None:
     process = site.start()
     second = site.launch()

@@ -36,6 +36,13 @@ def test_frames_survive_any_cutting(frames: list[bytes], data: st.DataObject) ->
     assert bodies(wire.FrameReader(), *chunks) == frames
 
 
+def test_what_cannot_be_encoded_leaves_nothing_behind() -> None:
+    out = bytearray(b"before")
+    with pytest.raises(UnicodeEncodeError):
+        wire.append(out, Failed(error="TaskqError", text="\udcff"))
+    assert out == b"before"
+
+
 def test_frames_arrive_byte_by_byte_with_both_kinds_of_header() -> None:
     stream = wire.frame(b"short") + struct.pack("!iQ", -1, 4) + b"long" + wire.frame(b"")
     reader = wire.FrameReader()
