@@ -5,12 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.kit.files import short_directory
+
+# A run starts hundreds of processes: without compiled files, each would compile the package anew.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 MOST_WORKERS = 16  # the longest test ends last with more
 SLOWEST_FIRST = ["crash", "property", "integration", "conformance", "unit"]
