@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _VERIFY = 1.0  # seconds between two looks whether the journal's files are still there
 _LATE = 0.02  # seconds behind plan from which on the broker counts as having been away
+_LONG = 0.25  # seconds that a tick takes with a slow disk; beyond that it counts as well
 
 
 class Host:
@@ -110,10 +111,13 @@ class Host:
         return replies
 
     def next_deadline(self) -> float | None:
-        """When the engine wants to run again, in the clock's time."""
+        """When the engine wants to run again, in the clock's time; asked at the end of a tick."""
         due = self.engine.next_deadline()
-        # where work is left over, as planned is at once
-        self._due = None if due is None else max(due, self.now)
+        now = self.clock.now()
+        # the tick itself is no absence, or leases would stand still while slice follows slice
+        if now - self.now > _LONG:
+            self.engine.extend_for_pause(now - self.now)
+        self._due = None if due is None else max(due, now)
         return due
 
     def may_leave(self, within: float) -> bool:

@@ -91,13 +91,13 @@ class Results:
     def __contains__(self, id: str) -> bool:
         return id in self._new or id in self._whole or id in self._entries
 
-    def among(self, calls: list[Call]) -> list[str]:
-        """The ids of those calls that have a result; few, as a rule."""
+    def among(self, calls: list[Call]) -> set[str]:
+        """The ids of those calls that have a result: none, or all where a request is repeated."""
         new = self._new if self.archive is not None else self._whole.by_id
-        found = self._entries.among(calls)
+        found = set(self._entries.among(calls))
         for call in calls:
             if call.id in new:
-                found.append(call.id)
+                found.add(call.id)
         return found
 
     def __iter__(self) -> Iterator[str]:

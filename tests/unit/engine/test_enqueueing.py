@@ -11,7 +11,7 @@ from taskq.errors import PayloadTooLarge, TaskqError
 from taskq.protocol.base import Failed
 from taskq.protocol.operating import GetStats
 from taskq.protocol.producing import Cancel, Enqueue
-from taskq.protocol.values import Call, Options
+from taskq.protocol.values import Ack, Call, Options
 from tests.kit.engine import EngineBench, ids
 
 
@@ -139,3 +139,26 @@ def test_a_refusal_carries_the_request_id(bench: EngineBench) -> None:
     bench.tick()
     reply = bench.answer(rid)
     assert (type(reply), reply.error) == (Failed, "TaskqError")
+
+
+class CountedId(str):
+    """An id that counts how often it is compared."""
+
+    compared = 0
+
+    def __eq__(self, other: object) -> bool:
+        CountedId.compared += 1
+        return str.__eq__(self, other)
+
+    __hash__ = str.__hash__
+
+
+def test_a_repeated_request_is_not_compared_with_all_results(bench: EngineBench) -> None:
+    many = [f"id{number}" for number in range(300)]
+    bench.enqueue(*many)
+    bench.settle(*(Ack(each.receipt, each.id, None) for each in bench.claim(len(many))))
+    CountedId.compared = 0
+    calls = [Call(CountedId(id), b"payload") for id in many]
+    request = Enqueue(queue="q", task="t", options=Options(), calls=calls)
+    assert bench.call(request).existing == many
+    assert CountedId.compared < 20 * len(many)
