@@ -166,7 +166,7 @@ class ResultHandle(Generic[R_co]):
         """Cancel the call; true if it will not run, or has been asked to stop.
 
         Args:
-            terminate: kill the process of a running one, too.
+            terminate: kill the process of a running one at once; its `finally` blocks do not run.
 
         Raises:
             UnknownMessage: the broker has no such message.

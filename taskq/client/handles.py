@@ -112,7 +112,7 @@ class HandleSet(Sequence[ResultHandle[R_co]]):
         """Cancel what has not finished; returns how many will not run or were asked to stop.
 
         Args:
-            terminate: kill the processes of running ones, too.
+            terminate: kill the processes of running ones at once; see `ResultHandle.cancel`.
         """
         from taskq.protocol.producing import Cancel
 

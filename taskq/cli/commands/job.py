@@ -99,7 +99,7 @@ def _took(job: JobInfo) -> str:
 
 @command.command()
 @click.argument("ids", nargs=-1, required=True, metavar="ID…")
-@click.option("--terminate", is_flag=True, help="Kill the process of a running one.")
+@click.option("--terminate", is_flag=True, help="Kill the process of a running one at once.")
 @data_options
 @pass_shared
 def cancel(shared: Shared, ids: tuple[str, ...], terminate: bool) -> None:

@@ -108,7 +108,7 @@ class Launcher:
             self._report.send("ready")
         if self._deadline is not None:
             delays.append(self._enforce_shutdown(now))
-        if self._supervisor.over:
+        if self._supervisor.over or self._supervisor.is_due:  # stops came with the heartbeat
             return 0.0
         return min((delay for delay in delays if delay is not None), default=None)
 

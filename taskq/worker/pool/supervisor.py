@@ -32,6 +32,9 @@ log = logging.getLogger("taskq.worker")
 class Supervisor:
     """The children of one launcher.
 
+    Attributes:
+        is_due: `poll` has something to do, whatever delay it gave.
+
     Args:
         settings: how many, and their settings.
         worker: name of the worker.
@@ -60,6 +63,7 @@ class Supervisor:
         self._broken = ""  # why a replacement could not load the app
         self._rapid = 0
         self._draining = False
+        self.is_due = False
 
     @property
     def children(self) -> list[Child]:
@@ -106,6 +110,7 @@ class Supervisor:
 
     def stop_tasks(self, stops: list[Stop]) -> None:
         """Ask cancelled tasks to stop, or kill the children that run them."""
+        self.is_due = True
         children = {child.consumer: child for child in self.children}
         for stop in stops:
             child = children.get(stop.consumer)
@@ -125,6 +130,7 @@ class Supervisor:
 
     def poll(self, now: float) -> float | None:
         """Bury the dead, fill the places, look at the deadlines."""
+        self.is_due = False
         for place in self._places:
             self._bury_dead(place, now)
         delay = self._rollout.poll(now)
