@@ -85,7 +85,7 @@ def answer_heartbeats(ledger: Ledger) -> None:
 
 def tell_unknown(ledger: Ledger, worker: Worker, group: Group, task: str) -> None:
     """Report a task to the worker that had it parked, once, if no consumer knows it."""
-    if group.parked.counts[task] == 1 and not _is_known(group, task):
+    if group.parked.counts[task] == 1 and not is_task_known(group, task):
         worker.reply_due = True
         ledger.heartbeats_due[worker] = None
 
@@ -97,11 +97,12 @@ def _unknown_tasks(worker: Worker) -> list[str]:
         task
         for group in groups
         for task in islice(group.parked.counts, UNKNOWN_LOOK)
-        if not _is_known(group, task)
+        if not is_task_known(group, task)
     ]
 
 
-def _is_known(group: Group, task: str) -> bool:
+def is_task_known(group: Group, task: str) -> bool:
+    """Whether a consumer of the group knows a task of that name."""
     return any(consumer.knows(task) for consumer in group.consumers)
 
 

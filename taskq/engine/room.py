@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
+from itertools import islice
+
 from taskq.engine.capacity import UNBOUNDED
+from taskq.engine.heartbeats import is_task_known
 from taskq.engine.ledger import Ledger
 from taskq.engine.model import Group, Queue
 from taskq.errors import PayloadTooLarge
 from taskq.protocol.values import Call
+from taskq.texts import one_line
+
+NAMED = 3  # unknown tasks of a full group that the sentence names
+LOOKED_AT = 100  # names of parked tasks that are looked at for it
+MORE = "start more workers, wait with when_full=SECONDS, or raise the limit with: taskq queue limit"
 
 
 def is_broker_full(ledger: Ledger, messages: int, size: int) -> bool:
@@ -45,8 +54,7 @@ def why_full(ledger: Ledger, queue: Queue, messages: int, size: int) -> str:
         return (
             f"the queue {queue.name!r} is full: {group.unfinished} messages of "
             f"{group.unfinished_bytes} bytes {place}are to be finished, {offered} were offered, and "
-            f"its limit is {queue.capacity}; start more workers, wait with "
-            f"when_full=SECONDS, or raise the limit with: taskq queue limit{unserved}"
+            f"its limit is {queue.capacity}; {_what_to_do(queue, group)}{unserved}"
         )
     if is_broker_full(ledger, messages, size):
         groups = [group for each in ledger.queues.values() for group in each.groups.values()]
@@ -57,6 +65,24 @@ def why_full(ledger: Ledger, queue: Queue, messages: int, size: int) -> str:
             "when_full=SECONDS, purge dead letters, or restart it with a higher limit"
         )
     return ""
+
+
+def _what_to_do(queue: Queue, group: Group) -> str:
+    """What to do about a full group. More workers do not help where none knows the tasks."""
+    counts = group.parked.counts
+    unknown = [task for task in islice(counts, LOOKED_AT) if not is_task_known(group, task)]
+    if not unknown:
+        return MORE
+    count = sum(counts[task] for task in unknown)
+    names = ", ".join(one_line(task) for task in unknown[:NAMED])
+    option = "" if group.is_first else f" -g {shlex.quote(group.name)}"
+    advice = (
+        f"{count} of them are parked, because no worker of the group {group.name!r} knows the "
+        f"{'task' if len(unknown) == 1 else 'tasks'} {names}{', …' * (len(unknown) > NAMED)}: start "
+        f"one that does, or give up what waits with: taskq queue purge "
+        f"{shlex.quote(queue.name)}{option}"
+    )
+    return advice if count == group.unfinished else f"{advice}; for the others, {MORE}"
 
 
 _UNSERVED = "; no worker serves that group: if it is not wanted, remove it with: taskq queue drop"

@@ -43,8 +43,8 @@ def ready(bench: EngineBench, queue: str = "q") -> list[str]:
     return [message.id for message in bench.call(Peek(queue=queue, limit=1000)).messages]
 
 
-def finish(bench: EngineBench, n: int = 1, queue: str = "q") -> None:
-    for message in bench.claim(n, queues=[queue]):
+def finish(bench: EngineBench, n: int = 1, queue: str = "q", session: int = WORKER) -> None:
+    for message in bench.claim(n, queues=[queue], session=session):
         bench.ack(message)
 
 
@@ -168,6 +168,50 @@ def test_the_fullest_group_decides(bench: EngineBench) -> None:
     finish(bench)
     with pytest.raises(errors.QueueFull, match=naming("group 'audit'")):
         bench.enqueue("b")
+
+
+def test_a_group_full_of_unknown_tasks_says_so(bench: EngineBench) -> None:
+    limit(bench, messages=3)
+    bench.register(5, worker="w2", group="my audit", tasks=["known"])
+    bench.enqueue("a", "b", task="shop.refund")
+    assert bench.claim(session=5) == []
+    bench.enqueue("c", task="known")
+    finish(bench, 3)
+    told = refusal(bench)
+    assert not missing(told, "group 'my audit'", "2 of them are parked", "shop.refund")
+    assert not missing(told, "taskq queue purge q -g 'my audit'", "start more workers")
+    finish(bench, session=5)
+    bench.enqueue("d", task="shop.order")
+    assert bench.claim(session=5) == []
+    finish(bench)
+    told = refusal(bench)
+    assert not missing(told, "3 of them are parked", "tasks shop.refund, shop.order")
+    assert "more workers" not in told
+    bench.register(6, worker="w3", group="my audit", tasks=["shop.refund", "shop.order"])
+    told = refusal(bench)
+    assert not missing(told, "start more workers")
+    assert "parked" not in told
+    bench.call(Control(queue="q", action="purge", group="my audit"))
+    bench.enqueue("e")
+
+
+def test_unknown_tasks_of_the_default_group_are_named(bench: EngineBench) -> None:
+    bench = EngineBench()
+    bench.register(tasks=["known"])
+    limit(bench, messages=5)
+    for number in range(5):
+        bench.enqueue(str(number), task=f"shop.t{number}")
+    assert bench.claim(n=5) == []
+    told = refusal(bench)
+    assert not missing(told, "group 'default'", "tasks shop.t0, shop.t1, shop.t2, …")
+    assert not missing(told, "taskq queue purge q")
+    assert "-g" not in told
+
+
+def refusal(bench: EngineBench) -> str:
+    with pytest.raises(errors.QueueFull) as refused:
+        bench.enqueue("refused")
+    return str(refused.value)
 
 
 def test_a_waiting_producer_is_served_when_there_is_room(bench: EngineBench) -> None:
