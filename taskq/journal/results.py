@@ -5,7 +5,6 @@ from __future__ import annotations
 import sqlite3
 from array import array
 from collections.abc import Sequence
-from itertools import pairwise
 from zlib import crc32
 
 import msgspec
@@ -92,32 +91,40 @@ def _restore(db: sqlite3.Connection, ledger: Ledger, now: float) -> None:
     ids: list[str] = []
     entries: list[bytes] = []
     times, finished = array("d"), array("d")
-    total = 0
-    ttls: dict[bytes, float] = {}
+    total, latest, is_ordered = 0, 0.0, True
+    ttls: dict[bytes, tuple[float, float]] = {}
     for seq, record, crc in db.execute("SELECT seq, record, crc FROM result ORDER BY seq"):
         if type(record) is not bytes or crc32(record, seq) != crc:
             check("result", seq, crc, seq, record)  # raises, with a sentence
         head = _decode_head(record)
         spec = bytes(head.spec)
-        ttl = ttls.get(spec)
-        if ttl is None:
-            ttl = ttls[spec] = decode_spec(spec).options.result_ttl
+        ttl, remembered = ttls.get(spec) or _ttls(spec, ttls)
         size = 0 if head.value is None else len(head.value)
         if head.error is not None:
             size += head.error.info.size
-        expires_at = head.finished_at + ttl
+        finished_at = head.finished_at
         ids.append(head.id)
-        entries.append(pack(seq, head.receipt, expires_at, size, head.state))
-        times.append(remembered_until(expires_at, head.finished_at))
-        finished.append(head.finished_at)
+        entries.append(pack(seq, head.receipt, finished_at + ttl, size, head.state))
+        times.append(finished_at + remembered)
+        finished.append(finished_at)
         total += size
-    if any(earlier > later for earlier, later in pairwise(finished)):
+        if finished_at < latest:
+            is_ordered = False
+        latest = finished_at
+    if not is_ordered:
         order = sorted(range(len(ids)), key=finished.__getitem__)
         ids = [ids[position] for position in order]
         entries = [entries[position] for position in order]
         times = array("d", [times[position] for position in order])
     ledger.results.restore(ids, entries, times, total)
     check_seq(db, "result", ledger)
+
+
+def _ttls(spec: bytes, known: dict[bytes, tuple[float, float]]) -> tuple[float, float]:
+    """Seconds for which values of that spec are kept, and for which their results are remembered."""
+    ttl = decode_spec(spec).options.result_ttl
+    times = known[spec] = ttl, remembered_until(ttl, 0.0)
+    return times
 
 
 def _latest(db: sqlite3.Connection) -> float:
