@@ -15,6 +15,7 @@ from taskq.protocol.values import ErrorInfo
 
 MAX_TRACEBACK = 16 * 1024  # characters; the middle of a longer one is left out
 MAX_TEXT = 4 * 1024
+MAX_KIND = 1024
 MAX_PICKLED = 256 * 1024  # bytes of a pickled exception; a larger one travels as text
 
 _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
@@ -87,9 +88,10 @@ def _rebuilt(codec: Envelope, call: CallRef, info: ErrorInfo, serializer: str | 
 
 
 def _kind(type_: type[BaseException]) -> str:
-    if type_.__module__ == "builtins":
-        return type_.__qualname__
-    return f"{type_.__module__}.{type_.__qualname__}"
+    name = type_.__qualname__
+    if type_.__module__ != "builtins":
+        name = f"{type_.__module__}.{name}"
+    return name[:MAX_KIND]
 
 
 def _text(error: BaseException) -> str:

@@ -18,6 +18,7 @@ from taskq.engine.tick import Tick
 from taskq.errors import PayloadTooLarge, TaskqError, UnknownMessage
 from taskq.protocol.base import Reply
 from taskq.protocol.producing import Cancel, Cancelled, Enqueue, Enqueued
+from taskq.protocol.values import MAX_ID
 
 MAX_PAYLOAD = 64 * 2**20
 _TIMES = ("delay", "eta_at", "expires_at", "expires", "wait")
@@ -52,6 +53,11 @@ def _check(request: Enqueue) -> None:
             if seconds is not None and not isfinite(seconds):
                 raise TaskqError(f"{name} must be a finite number of seconds, not {seconds}")
     for call in request.calls:
+        if len(call.id) > MAX_ID:
+            raise TaskqError(
+                f"the id of a call of {request.task} has {len(call.id):,} characters; "
+                f"the broker takes {MAX_ID:,}"
+            )
         if len(call.payload) > MAX_PAYLOAD:
             raise PayloadTooLarge(
                 f"the call {call.id} of {request.task} has {len(call.payload)} bytes; "

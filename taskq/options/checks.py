@@ -7,6 +7,7 @@ from typing import Any
 
 from taskq.options.durations import seconds, unix_time
 from taskq.protocol.backoff import Backoff
+from taskq.protocol.values import MAX_ID
 
 LATER = frozenset({"unique", "debounce", "rate_limit", "concurrency", "after"})
 
@@ -81,6 +82,11 @@ def _text(name: str, value: object) -> dict[str, Any]:
 
 
 def _optional_id(name: str, value: object) -> dict[str, Any]:
+    if isinstance(value, str) and len(value) > MAX_ID:
+        raise ValueError(
+            f"{name} must have at most {MAX_ID:,} characters, not {len(value):,}; "
+            "use a digest of a longer text"
+        )
     return {name: None if value is None else text(name, value)}
 
 

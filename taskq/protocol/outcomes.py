@@ -4,20 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from taskq.protocol.values import Ack, ErrorInfo, Fail, Outcome
+from taskq.protocol.values import MAX_ID, Ack, ErrorInfo, Fail, Outcome
 
 PART = 16 * 2**20  # bytes of outcomes that are sent together; one may be larger
-OVERHEAD = 200  # bytes of an outcome besides its value or its error, about
+OVERHEAD = 200  # bytes of an outcome besides its id and its value or error, about
+_CHARACTER = 4  # bytes, at most
 
 
 def size_of(outcome: Outcome) -> int:
     """Bytes that it takes in a frame, about; never fewer than it does."""
+    size = OVERHEAD + _CHARACTER * len(outcome.id)
     if isinstance(outcome, Ack):
-        return len(outcome.value or b"") + OVERHEAD
+        return size + len(outcome.value or b"")
     if isinstance(outcome, Fail):
-        error = outcome.error  # a character takes up to four bytes
-        return 4 * (len(error.text) + len(error.traceback)) + len(error.pickled or b"") + OVERHEAD
-    return OVERHEAD
+        error = outcome.error
+        texts = len(error.kind) + len(error.text) + len(error.traceback) + len(error.worker)
+        return size + _CHARACTER * texts + len(error.pickled or b"")
+    return size
 
 
 def in_parts(outcomes: Sequence[Outcome], limit: int) -> list[list[Outcome]]:
@@ -30,8 +33,9 @@ def in_parts(outcomes: Sequence[Outcome], limit: int) -> list[list[Outcome]]:
     size = 0
     for outcome in outcomes:
         own = size_of(outcome)
-        if own > limit + OVERHEAD:
-            outcome, own = _refused(outcome, own, limit), OVERHEAD * 2
+        if own > limit + OVERHEAD + _CHARACTER * min(len(outcome.id), MAX_ID):
+            outcome = _refused(outcome, own, limit)
+            own = size_of(outcome)
         if size + own > PART and parts[-1]:
             parts.append([])
             size = 0

@@ -6,6 +6,8 @@ from msgspec import Struct
 
 from taskq.protocol.backoff import Backoff
 
+MAX_ID = 1000  # characters of the id of a message
+
 
 class Options(Struct, array_like=True, frozen=True):
     """The options of a message, the same for every call of a task.
@@ -26,7 +28,7 @@ class Options(Struct, array_like=True, frozen=True):
 
 
 class Call(Struct, array_like=True):
-    """One message of an `Enqueue`."""
+    """One message of an `Enqueue`. `id`: at most 1,000 characters."""
 
     id: str
     payload: bytes

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from taskq import errors
 from taskq.codec.by_value import ByValue
 from taskq.codec.envelope import Codec
-from taskq.codec.errors import MAX_TRACEBACK, RemoteTraceback
+from taskq.codec.errors import MAX_KIND, MAX_TRACEBACK, RemoteTraceback
 from taskq.codec.header import HEAD, serializer_of
 from taskq.codec.ref import CallRef
 from tests.kit.messages import naming
@@ -271,6 +271,11 @@ def test_long_tracebacks_are_bounded() -> None:
     info = codec.encode_error(REF, raised(ValueError("x" * 100_000)))
     assert len(info.traceback) < MAX_TRACEBACK + 100
     assert "left out" in info.traceback
+
+
+def test_long_class_names_are_bounded() -> None:
+    info = codec.encode_error(REF, type("K" * 100_000, (ValueError,), {})())
+    assert len(info.kind) == MAX_KIND
 
 
 def test_frames_of_taskq_are_left_out() -> None:

@@ -11,8 +11,9 @@ from taskq.errors import PayloadTooLarge, TaskqError
 from taskq.protocol.base import Failed
 from taskq.protocol.operating import GetStats
 from taskq.protocol.producing import Cancel, Enqueue
-from taskq.protocol.values import Ack, Call, Options
+from taskq.protocol.values import MAX_ID, Ack, Call, Options
 from tests.kit.engine import EngineBench, ids
+from tests.kit.messages import naming
 
 
 @pytest.fixture
@@ -107,6 +108,14 @@ def test_54_a_payload_over_the_limit_refuses_the_whole_request(
     with pytest.raises(PayloadTooLarge, match="big"):
         bench.call(Enqueue(queue="q", task="t", options=Options(), calls=calls))
     assert ids(bench.claim()) == ["exact"]
+
+
+def test_an_id_over_the_limit_refuses_the_whole_request(bench: EngineBench) -> None:
+    exact = "€" * MAX_ID
+    bench.enqueue(exact)
+    with pytest.raises(TaskqError, match=naming("id", "1,001 characters", "1,000")):
+        bench.enqueue("small", "x" * (MAX_ID + 1))
+    assert ids(bench.claim()) == [exact]
 
 
 def test_calls_of_one_task_share_their_options_in_memory(bench: EngineBench) -> None:

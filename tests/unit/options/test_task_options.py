@@ -99,6 +99,7 @@ def test_timeouts_of_waiting_calls() -> None:
         ({"backoff": [1, -1]}, ValueError, "each backoff must"),
         ({"expires": -1}, ValueError, "expires must"),
         ({"id": ""}, ValueError, "id must be"),
+        ({"id": "x" * 1001}, ValueError, "id must have at most 1,000 characters, not 1,001"),
     ],
 )
 def test_bad_options(changes: dict[str, Any], error: type[Exception], text: str) -> None:

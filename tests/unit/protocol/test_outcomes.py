@@ -5,8 +5,9 @@ from __future__ import annotations
 import msgspec
 
 from taskq.protocol.consuming import Settle
+from taskq.protocol.frames import encode
 from taskq.protocol.outcomes import PART, in_parts, size_of
-from taskq.protocol.values import Ack, ErrorInfo, Fail, Outcome, Release
+from taskq.protocol.values import Abandon, Ack, ErrorInfo, Fail, Outcome, Release
 
 LIMIT = 64 * 2**20
 
@@ -34,8 +35,25 @@ def test_one_that_fits_into_no_frame_fails_its_task_and_no_other() -> None:
     assert refused.error.kind == "PayloadTooLarge"
 
 
+def test_long_ids_are_divided_too() -> None:
+    outcomes: list[Outcome] = [Release(n, f"{n}" + "x" * 900_000) for n in range(90)]
+    parts = in_parts(outcomes, LIMIT)
+    assert [outcome for part in parts for outcome in part] == outcomes
+    for part in parts:
+        encode(Settle(outcomes=part))
+
+
+def test_the_name_of_an_exception_may_be_too_large_as_well() -> None:
+    failure = Fail(1, "id1", ErrorInfo("K" * (LIMIT + 2**20), "text"))
+    ((refused,),) = in_parts([failure], LIMIT)
+    assert isinstance(refused, Fail)
+    assert refused.error.kind == "PayloadTooLarge"
+
+
 def test_the_estimate_is_never_too_small() -> None:
-    error = ErrorInfo("ValueError", "ä€😀" * 100, "traceback" * 100, b"p" * 100, 3, 1.5, "worker")
-    for outcome in (*acks(0, 1000), Release(2**62, "i" * 36), Fail(1, "i" * 36, error)):
+    wide = "ä€😀" * 100
+    error = ErrorInfo(wide, wide, "traceback" * 100, b"p" * 100, 3, 1.5, wide)
+    ended: list[Outcome] = [Ack(1, wide, b"value"), Fail(1, wide, error), Release(2**62, wide)]
+    for outcome in (*acks(0, 1000), *ended, Abandon(1, wide)):
         encoded = msgspec.msgpack.encode(Settle(outcomes=[outcome]))
         assert len(encoded) <= size_of(outcome)

@@ -99,6 +99,20 @@ def test_what_was_settled_before_the_broker_was_lost_is_not_sent_again(
     assert (bench.in_flight.held, list(bench.in_flight.outbox)) == (set(), [])
 
 
+def test_an_outcome_that_is_too_large_even_alone_is_an_error_and_is_kept(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(outcome: Outcome) -> bool:
+        if outcome.id == "b":
+            raise PayloadTooLarge("too large by itself")
+        return False
+
+    bench = Bench(monkeypatch, refuse)
+    with pytest.raises(PayloadTooLarge, match="by itself"):
+        settle_outcomes(bench.link, bench.in_flight, bench.outcomes)
+    assert list(bench.in_flight.outbox) == bench.outcomes[1:]
+
+
 def test_what_is_left_when_the_broker_stays_away_is_kept_in_order(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
