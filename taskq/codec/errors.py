@@ -12,6 +12,7 @@ from taskq.codec.arguments import brief
 from taskq.codec.by_value import dump
 from taskq.codec.ref import CallRef
 from taskq.protocol.values import ErrorInfo
+from taskq.sizes import size_text
 
 MAX_TRACEBACK = 16 * 1024  # characters; the middle of a longer one is left out
 MAX_TEXT = 4 * 1024
@@ -71,20 +72,25 @@ def decode(
 
 
 def _rebuilt(codec: Envelope, call: CallRef, info: ErrorInfo, serializer: str | None) -> Exception:
+    why = ""
     if info.pickled is not None and serializer != "json":
         try:
             error = codec.open_error(call, info.pickled)
         except errors.TamperedPayload as refused:
             return refused
-        except BaseException:
-            error = None
+        except BaseException as fault:
+            error, why = None, f" (it cannot be loaded here: {brief(fault.__cause__ or fault)})"
         # SystemExit, KeyboardInterrupt or CancelledError of a task must not end its caller
         if isinstance(error, Exception):
             return error
     package, _, name = info.kind.rpartition(".")
     if package in ("", "taskq.errors") and isinstance(getattr(errors, name, None), type):
         return errors.by_name(name)(info.text)
-    return errors.TaskFailed(f"{info.kind}: {info.text}" if info.text else info.kind)
+    return errors.TaskFailed(_said(info.kind, info.text) + why)
+
+
+def _said(kind: str, text: str) -> str:
+    return f"{kind}: {text}" if text else kind
 
 
 def _kind(type_: type[BaseException]) -> str:
@@ -138,14 +144,50 @@ def _bounded(text: str, limit: int) -> str:
 
 
 def _pickled(codec: Envelope, call: CallRef, error: BaseException) -> bytes | None:
-    """The signed pickle, or `None` for an exception that would not come out as it went in."""
+    """The signed pickle of an exception, or of a `TaskFailed` that says why it has none."""
     try:
-        by_value, body = dump(error)
-        if len(body) > MAX_PICKLED:
-            return None
-        again = pickle.loads(body)
-        if type(again) is not type(error) or str(again) != str(error):
-            return None
+        by_value, body = _dumped(error)
         return codec.sign_error(call, by_value, body)
+    except BaseException as fault:
+        why = fault if isinstance(fault, _NoCopyError) else _NoCopyError(brief(fault))
+    if type(error).__module__ == errors.__name__:
+        return None  # made again by its name
+    failed = errors.TaskFailed(f"{_said(_kind(type(error)), _text(error))} ({why})")
+    try:
+        return codec.sign_error(call, False, pickle.dumps(failed, 5))
     except BaseException:
         return None
+
+
+class _NoCopyError(Exception):
+    """An exception would not come out as it went in; the sentence says why."""
+
+
+def _dumped(error: BaseException) -> tuple[bool, bytes]:
+    name = type(error).__qualname__
+    try:
+        by_value, body = dump(error)
+    except BaseException as fault:
+        raise _NoCopyError(
+            f"the exception itself cannot be pickled: {brief(fault)}; keep only plain data in it, "
+            f"or define {name}.__reduce__"
+        ) from None
+    if len(body) > MAX_PICKLED:
+        raise _NoCopyError(
+            f"the exception itself takes {size_text(len(body))} and the limit is "
+            f"{size_text(MAX_PICKLED)}; keep a path or a key in it instead of the data"
+        )
+    try:
+        again = pickle.loads(body)
+    except BaseException as fault:
+        raise _NoCopyError(_advice(name, f": {brief(fault)}")) from None
+    if type(again) is not type(error) or str(again) != str(error):
+        raise _NoCopyError(_advice(name, ""))
+    return by_value, body
+
+
+def _advice(name: str, fault: str) -> str:
+    return (
+        f"{name} cannot be rebuilt from its args{fault}; pass all arguments of {name}.__init__, in "
+        f"their order, to super().__init__, or define {name}.__reduce__"
+    )
