@@ -14,17 +14,6 @@ from threading import get_ident
 _importing: dict[int, int] = {}  # threads that import an app, and how many such imports deep
 
 
-def how_to_know(task: str) -> str:
-    """The advice for a task that no worker knows: start a worker that imports its module."""
-    module = task.rpartition(".")[0]
-    if not module:
-        return "start one with the code that has it"
-    return (
-        f"start one that imports its module: taskq worker APP --include {module}, or, if that module "
-        f"makes a TaskQueue of its own: taskq worker {module}"
-    )
-
-
 class ImportEnds(BaseException):
     """Ends the import of an app if it would block. Not for users to catch."""
 

@@ -1,4 +1,7 @@
-"""Names: of a task, of the module in which workers find its function, of a queue in a shell."""
+"""Names: of a task, of the module in which workers find its function, of a queue in a shell.
+
+And what to do about a task name that no worker knows.
+"""
 
 from __future__ import annotations
 
@@ -51,6 +54,37 @@ def queue_argument(queue: str) -> str:
     from shlex import quote
 
     return quote(f"{queue}:1" if ":" in queue else queue)
+
+
+def group_option(group: str) -> str:
+    """What a command has to add to mean that consumer group: ` -g GROUP`, or nothing."""
+    from shlex import quote
+
+    return "" if group == "default" else f" -g {quote(group)}"
+
+
+def how_to_know(task: str, queue: str = "", group: str = "default", broker: str = "") -> str:
+    """The advice for a task that no worker knows: how one can know it, and what to do if none can.
+
+    Args:
+        task: its name.
+        queue: of its calls; empty if it is not known here.
+        group: whose workers do not know it.
+        broker: what a command has to add to mean the same broker, if anything.
+    """
+    from shlex import quote
+
+    options = group_option(group) + broker
+    purge = f"taskq queue purge {quote(queue) if queue else 'QUEUE'} -g {quote(group)}{broker}"
+    again = f"define one with @queue.task(name={task!r}), or give the calls up with: {purge}"
+    module = task.rpartition(".")[0]
+    if not module:
+        return f"start one with the code that has it; if none has it any more, {again}"
+    return (
+        f"start one that imports its module: taskq worker APP --include {module}{options}, or, if "
+        f"that module makes a TaskQueue of its own: taskq worker {module}{options}; if workers import "
+        f"{module} already, it has no task of that name any more: {again}"
+    )
 
 
 def find(module: str, qualname: str) -> object:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from taskq import context
 from taskq.application import worker_command
 from taskq.errors import BrokerTimeout, BrokerUnavailable, TaskqError
-from taskq.importing import how_to_know
+from taskq.names import how_to_know
 from taskq.protocol.operating import GetStats
 from taskq.protocol.producing import Inspect, Unwatch, Wait
 from taskq.protocol.values import Finished
@@ -132,7 +132,7 @@ def _reasons(broker: Broker, ids: Iterable[str]) -> Iterator[str]:
         if job.state == "parked" and job.task in group.unknown:
             yield (
                 f"no worker of the queue {job.queue!r} knows the task {job.task}, so its calls "
-                f"wait; {_how_to_know(job.task)}"
+                f"wait; {_how_to_know(job.task, job.queue, job.group)}"
             )
         elif group.paused:
             yield f"the queue {job.queue!r} is paused; go on with: taskq queue resume {job.queue}"
@@ -143,12 +143,12 @@ def _reasons(broker: Broker, ids: Iterable[str]) -> Iterator[str]:
             )
 
 
-def _how_to_know(task: str) -> str:
+def _how_to_know(task: str, queue: str, group: str) -> str:
     from taskq.client.local_workers import is_defined_late
 
     if is_defined_late(task):
         return "it was defined after workers() had started them: define it above that line"
-    return how_to_know(task)
+    return how_to_know(task, queue, group)
 
 
 def _warn_once(sentence: str) -> None:

@@ -75,12 +75,11 @@ def _what_to_do(queue: Queue, group: Group) -> str:
         return MORE
     count = sum(counts[task] for task in unknown)
     names = ", ".join(one_line(task) for task in unknown[:NAMED])
-    option = "" if group.is_first else f" -g {shlex.quote(group.name)}"
     advice = (
         f"{count} of them are parked, because no worker of the group {group.name!r} knows the "
         f"{'task' if len(unknown) == 1 else 'tasks'} {names}{', …' * (len(unknown) > NAMED)}: start "
         f"one that does, or give up what waits with: taskq queue purge "
-        f"{shlex.quote(queue.name)}{option}"
+        f"{shlex.quote(queue.name)} -g {shlex.quote(group.name)}"
     )
     return advice if count == group.unfinished else f"{advice}; for the others, {MORE}"
 

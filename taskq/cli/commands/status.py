@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 
 import click
 
+from taskq.cli.support.advice import start_worker
 from taskq.cli.support.conversation import conversation
 from taskq.cli.support.failure import UNREACHABLE, USAGE, CliError
 from taskq.cli.support.output import ago, duration, plain, plural, short_line, size, table
 from taskq.cli.support.shared import Shared, data_options, pass_shared
 from taskq.cli.support.target import Target, choose, none_known
 from taskq.errors import TaskqError
-from taskq.importing import how_to_know
+from taskq.names import how_to_know
 from taskq.protocol.operating import GetStats, Ping, Pong, Stats
 from taskq.protocol.values import QueueStats, WorkerStats
 
@@ -29,7 +31,11 @@ def command(shared: Shared) -> None:
     if not targets:
         raise none_known()
     found = [(target, *_ask(target)) for target in targets]
-    text = "\n\n".join("\n".join(lines(*entry)) for entry in found)
+    choices = {each: shared.broker or each.name * (len(targets) > 1) for each in targets}
+    options = {
+        each: f" --broker {shlex.quote(name)}" * bool(name) for each, name in choices.items()
+    }
+    text = "\n\n".join("\n".join(lines(*entry, options[entry[0]])) for entry in found)
     shared.show([as_data(*entry) for entry in found], text)
     if len(found) == 1 and found[0][1] is None:
         click.get_current_context().exit(UNREACHABLE)
@@ -60,8 +66,10 @@ def as_data(target: Target, pong: Pong | None, stats: Stats | None, why: str) ->
     }
 
 
-def lines(target: Target, pong: Pong | None, stats: Stats | None, why: str) -> Iterator[str]:
-    """One broker for people."""
+def lines(
+    target: Target, pong: Pong | None, stats: Stats | None, why: str, option: str = ""
+) -> Iterator[str]:
+    """One broker for people. `option`: what a command has to add to mean it, if anything."""
     if pong is None or stats is None:
         yield f"{target.name}: {why}"
         return
@@ -77,7 +85,7 @@ def lines(target: Target, pong: Pong | None, stats: Stats | None, why: str) -> I
     yield ""
     yield queues_table(stats.queues, broker.now) if stats.queues else "no queues yet"
     yield from limits(stats)
-    yield from _remarks(stats.queues)
+    yield from _remarks(stats.queues, option)
     yield ""
     yield workers_table(stats.workers, broker.now) if stats.workers else "no workers"
 
@@ -139,17 +147,19 @@ def bounds(number: int, octets: int, what: str = "message") -> str:
     return " and ".join(found + ([size(octets)] if octets else []))
 
 
-def _remarks(queues: list[QueueStats]) -> Iterator[str]:
+def _remarks(queues: list[QueueStats], option: str) -> Iterator[str]:
     for stats in queues:
         for task, count in sorted(stats.unknown.items()):
+            name = short_line(task)
             yield (
                 f"{plural(count, 'message')} of {stats.queue} parked: no worker of group "
-                f"{stats.group} knows the task {short_line(task)}; {how_to_know(short_line(task))}"
+                f"{stats.group} knows the task {name}; "
+                f"{how_to_know(name, stats.queue, stats.group, option)}"
             )
         if stats.ready and not stats.consumers and not stats.paused:
             yield (
                 f"nobody consumes {stats.queue} in group {stats.group}; start one with: "
-                "taskq worker APP" + ("" if stats.group == "default" else f" -g {stats.group}")
+                f"{start_worker(stats, option)}"
             )
 
 

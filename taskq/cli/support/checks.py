@@ -6,6 +6,7 @@ import shlex
 import time
 from collections.abc import Iterator
 
+from taskq.cli.support.advice import start_worker
 from taskq.cli.support.checks_on_disk import absent, disk, has_left, permissions
 from taskq.cli.support.conversation import conversation
 from taskq.cli.support.failure import USAGE, CliError
@@ -13,8 +14,7 @@ from taskq.cli.support.finding import Finding
 from taskq.cli.support.output import duration, plural, size
 from taskq.cli.support.target import Target
 from taskq.errors import TaskqError
-from taskq.importing import how_to_know
-from taskq.names import queue_argument
+from taskq.names import group_option, how_to_know
 from taskq.protocol.operating import GetStats, Ping, Pong, Stats
 from taskq.protocol.values import BrokerStats, QueueStats
 from taskq.version import __version__
@@ -86,17 +86,16 @@ def queues(found: list[QueueStats], option: str = "") -> Iterator[Finding]:
     """Every queue with messages has consumers that know them, and no dead letters."""
     for stats in found:
         place = f"queue {stats.queue}" + ("" if stats.group == "default" else f"/{stats.group}")
-        group = "" if stats.group == "default" else f" -g {shlex.quote(stats.group)}"
         waiting = stats.ready + stats.parked
-        wrong = list(_queue_faults(stats, place, group + option, waiting))
+        wrong = list(_queue_faults(stats, place, option, waiting))
         yield from wrong
         if not wrong:
             yield Finding(place, f"{plural(waiting, 'message')} waiting, "
                                  f"{plural(stats.consumers, 'consumer')}")  # fmt: skip
 
 
-def _queue_faults(stats: QueueStats, place: str, options: str, waiting: int) -> Iterator[Finding]:
-    queue = shlex.quote(stats.queue)
+def _queue_faults(stats: QueueStats, place: str, option: str, waiting: int) -> Iterator[Finding]:
+    queue, options = shlex.quote(stats.queue), group_option(stats.group) + option
     unwanted = ""
     if stats.group != "default":
         unwanted = f"; or, if the group is not needed: taskq queue drop {queue}{options}"
@@ -110,13 +109,13 @@ def _queue_faults(stats: QueueStats, place: str, options: str, waiting: int) -> 
         yield Finding(
             place,
             f"nobody consumes it, with {plural(stats.ready, 'message')} waiting",
-            f"start a worker: taskq worker APP -Q {queue_argument(stats.queue)}{options}{unwanted}",
+            f"start a worker: {start_worker(stats, option)}{unwanted}",
         )
     for task, count in sorted(stats.unknown.items()):
         yield Finding(
             place,
             f"{plural(count, 'message')} parked: no worker knows the task {task}",
-            f"{how_to_know(task)}; or give the messages up: taskq queue purge {queue}{options}",
+            how_to_know(task, stats.queue, stats.group, option),
         )
     if stats.dead:
         yield Finding(

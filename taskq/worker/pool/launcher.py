@@ -66,7 +66,7 @@ class Launcher:
         )
         self._deaths: list[Death] = []
         self._left_over: list[str] = []
-        self._unknown = UnknownTasks()
+        self._unknown = UnknownTasks(settings.group)
         self._exit = EXIT_CLEAN
         self._slow_at: float | None = time.monotonic() + _SLOW_START  # `None`: it has been logged
         self._deadline: float | None = None  # of the drain

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from taskq.backends.port import Broker
-from taskq.importing import how_to_know
+from taskq.names import how_to_know
 from taskq.protocol.operating import GetStats
 
 
@@ -28,7 +28,7 @@ def what_is_left(broker: Broker, group: str, queues: Iterable[tuple[str, int]]) 
         for task, count in sorted(stats.unknown.items()):
             sentences.append(
                 f"{count} message(s) of the task {task!r} are left, which this worker does not know; "
-                f"{how_to_know(task)}"
+                f"{how_to_know(task, stats.queue, group)}"
             )
         waiting = stats.ready + stats.scheduled
         if stats.paused and waiting:

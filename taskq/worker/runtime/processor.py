@@ -73,7 +73,7 @@ class Processor:
         self._group = group
         self._codec = app.codec
         self._tasks = app.tasks
-        self._unknown = UnknownTasks()
+        self._unknown = UnknownTasks(group)
         self._worker = worker
         self._slot = slot
         self._words = slot.words

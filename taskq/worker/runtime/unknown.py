@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from taskq.importing import how_to_know
+from taskq.names import how_to_know
 from taskq.texts import one_line
 
 MOST = 1000  # names that are remembered; further ones are not logged
@@ -13,9 +13,14 @@ log = logging.getLogger("taskq.worker")
 
 
 class UnknownTasks:
-    """The unknown task names that have been logged."""
+    """The unknown task names that have been logged.
 
-    def __init__(self) -> None:
+    Args:
+        group: consumer group of the worker.
+    """
+
+    def __init__(self, group: str = "default") -> None:
+        self._group = group
         self._logged: set[str] = set()
 
     def log(self, task: str) -> None:
@@ -27,5 +32,5 @@ class UnknownTasks:
         log.warning(
             "this worker does not know the task %s, so its calls wait; %s",
             name,
-            how_to_know(name),
+            how_to_know(name, group=self._group),
         )

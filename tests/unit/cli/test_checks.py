@@ -59,6 +59,16 @@ def test_a_queue_in_order() -> None:
             "task a.b",
             "taskq worker APP --include a, ",
         ),
+        (
+            {"parked": 2, "consumers": 1, "unknown": {"a.b": 2}, "group": "my audit"},
+            "task a.b",
+            "taskq worker APP --include a -g 'my audit', ",
+        ),
+        (
+            {"parked": 2, "consumers": 1, "unknown": {"a.b": 2}},
+            "task a.b",
+            "@queue.task(name='a.b'), or give the calls up with: taskq queue purge q -g default",
+        ),
         ({"dead": 1, "consumers": 1}, "1 dead letter", "taskq dlq ls --queue q"),
     ],
 )
