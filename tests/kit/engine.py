@@ -126,12 +126,13 @@ class EngineBench:
         self.unanswered = {rid: by for rid, by in self.unanswered.items() if by != session}
         self.tick()
 
-    def reload(self) -> Engine:
-        """Another engine, filled from the journal."""
+    def reload(self, ticks: int = 1) -> Engine:
+        """Another engine, filled from the journal, that has done what is due in so many ticks."""
         assert self.journal is not None
         engine = Engine(self.capacity)
         self.journal.load(engine, self.now)
-        engine.advance(self.now)
+        for _ in range(ticks):
+            engine.advance(self.now)
         return engine
 
     def restart(self) -> None:

@@ -122,6 +122,12 @@ class Failing(Stage):
                 if other.parked and (reply := self.bench.answer(other.parked)) is not None:
                     self.model.lost_on_the_way(reply.messages, other.group, self.bench.engine)
             self.model.check(self.bench.engine, self.bench.now)
+        self.restart(down, capacity)
+        self.model.check(self.bench.engine, self.bench.now)
+        self.go_on(returning)
+
+    def restart(self, down: float = 0.0, capacity: tuple[int, int] = (0, 0)) -> None:
+        """The broker dies and comes back; its clients have not noticed."""
         self.offers.clear()
         self.bench.now += down
         self.bench.capacity = Capacity(*capacity)
@@ -130,7 +136,9 @@ class Failing(Stage):
             receipt: self.bench.now + lease.message.spec.options.lease
             for receipt, lease in self.ledger.leases.items()
         }
-        self.model.check(self.bench.engine, self.bench.now)
+
+    def go_on(self, returning: bool = True) -> None:
+        """The clients notice that the broker was lost."""
         self.watched.clear()
         self.heard.clear()
         for each in self.actors:

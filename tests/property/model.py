@@ -130,8 +130,8 @@ class Model:
 
     def give(self, message: Accepted, engine: Engine) -> None:
         """The message gets a copy in each group of its queue that has none yet."""
-        for name in engine.ledger.queues[message.queue].groups:
-            if name not in message.copies:
+        for name, group in engine.ledger.queues[message.queue].groups.items():
+            if name not in message.copies and not group.removing:
                 self._positions += 1
                 message.copies[name] = Copy(self._positions, message.due_at)
                 self.accepted[message.queue, name] += 1

@@ -12,11 +12,12 @@ from tests.property.failing import Failing
 from tests.property.limiting import Limiting
 from tests.property.operating import Operating
 from tests.property.producing import Producing
+from tests.property.slicing import Slicing
 from tests.property.stage import Stage
 from tests.property.working import Working
 
 
-class EngineMachine(Limiting, Producing, Working, Operating, Failing):
+class EngineMachine(Limiting, Slicing, Producing, Working, Operating, Failing):
     """Drives one engine on one journal, and a model of it."""
 
 
