@@ -12,7 +12,6 @@ from taskq.protocol.values import Call, ErrorInfo, Fail, Options
 from tests.property.stage import (
     WAITER,
     WORKERS,
-    Actor,
     Stage,
     picks,
     seconds,
@@ -35,19 +34,16 @@ class Failing(Stage):
             timed_out=mode == "timed out",
             cancelled=mode == "cancelled",
         )
-        self.hand_back(actor.worker, actor.consumer, running)
-        if mode == "timed out":
-            for receipt in running:
-                self._time_out(actor, receipt)
+        for receipt in running:
+            lease = self.ledger.leases.get(receipt)
+            if lease is not None and mode == "timed out":
+                failure = Fail(receipt, lease.message.id, ErrorInfo("TaskTimeout", ""))
+                self.model.settled(failure, actor.group, self.bench.now)
+            elif lease is not None and mode == "lost":
+                self.deaths.died(receipt, actor.group)
         self.bench.disconnect(actor.session)
         self.bench.call(request, WAITER)
         self.drop_session(actor)  # its hand stays: it may speak when it is dead
-
-    def _time_out(self, actor: Actor, receipt: int) -> None:
-        lease = self.ledger.leases.get(receipt)
-        if lease is not None and lease.consumer.name == actor.consumer:
-            failure = Fail(receipt, lease.message.id, ErrorInfo("TaskTimeout", ""))
-            self.model.settled(failure, lease.group.name, self.bench.now)
 
     @rule(
         pick=picks,
@@ -67,7 +63,6 @@ class Failing(Stage):
         self.drop_session(actor)
 
     def leave(self, worker: str) -> None:
-        self.hand_back(worker, None, [])
         self.bench.call(Leave(worker=worker), WAITER)
         for actor in self.actors:
             if actor.worker == worker:
@@ -126,12 +121,14 @@ class Failing(Stage):
         self.model.check(self.bench.engine, self.bench.now)
         self.go_on(returning)
 
-    def restart(self, down: float = 0.0, capacity: tuple[int, int] = (0, 0)) -> None:
+    def restart(self, down: float = 0.0, capacity: tuple[int, int] | None = None) -> None:
         """The broker dies and comes back; its clients have not noticed."""
         self.offers.clear()
         self.bench.now += down
-        self.bench.capacity = Capacity(*capacity)
+        if capacity is not None:
+            self.bench.capacity = Capacity(*capacity)
         self.bench.restart()
+        self.deaths.restarted(self.bench.engine)
         self.secured = {  # a full lease to come back; what was asked for with Extend is not kept
             receipt: self.bench.now + lease.message.spec.options.lease
             for receipt, lease in self.ledger.leases.items()

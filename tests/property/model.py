@@ -20,7 +20,8 @@ from tests.property.books import ABSORBING, check_groups, check_leases, check_no
 class Copy:
     """One message in one group, as far as users were told.
 
-    `deliveries`, `handed_back` and `failures` count from the last replay on.
+    `deliveries`, `failures` and `deaths` count from the last replay on. `suspect`: its worker was lost,
+    and it was not the one that counts as begun.
     """
 
     position: int
@@ -28,8 +29,9 @@ class Copy:
     fresh: bool = True  # never delivered and never parked
     started: bool = False
     deliveries: int = 0
-    handed_back: int = 0
     failures: int = 0
+    deaths: int = 0
+    suspect: bool = False
     not_before: float = 0.0
     replayed: bool = False
     asked: bool = False  # to stop
@@ -58,6 +60,10 @@ class Accepted:
     finished_at: float | None = None
     evicted: bool = False
     copies: dict[str, Copy] = field(default_factory=dict)
+
+    def must_announce(self, copy: Copy) -> bool:
+        """Whether a consumer has to say that it begins this copy."""
+        return copy.suspect or copy.deaths > 0 or self.options.max_deliveries <= 1
 
 
 class Model:
@@ -171,9 +177,10 @@ class Model:
             copy.fresh = False
             copy.started = True
             copy.deliveries += 1
-            # a delivery that was lost counts if the broker knows that it had begun
-            most = copy.deliveries - copy.handed_back
-            assert copy.failures < told.attempt <= most, f"5: attempt {told.attempt} of {most}"
+            attempt = copy.failures + copy.deaths + 1
+            assert told.attempt == attempt, f"5: attempt {told.attempt}, not {attempt}"
+            announced = message.must_announce(copy) and not message.options.ack_early
+            assert told.announce == announced, "5: who begins it must say so, if it may kill"
 
     def _check_order(self, messages: list[Delivered], group: str) -> None:
         """11: in one claim, what is due first comes first, then what was accepted first."""
@@ -190,10 +197,6 @@ class Model:
                 assert lane[1] >= lowest.get(message.queue, 0), "11: a lower priority came first"
                 lowest[message.queue] = lane[1]
 
-    def handed_back(self, seq: int, group: str) -> None:
-        """A delivery that has ended without cost."""
-        self.by_seq[seq].copies[group].handed_back += 1
-
     def settled(self, outcome: Outcome, group: str, now: float) -> set[State]:
         """Where an outcome that came in time leads to."""
         message = self.owners[outcome.receipt]
@@ -203,12 +206,12 @@ class Model:
         if isinstance(outcome, Abandon) or copy.asked:
             return {State.CANCELLED}
         if isinstance(outcome, Release):
-            copy.handed_back += 1
             late = message.expires_at is not None and now >= message.expires_at
-            unstarted = copy.deliveries == copy.handed_back
+            unstarted = not (copy.failures or copy.deaths)
             ends = {State.EXPIRED} if late and unstarted else set()
             return ends | {State.PARKED if outcome.unknown else State.READY}
         copy.failures += 1
+        copy.suspect = False
         if outcome.final or copy.failures > message.options.retries:
             return {State.DEAD}
         wait = message.options.backoff.delay(copy.failures, 0.0)
@@ -220,7 +223,8 @@ class Model:
         """A dead letter that begins again."""
         copy = self.by_seq[seq].copies[group]
         copy.due = due
-        copy.deliveries = copy.handed_back = copy.failures = 0
+        copy.deliveries = copy.failures = copy.deaths = 0
+        copy.suspect = False
         copy.replayed = True
         copy.asked = False
 
@@ -294,7 +298,7 @@ class Model:
                     self._check_copy(message, copy, entry.state)
                     most = message.options.max_deliveries - (entry.state is not State.DEAD)
                     if entry.state not in ABSORBING:
-                        assert entry.deaths <= most, f"5: {entry.deaths} deaths"
+                        assert entry.deaths == copy.deaths <= most, f"5: {entry.deaths} deaths"
                         assert entry.failures == copy.failures, "5: failures"
             self._check_result(engine, message, now)
 

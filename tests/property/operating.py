@@ -44,7 +44,11 @@ class Operating(Stage):
             self.look(pick)
 
     def heartbeat(self, worker: str) -> None:
-        attended = self.bench.heartbeat(worker, session=600 + int(worker[1]))
+        running = [min(a.hand) for a in self.actors if a.worker == worker and a.hand]
+        for receipt in running:
+            if (lease := self.ledger.leases.get(receipt)) is not None:
+                self.deaths.began((worker, lease.consumer.name), receipt)
+        attended = self.bench.heartbeat(worker, session=600 + int(worker[1]), running=running)
         for receipt, lease in self.ledger.leases.items():
             if lease.consumer.worker.name == worker:
                 self._secure(receipt, lease.message.spec.options.lease)

@@ -23,6 +23,8 @@ from tests.property.stage import GROUPS, TICKS, WAITER, WORKERS, picks
 
 between = st.lists(st.sampled_from(["tick", "enqueue", "claim"]), max_size=8)
 slices = st.integers(1, 3)
+DEAD = frozenset({State.DEAD})
+NONE: frozenset[State] = frozenset()
 
 
 @contextmanager
@@ -115,42 +117,32 @@ class Slicing(Producing, Failing):
     )
     def an_operation_is_cut_off(self, what: str, steps: int, ticks: int, worker: str) -> None:
         """What it has done by then stays done, and the rest is as it was."""
-        request = {
-            "purge": Control(queue="q", action="purge"),
-            "purge dead": PurgeDead(),
-            "replay": Replay(),
-            "leave": Leave(worker=worker),
+        request, states = {
+            "purge": (Control(queue="q", action="purge"), WAITING),
+            "purge dead": (PurgeDead(), DEAD),
+            "replay": (Replay(), DEAD),
+            "leave": (Leave(worker=worker), NONE),
         }[what]
-        before = self._places(worker)[what]
+        before = self._in(states)
         with slices_of(steps):
             self.bench.apply(request, WAITER)
             for _ in range(ticks + 1):
                 self.bench.tick()
             self._the_journal_has_it_so_far()
             self.restart()
-        for seq, group in before - self._places(worker)[what]:
-            if what == "leave":
-                self.model.handed_back(seq, group)
-            elif what == "replay":
+        for seq, group in before - self._in(states):
+            if what == "replay":
                 self.model.replayed(seq, group, self.bench.now)
             else:
                 self.model.purged(seq, group)
         self.go_on()
 
-    def _places(self, worker: str) -> dict[str, set[tuple[int, str]]]:
-        """The copies that each operation is about."""
-        copies = [entry for message in self.ledger.all_messages() for entry in message.deliveries]
-        waiting = [each for each in copies if each.state in WAITING]
-        dead = [each for each in copies if each.state is State.DEAD]
-        held = [
-            each
-            for each in copies
-            if each.state is State.LEASED and each.consumer.worker.name == worker
-        ]
-        found = {"purge": waiting, "purge dead": dead, "replay": dead, "leave": held}
+    def _in(self, states: frozenset[State]) -> set[tuple[int, str]]:
         return {
-            what: {(each.message.seq, each.group.name) for each in entries}
-            for what, entries in found.items()
+            (message.seq, entry.group.name)
+            for message in self.ledger.all_messages()
+            for entry in message.deliveries
+            if entry.state in states
         }
 
     def _the_journal_has_it_so_far(self) -> None:
