@@ -10,9 +10,10 @@ from taskq.engine.handlers import Handlers, ParkedKinds
 from taskq.engine.leases import stop_of
 from taskq.engine.ledger import Ledger
 from taskq.engine.model import Group, Worker
+from taskq.engine.operations import Steps
 from taskq.engine.sessions import Parked, Session
 from taskq.engine.tick import Tick
-from taskq.engine.workers import attach
+from taskq.engine.workers import LOOKS_IN_A_STEP, attach
 from taskq.protocol.consuming import Heartbeat, HeartbeatReply
 
 UNKNOWN_LOOK = 100  # unknown tasks of one group in one heartbeat
@@ -34,7 +35,8 @@ def heartbeat(ledger: Ledger, session: Session, request: Heartbeat, tick: Tick) 
     former = ledger.attached.get(session)
     worker = attach(ledger, session, request.worker, tick.now)
     if worker is not former:
-        _remind(worker)
+        worker.stops = []
+        ledger.operations.start(0, 0, _remind(ledger, worker))
     heard(ledger, worker)
     worker.info = request.info
     for receipt in request.running:
@@ -62,11 +64,18 @@ def heard(ledger: Ledger, worker: Worker) -> None:
                 ledger.groups_to_serve[group] = None
 
 
-def _remind(worker: Worker) -> None:
+def _remind(ledger: Ledger, worker: Worker) -> Steps:
     """Report all cancellations again to a worker on a new connection: replies may be lost."""
-    held = [d for consumer in worker.consumers.values() for d in consumer.leases.values()]
-    worker.stops = [stop_of(delivery) for delivery in held if delivery.cancelling]
-    worker.reply_due = bool(worker.stops)
+    for consumer in list(worker.consumers.values()):
+        for position, receipt in enumerate(list(consumer.leases)):
+            if position % LOOKS_IN_A_STEP == LOOKS_IN_A_STEP - 1:
+                yield
+            delivery = consumer.leases.get(receipt)
+            if delivery is not None and delivery.cancelling:
+                worker.stops.append(stop_of(delivery))
+                worker.reply_due = True
+                ledger.heartbeats_due[worker] = None
+    return None
 
 
 def answer_heartbeats(ledger: Ledger) -> None:

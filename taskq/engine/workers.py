@@ -15,6 +15,7 @@ from taskq.engine.sessions import Session
 from taskq.engine.states import Event
 from taskq.engine.tick import Tick
 from taskq.engine.timers import MovableTimer
+from taskq.protocol.base import Reply
 from taskq.protocol.consuming import Claimed, Register, Registered
 
 LOOKS_IN_A_STEP = 5  # leases
@@ -42,7 +43,7 @@ def consumer_named(worker: Worker, name: str) -> Consumer:
 # --- coming and going -----------------------------------------------------------------------
 
 
-def register(ledger: Ledger, session: Session, request: Register, tick: Tick) -> Registered:
+def register(ledger: Ledger, session: Session, request: Register, tick: Tick) -> Reply | None:
     """Make this connection a consumer, and release the leases that it does not hold any more."""
     worker = attach(ledger, session, request.worker, tick.now)
     consumer = consumer_named(worker, request.consumer)
@@ -60,16 +61,25 @@ def register(ledger: Ledger, session: Session, request: Register, tick: Tick) ->
     consumer.queues = tuple(ledger.group(name, request.group) for name in request.queues)
     for group in consumer.queues:
         group.consumers.add(consumer)
-    holding = set(request.holding)
-    lost = [receipt for receipt in consumer.leases if receipt not in holding]
-    _take_back(ledger, [consumer.leases[receipt] for receipt in lost], tick.now)
-    return Registered(released=lost, epoch=ledger.epoch)
+    steps = _take_back(ledger, consumer, set(request.holding), tick.now)
+    return ledger.operations.start(session.number, request.rid, steps)
 
 
-def _take_back(ledger: Ledger, held: list[Delivery], now: float) -> None:
-    for delivery in held:
+def _take_back(ledger: Ledger, consumer: Consumer, holding: set[int], began: float) -> Steps:
+    released = []
+    for position, receipt in enumerate(list(consumer.leases)):
+        if position % LOOKS_IN_A_STEP == LOOKS_IN_A_STEP - 1:
+            yield
+        if receipt in holding:
+            continue
+        yield
+        delivery = consumer.leases.get(receipt)
+        if delivery is None:
+            continue  # settled meanwhile
         ledger.revoke(delivery)
-        release(ledger, delivery, now, Event.RELEASE)
+        release(ledger, delivery, ledger.operations.time(began), Event.RELEASE)
+        released.append(receipt)
+    return Registered(released=released, epoch=ledger.epoch)
 
 
 def disconnect(ledger: Ledger, session: Session, now: float) -> None:

@@ -14,10 +14,10 @@ import pytest
 from taskq.engine.engine import Engine
 from taskq.engine.results import Retention
 from taskq.protocol.base import Request
-from taskq.protocol.consuming import Claim, Leave, Reap
+from taskq.protocol.consuming import Claim, Heartbeat, Leave, Reap, Register
 from taskq.protocol.operating import Control, ListDead, Peek, PurgeDead, Replay
 from taskq.protocol.producing import Cancel, Unwatch, Wait
-from taskq.protocol.values import Ack, ErrorInfo, Fail
+from taskq.protocol.values import Ack, ErrorInfo, Fail, WorkerInfo
 from tests.kit.engine import EngineBench
 from tests.kit.marks import LONG
 
@@ -26,6 +26,7 @@ MOST_CALLS = 20_000  # of one tick; one that did all of it would need several ti
 
 IDS = [str(number) for number in range(MANY)]
 CLAIMS = MANY // 1000
+BACK = Register(worker="w", consumer="c", group="default", queues=["q"])
 
 
 class Counted:
@@ -117,6 +118,17 @@ def leased_at_length(bench: EngineBench) -> None:
         bench.claim(1000)
 
 
+def cancelled(bench: EngineBench) -> None:
+    bench.register()
+    bench.heartbeat()
+    ids = [f"{id} {number}" for id in IDS for number in range(4)]
+    bench.enqueue(*ids)
+    for _ in range(4 * CLAIMS):
+        bench.claim(1000)
+    bench.apply(Cancel(ids=ids))
+    bench.work_off()
+
+
 def dead(bench: EngineBench) -> None:
     leased_bench = bench
     leased(leased_bench)
@@ -188,6 +200,12 @@ Begin = Callable[[EngineBench], Callable[[], object]]
         pytest.param(
             leased, requested(Reap(worker="w", consumer="c", running=[], reason="")), id="reap"
         ),
+        pytest.param(leased, requested(BACK), id="a consumer comes back without its messages"),
+        pytest.param(
+            cancelled,
+            requested(Heartbeat(worker="w", info=WorkerInfo(), wait=9)),
+            id="a worker comes back with cancelled messages",
+        ),
         pytest.param(leased, later(3600), id="leases run out"),
         pytest.param(leased_at_length, later(60), id="a few of many leases run out"),
         pytest.param(
@@ -223,6 +241,25 @@ def test_others_are_served_between_the_slices() -> None:
     assert bench.stats("p").ready == 1
     bench.work_off()
     assert bench.answer(purge).count == MANY
+
+
+def test_a_consumer_that_comes_back_is_told_all_that_was_released() -> None:
+    bench = EngineBench()
+    leased(bench)
+    held = sorted(bench.engine.ledger.leases)
+    back = Register(worker="w", consumer="c", group="default", queues=["q"], holding=held[::2])
+    assert bench.call(back, 3).released == held[1::2]
+    assert sorted(bench.engine.ledger.leases) == held[::2]
+
+
+def test_a_worker_that_comes_back_is_told_all_that_was_cancelled() -> None:
+    bench = EngineBench()
+    cancelled(bench)
+    held = sorted(bench.engine.ledger.leases)
+    told: list[int] = []
+    while len(told) < len(held):
+        told += [stop.receipt for stop in bench.heartbeat(wait=9, session=7).stop]
+    assert told == held
 
 
 def test_what_an_operation_left_undone_is_done_when_it_is_asked_again(tmp_path: Any) -> None:
