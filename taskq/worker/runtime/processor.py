@@ -79,6 +79,7 @@ class Processor:
         self._words = slot.words
         self._cell = slot.cells[0]
         self._ints = self._cell.ints
+        self._floats = self._cell.floats
         self.cancellations = Cancellations(slot)
         self.reports = ProgressReports(group)
         self._alarm = alarm
@@ -94,6 +95,8 @@ class Processor:
         ints = self._ints
         cancellations = self.cancellations
         began_at = time.perf_counter() if self._debug else 0.0
+        # before `BEGAN`: whatever became of the last task, nobody is killed for another's deadline
+        self._floats[Cell.DEADLINE] = 0.0
         ints[Cell.BEGAN] = receipt
         self._words[Slot.STARTED] += 1
         try:
@@ -182,25 +185,28 @@ class Processor:
         slot, cell = self._slot, self._cell
         deadline = cell.deadline = time.monotonic() + timeout + GRACE
         try:
-            self._alarm.start(timeout)
-            # after the system call of `start`: `armed` must not be read before `deadline` is out
-            if not 0 < slot.armed <= deadline:
-                self._armed()
-            value = function(*args, **kwargs)
-            if value.__class__ is CoroutineType:
-                self._alarm.stop()
-                value = self._coroutines.run(value, timeout)
-            return value
+            try:
+                self._alarm.start(timeout)
+                # after the system call of `start`: `armed` must not be read before `deadline` is out
+                if not 0 < slot.armed <= deadline:
+                    self._armed()
+                value = function(*args, **kwargs)
+                if value.__class__ is CoroutineType:
+                    self._alarm.stop()
+                    value = self._coroutines.run(value, timeout)
+                return value
+            finally:  # the alarm may still ring, inside each of these calls
+                try:
+                    self._end_copies()  # before it takes the deadline out of the slot that we share
+                finally:
+                    try:
+                        self._alarm.stop()
+                    finally:
+                        cell.deadline = 0.0
         except TaskTimeout as error:
             # a thread's alarm can raise the bare class only
             error.args = error.args or (late(timeout),)
             raise
-        finally:
-            self._end_copies()  # before it takes the deadline out of the slot that we share
-            try:
-                self._alarm.stop()
-            finally:  # the alarm may ring right here; the next task must not be killed for our deadline
-                cell.deadline = 0.0
 
     def _end_copies(self) -> None:
         """End a process that the task has forked, and that came out of it as we did.

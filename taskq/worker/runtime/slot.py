@@ -24,12 +24,14 @@ _BEGAN, _ENDED, _CANCELLED, _DEADLINE, _CELL = 0, 1, 2, 3, 4
 class Cell:
     """One of the tasks that run at the same time in a child.
 
-    `ints` are the raw words; the hot path of the child writes `BEGAN` and `ENDED` itself. Deliveries
-    begin in the order of their receipts, so `BEGAN` divides what has begun from what has not.
+    `ints` and `floats` are the raw words; the hot path of the child writes `BEGAN`, `ENDED` and
+    `DEADLINE` itself. Deliveries begin in the order of their receipts, so `BEGAN` divides what has
+    begun from what has not.
     """
 
     BEGAN = _BEGAN
     ENDED = _ENDED
+    DEADLINE = _DEADLINE
 
     __slots__ = ("floats", "ints")
 

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, cast
 
 import pytest
@@ -433,12 +434,46 @@ def test_a_process_that_the_task_forked_ends_with_the_task(
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == code
 
 
+# --- a ring at the end of a task --------------------------------------------------------------
+
+
+def ring() -> None:
+    raise TaskTimeout
+
+
 def test_an_alarm_that_rings_while_it_is_stopped_leaves_no_deadline() -> None:
     bench = ProcessorBench(add)
-
-    def ring() -> None:
-        raise TaskTimeout
-
     bench.alarm.stop = ring  # type: ignore[method-assign]
     assert "TaskTimeout" in bench.fails("add", 1, 2, timeout=5.0).error.kind
     assert bench.slot.deadline == 0.0
+
+
+@pytest.mark.parametrize("function", ["_end_copies", "stop"])
+def test_an_alarm_that_rings_on_the_way_to_its_stop_leaves_no_deadline(function: str) -> None:
+    """A signal is handled at the start of a Python function: at each one between task and stop."""
+    called: list[str] = []
+
+    def trace(frame: FrameType, event: str, argument: object) -> None:
+        called.append(frame.f_code.co_name)
+        if called[-1] == function:
+            sys.settrace(None)
+            ring()
+
+    bench = ProcessorBench(add)
+    bench.app.tasks["add"].fn = lambda: sys.settrace(trace)
+    try:
+        error = bench.fails("add", timeout=5.0).error
+    finally:
+        sys.settrace(None)
+    assert called[-1] == function
+    assert error.text == "the attempt ran longer than its timeout of 5 s"
+    assert bench.slot.deadline == 0.0
+
+
+def test_a_deadline_that_another_task_has_left_is_gone_before_the_next_begins() -> None:
+    seen: list[float] = []
+    bench = ProcessorBench(add)
+    bench.app.tasks["add"].fn = lambda: seen.append(bench.slot.deadline)
+    bench.slot.cells[0].deadline = 1.0
+    bench.run("add")
+    assert seen == [0.0]
