@@ -112,7 +112,7 @@ class Results:
         self._count += 1
         self._changes.put[RESULT][result] = None
         ttl = result.spec.options.result_ttl
-        if ttl < REMEMBERED:
+        if ttl < REMEMBERED and (self.archive is not None or result.value is None):
             ttl = REMEMBERED
         due = result.finished_at + ttl
         if due < self.next_due:
@@ -213,7 +213,14 @@ class Results:
         """Drop results whose time has come, a bounded number at once."""
         limit = self._at_once()
         for result in self._whole.pop_due(now, limit):
-            self._forget(result.id, result, result.size)
+            remembered = result.finished_at + REMEMBERED
+            if remembered > now and result.value is not None:
+                self.bytes -= len(result.value)
+                result.value = None
+                self._whole.look_again(result, remembered)
+            else:
+                self._whole.remove(result)
+                self._forget(result.id, result, result.size)
         if self._new_due <= now:
             self._make_entries()
         for id, entry in self._entries.pop_due(now, limit):

@@ -22,7 +22,8 @@ class WholeResults:
 
     def __init__(self) -> None:
         self.by_id: OrderedDict[str, Result] = OrderedDict()
-        self._leaving: SweptHeap[tuple[float, int, Result]] = SweptHeap()
+        # without the results themselves: stale entries are many, and values may be large
+        self._leaving: SweptHeap[tuple[float, int, str]] = SweptHeap()
         self.next_due = inf
 
     def __len__(self) -> int:
@@ -41,32 +42,41 @@ class WholeResults:
     def add(self, result: Result, due: float) -> None:
         """Keep a result until then."""
         self.by_id[result.id] = result
-        heappush(self._leaving.entries, (due, result.seq, result))
+        self.look_again(result, due)
+
+    def look_again(self, result: Result, due: float) -> None:
+        """Have `pop_due` give a result that is kept, at that time."""
+        heappush(self._leaving.entries, (due, result.seq, result.id))
         if due < self.next_due:
             self.next_due = due
 
     def pop_due(self, now: float, limit: int) -> list[Result]:
-        """Take out up to `limit` results whose time has come."""
-        gone: list[Result] = []
+        """Up to `limit` results whose time has come. Each is taken out with `remove`, or has another
+        time with `look_again`."""
+        due: list[Result] = []
         for _ in range(limit):
             if self.next_due > now:
                 break
-            _, _, result = self._leaving.pop()
-            if self._is_kept(result):
-                del self.by_id[result.id]
-                gone.append(result)
+            _, seq, id = self._leaving.pop()
+            if self._is_kept(seq, id):
+                due.append(self.by_id[id])
             self._look()
-        return gone
+        return due
+
+    def remove(self, result: Result) -> None:
+        """Take out a result whose time has come."""
+        del self.by_id[result.id]
 
     def pop_oldest(self) -> Result:
         """Take out the one that ended first."""
         _, result = self.by_id.popitem(last=False)
-        self._leaving.mark_stale(lambda entry: self._is_kept(entry[2]))
+        self._leaving.mark_stale(lambda entry: self._is_kept(entry[1], entry[2]))
         self._look()
         return result
 
-    def _is_kept(self, result: Result) -> bool:
-        return self.by_id.get(result.id) is result
+    def _is_kept(self, seq: int, id: str) -> bool:
+        result = self.by_id.get(id)
+        return result is not None and result.seq == seq
 
     def _look(self) -> None:
         first = self._leaving.first()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 from array import array
 from math import inf
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
@@ -251,6 +253,29 @@ def test_a_result_that_has_no_room_is_reported_to_its_waiter() -> None:
     (finished,) = bench.answer(waiting).finished
     bench.work_off()
     assert (finished.value, results(bench)) == (b"value", 0)
+
+
+def test_a_value_in_memory_takes_room_for_its_ttl_only() -> None:
+    bench = bounded(bytes=len(b"value") * 2)
+    finish(bench, "long", result_ttl=1000)
+    for number in range(5):
+        finish(bench, f"short{number}", result_ttl=1)
+        bench.after(1)
+    assert bench.end("long").value == b"value"
+    assert bench.enqueue("short0") == ["short0"], "its id is remembered for a minute"
+    assert (results(bench), bench.engine.ledger.results.bytes) == (6, len(b"value"))
+    bench.after(REMEMBERED)
+    assert results(bench) == 1
+
+
+def test_nothing_in_memory_holds_what_had_to_go() -> None:
+    bench = bounded(results=1)
+    finish(bench, "gone")
+    gone = bench.engine.ledger.results.get("gone")
+    finish(bench, "kept")
+    gc.collect()
+    holders = [each for each in gc.get_referrers(gone) if not isinstance(each, FrameType)]
+    assert holders == []
 
 
 def test_what_has_to_go_goes_in_slices() -> None:
