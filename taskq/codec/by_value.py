@@ -31,14 +31,11 @@ def dump_by_value(value: Any, *, main: str | None = None) -> bytes:
     """
     import cloudpickle
 
+    from taskq.codec.main_pickler import dumps
+
     spawned = program.spawned_main()
     if spawned is not None:  # cloudpickle knows only `__main__` for a module that others lack
         cloudpickle.register_pickle_by_value(spawned)
-    if main is None:
-        data: bytes = cloudpickle.dumps(value, 5)
-        return data
-    from taskq.codec.main_pickler import dumps
-
     return dumps(value, main)
 
 

@@ -1,9 +1,12 @@
-"""A cloudpickle that refers to the program by the name under which workers import it."""
+"""A cloudpickle that takes no open files, and knows the name under which workers import the program."""
 
 from __future__ import annotations
 
 import importlib
 import io
+import pickle
+import sys
+from collections import ChainMap
 from types import FunctionType
 from typing import Any
 
@@ -11,15 +14,49 @@ import cloudpickle
 
 from taskq import names, program
 
+_STREAMS = ("stdout", "stderr")  # of the receiver: cloudpickle sends their names
 
-def dumps(value: Any, main: str) -> bytes:
-    """Pickle; what an import of the program defines is taken from the module `main` by the receiver."""
+
+def dumps(value: Any, main: str | None) -> bytes:
+    """Pickle by value.
+
+    Args:
+        main: the module from which the receiver takes what an import of the program defines.
+    """
     with io.BytesIO() as file:
-        _Pickler(file, main).dump(value)
+        pickler = _Pickler(file, protocol=5) if main is None else _MainPickler(file, main)
+        pickler.dump(value)
         return file.getvalue()
 
 
+def _reduce_file(file: io.TextIOWrapper | io.BufferedIOBase | io.RawIOBase) -> tuple[Any, ...]:
+    for name in _STREAMS:
+        if file is getattr(sys, name):
+            return getattr, (sys, name)
+    # cloudpickle itself would send a text file as an `io.StringIO` of all that it holds
+    raise pickle.PicklingError(
+        f"an open file stays in its process ({getattr(file, 'name', '?')!r}); pass its path instead "
+        "and open it in the task"
+    )
+
+
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # cloudpickle has no types
+    dispatch_table = ChainMap(
+        dict.fromkeys(
+            (
+                io.TextIOWrapper,
+                io.BufferedReader,
+                io.BufferedWriter,
+                io.BufferedRandom,
+                io.FileIO,
+            ),
+            _reduce_file,
+        ),
+        cloudpickle.Pickler.dispatch_table,
+    )
+
+
+class _MainPickler(_Pickler):
     def __init__(self, file: io.BytesIO, main: str) -> None:
         super().__init__(file, protocol=5)
         self._main = main

@@ -4,6 +4,7 @@ import asyncio
 import inspect
 import pickle
 import threading
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -12,7 +13,7 @@ import pytest
 from taskq import ResultHandle, TaskQueue, current, errors
 from taskq.protocol.operating import GetStats
 from tests.kit.inline_worker import run_ready
-from tests.kit.messages import naming
+from tests.kit.messages import missing, naming
 
 queue = TaskQueue("unit-task", broker="memory:")
 
@@ -82,6 +83,22 @@ def test_57_nothing_is_enqueued_when_an_argument_cannot_be_pickled(q: TaskQueue)
         send("a", threading.Lock())
     with pytest.raises(errors.SerializationError, match="argument 'lock'"):
         send.starmap([("a", 1), ("b", threading.Lock())])
+    assert accepted(q) == 0
+
+
+@pytest.mark.parametrize("mode", ["r", "r+", "w", "rb", "wb", "rb+"])
+def test_57_an_open_file_is_no_argument(q: TaskQueue, tmp_path: Path, mode: str) -> None:
+    @q.task
+    def read(source: object) -> None: ...
+
+    (tmp_path / "a.txt").write_text("content")
+    with open(tmp_path / "a.txt", mode) as file:
+        for argument in (file, [file], lambda: file):
+            with pytest.raises(errors.SerializationError) as caught:
+                read(argument)
+            assert not missing(
+                str(caught.value), "'source'", "a.txt", "path", "nothing was enqueued"
+            )
     assert accepted(q) == 0
 
 
