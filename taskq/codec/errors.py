@@ -53,7 +53,7 @@ def encode(
     return ErrorInfo(
         kind=_kind(type(error)),
         text=_text(error),
-        traceback=_traceback(error),
+        traceback=traceback_text(error),
         pickled=_pickled(codec, call, error) if serializer == "pickle" else None,
         attempt=attempt,
         at=at,
@@ -107,7 +107,8 @@ def _text(error: BaseException) -> str:
         return f"(its text cannot be made: {brief(fault)})"
 
 
-def _traceback(error: BaseException) -> str:
+def traceback_text(error: BaseException) -> str:
+    """The traceback without the frames of taskq, bounded; never raises."""
     import traceback
 
     try:

@@ -103,6 +103,10 @@ class Overrides(QueueDefaults, total=False):
     id: str | None
 
 
+class BackoffError(ValueError):
+    """A backoff function returned no duration."""
+
+
 class TaskOptions(Struct, frozen=True, kw_only=True):
     """Checked options; build them with `merge`. Durations are seconds, moments Unix times.
 
@@ -177,7 +181,14 @@ class TaskOptions(Struct, frozen=True, kw_only=True):
 
         `None` leaves it to the broker, which knows every other kind of backoff. Whatever the
         function raises goes to the caller.
+
+        Raises:
+            BackoffError: it returned something else than a duration.
         """
         if self.backoff_function is None:
             return None
-        return seconds("the result of the backoff function", self.backoff_function(failures))
+        delay = self.backoff_function(failures)
+        try:
+            return seconds("the result of the backoff function", delay)
+        except (TypeError, ValueError) as error:
+            raise BackoffError(str(error)) from None

@@ -1,14 +1,17 @@
-"""Failed attempts: the log line, and the options that decide about another attempt."""
+"""Failed attempts: the log line, and whether and when there is another attempt."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from taskq.application import Policy, RunnableTask
+from taskq.codec.arguments import brief
 from taskq.errors import LeaseLost
-from taskq.options.task_options import Retry, TaskOptions
+from taskq.options.task_options import BackoffError, Retry, TaskOptions
+from taskq.protocol.backoff import Backoff
 from taskq.protocol.values import Delivered, ErrorInfo
 from taskq.texts import escape_controls, one_line
 
@@ -40,3 +43,39 @@ def policy_of(task: RunnableTask | None, function: Callable[..., Any] | None) ->
     if carried is not None:
         return carried
     return _DEFAULTS if task is None or function is not None else task.defaults
+
+
+def decide_retry(
+    message: Delivered, options: Policy, error: BaseException
+) -> tuple[bool, float | None]:
+    """Whether an exception ends the retries, and seconds until the next attempt; never raises.
+
+    `None` seconds leave it to the broker.
+    """
+    delay = error.delay if isinstance(error, Retry) else None
+    failures = message.failures + 1
+    try:
+        final = options.gives_up(error)
+        if delay is None and not final:
+            delay = options.retry_delay(failures)
+    except BaseException as fault:
+        if fault.__context__ is error:
+            fault.__context__ = None
+        with suppress(Exception):
+            _log_backoff(message.task, failures, fault)
+        return False, None
+    return final, delay
+
+
+def _log_backoff(task: str, failures: int, fault: BaseException) -> None:
+    from taskq.codec.errors import traceback_text
+
+    returned = isinstance(fault, BackoffError)
+    log.error(
+        "%s: %s; the default backoff is used instead, which is at most %g s after failure %d",
+        task,
+        fault if returned else f"the backoff function raised {brief(fault)}",
+        Backoff().delay(failures, draw=0.0),
+        failures,
+        extra={"task_traceback": "" if returned else escape_controls(traceback_text(fault))},
+    )

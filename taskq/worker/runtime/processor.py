@@ -21,7 +21,6 @@ from taskq.codec.header import carries_code, serializer_of
 from taskq.codec.ref import CallRef
 from taskq.context import TaskContext
 from taskq.errors import TaskCancelled, TaskTimeout
-from taskq.options.task_options import Retry
 from taskq.protocol.consuming import Extend
 from taskq.protocol.values import (
     Abandon,
@@ -35,7 +34,7 @@ from taskq.protocol.values import (
 )
 from taskq.worker.runtime.copies import end_copy
 from taskq.worker.runtime.coroutines import CoroutineRunner
-from taskq.worker.runtime.failures import log_failure, policy_of
+from taskq.worker.runtime.failures import decide_retry, log_failure, policy_of
 from taskq.worker.runtime.limits import GRACE, Alarm, late
 from taskq.worker.runtime.progress import ProgressReports
 from taskq.worker.runtime.slot import Cancellations, Cell, Slot
@@ -250,16 +249,7 @@ class Processor:
             self.cancellations.read()
             if message.receipt in self.cancellations.receipts:
                 return Abandon(message.receipt, message.id)
-        delay = error.delay if isinstance(error, Retry) else None
-        try:
-            final = options.gives_up(error)
-            if delay is None and not final:
-                delay = options.retry_delay(message.failures + 1)
-        except BaseException as fault:
-            with suppress(Exception):
-                log.exception("the backoff function of %s raised", message.task)
-            fault.__context__ = None
-            final = False
+        final, delay = decide_retry(message, options, error)
         return self._failed(message, error, final=final, delay=delay)
 
     def _failed(

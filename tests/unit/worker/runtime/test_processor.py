@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import re
 import sys
@@ -115,9 +116,33 @@ def test_a_backoff_function_is_asked_with_the_number_of_failures() -> None:
 def test_a_backoff_function_that_raises_leaves_it_to_the_broker(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    outcome = ProcessorBench(fail, backoff=lambda attempt: 1 / 0).fails("fail")
+    def divide(failures: int) -> float:
+        return failures / 0
+
+    outcome = ProcessorBench(fail, backoff=divide).fails("fail")
     assert (outcome.final, outcome.delay, outcome.error.kind) == (False, None, "ValueError")
-    assert "ZeroDivisionError" in caplog.text
+    record = caplog.records[0]
+    wanted = (
+        "fail: the backoff function raised ZeroDivisionError: division by zero",
+        "at most 1 s",
+    )
+    assert not missing(record.getMessage(), *wanted)
+    traceback = record.task_traceback  # type: ignore[attr-defined]
+    assert "in divide" in traceback
+    assert not [text for text in ("task_options.py", "During handling") if text in traceback]
+
+
+@pytest.mark.parametrize("value", ["oops", -1, None, math.nan, [1]])
+def test_a_backoff_function_that_returns_no_seconds_is_one_line(
+    caplog: pytest.LogCaptureFixture, value: Any
+) -> None:
+    outcome = ProcessorBench(fail, backoff=lambda failures: value).fails("fail")
+    assert (outcome.final, outcome.delay, outcome.error.kind) == (False, None, "ValueError")
+    record = caplog.records[0]
+    wanted = ("fail: the result of the backoff function", f"not {value!r}", "at most 1 s")
+    assert not missing(record.getMessage(), *wanted)
+    assert not record.exc_info
+    assert not record.task_traceback  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, GeneratorExit, RecursionError])
