@@ -137,6 +137,28 @@ def test_a_group_is_dropped(terminal: Terminal) -> None:
     assert not missing(told.stderr, "consumer group 'typo gone'", "default")
 
 
+def test_a_limit_without_options_is_shown(terminal: Terminal) -> None:
+    terminal.taskq("call", ADD, "1")
+    assert terminal.taskq("queue", "limit", "shop").stdout == "shop has no limit\n"
+    terminal.taskq("queue", "limit", "shop", "--max-messages", "5", "--max-bytes", "1KiB")
+    told = terminal.taskq("queue", "limit", "shop").stdout
+    assert not missing(told, "shop takes at most 5 messages", "1.0 KiB")
+    assert terminal.data("queue", "limit", "shop") == {
+        "queue": "shop",
+        "max_messages": 5,
+        "max_bytes": 1024,
+    }
+    told = terminal.taskq("queue", "limit", "nosuch", code=1).stderr
+    assert not missing(told, "there is no queue 'nosuch'", "shop")
+
+
+def test_a_broker_that_has_never_run_is_not_stopped(terminal: Terminal) -> None:
+    terminal.taskq("call", ADD, "1")
+    told = terminal.taskq("broker", "stop", "--broker", "nosuch", code=3).stderr
+    assert not missing(told, f"no broker has ever run in {terminal.state / 'nosuch'}", "shop")
+    assert not (terminal.state / "nosuch").exists()
+
+
 def test_a_queue_that_a_mistyped_limit_has_made_is_dropped(terminal: Terminal) -> None:
     terminal.taskq("call", ADD, "1")
     told = terminal.taskq("queue", "limit", "sh op", "--max-messages", "5")
@@ -186,6 +208,12 @@ def test_purged_dead_letters_are_gone(terminal: Terminal) -> None:
     for command in (("ls",), ("replay", "--all"), ("purge", "--all", "-y")):
         told = terminal.taskq("dlq", *command, "--queue", "shp", code=1)
         assert not missing(told.stderr, "queue 'shp'", "shop")
+        told = terminal.taskq("dlq", *command, "-g", "typo", code=1)
+        assert not missing(told.stderr, "no queue", "consumer group 'typo'", "default")
+        told = terminal.taskq("dlq", *command, "--queue", "shop", "-g", "typo", code=1)
+        assert not missing(told.stderr, "the queue 'shop' has no consumer group 'typo'", "default")
+    told = terminal.taskq("dlq", "purge", "--all", "-g", "typo", code=1)
+    assert "consumer group 'typo'" in told.stderr, "it is refused before anybody is asked"
     assert terminal.data("dlq", "purge", "--all", "-y") == {"purged": 1}
     assert terminal.data("dlq", "ls") == {"total": 0, "entries": [], "more": False}
 

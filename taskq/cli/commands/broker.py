@@ -9,9 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from taskq.cli.support.failure import USAGE, CliError
+from taskq.cli.support.failure import UNREACHABLE, USAGE, CliError
 from taskq.cli.support.shared import CommandGroup, Shared, broker_option, json_option, pass_shared
-from taskq.cli.support.target import Target, of_choice, of_directory, only, refuse_foreign
+from taskq.cli.support.target import (
+    Target,
+    is_broker_directory,
+    known,
+    of_choice,
+    of_directory,
+    only,
+    refuse_foreign,
+)
 from taskq.cli.support.values import DURATION, LIMIT, SIZE
 
 if TYPE_CHECKING:
@@ -111,10 +119,17 @@ def stop(shared: Shared, directory: Path | None, timeout: float) -> None:
     place = _place(target)
     refuse_foreign(place)
     pid = stop_broker(place, timeout)
+    if not pid and not is_broker_directory(place):
+        raise CliError(f"no broker has ever run in {place}; check the name{_others()}", UNREACHABLE)
     sentence = (
         f"the broker of {place} (pid {pid}) has ended" if pid else f"no broker runs in {place}"
     )
     shared.show({"directory": str(place), "stopped": pid or None}, sentence)
+
+
+def _others() -> str:
+    names = ", ".join(each.name for each in known())
+    return f": there are {names}" if names else ""
 
 
 def _place(target: Target) -> Path:

@@ -10,13 +10,14 @@ import click
 from taskq.cli.support.conversation import ask, conversation
 from taskq.cli.support.failure import USAGE, CliError
 from taskq.cli.support.output import failed_attempts, fields, plain, plural, short_line, table, when
+from taskq.cli.support.queues import named
 from taskq.cli.support.shared import CommandGroup, F, Shared, confirm, data_options, pass_shared
 from taskq.cli.support.target import only
 from taskq.cli.support.values import COUNT, RATE
 from taskq.client.dlq import letters
 from taskq.codec.describe import describe_call
 from taskq.errors import UnknownMessage
-from taskq.protocol.operating import GetStats, ListDead, PurgeDead, Replay
+from taskq.protocol.operating import ListDead, PurgeDead, Replay
 from taskq.protocol.values import DeadLetter
 
 
@@ -52,21 +53,13 @@ def ls(shared: Shared, queue: str, group: str, task: str, error: str, limit: int
         total = connection.call(ListDead(queue=queue, group=group, limit=0)).total
         found = list(letters(connection.call, request))
     if not total:
-        _refuse_unknown(shared, queue)
+        named(shared, queue, group)  # a mistyped one has none either
     entries, more = found[:limit], len(found) > limit
     # how many fit a text is not known without reading all of them
     data = {"total": None if task or error else total, "entries": entries, "more": more}
     shared.show(data, _listed(entries, total))
     if more:
         shared.note(f"there are more than these {limit:,}; -n shows more")
-
-
-def _refuse_unknown(shared: Shared, queue: str) -> None:
-    """Refuse the name of a queue that does not exist. Raises `CliError`."""
-    known = sorted({group.queue for group in ask(shared, GetStats()).queues})
-    if queue and queue not in known:
-        names = ", ".join(known) or "none yet"
-        raise CliError(f"there is no queue {queue!r}; this broker has {names}")
 
 
 def _listed(entries: list[DeadLetter], total: int) -> str:
@@ -142,7 +135,7 @@ def replay(
     _check(ids, everything, fits["task"] or fits["error"], "replay")
     count = ask(shared, Replay(ids=list(ids), rate=rate, **fits)).count
     if not count:
-        _refuse_unknown(shared, fits["queue"])
+        named(shared, fits["queue"], fits["group"])
     shared.show({"replayed": count}, f"{plural(count, 'dead letter')} put back")
 
 
@@ -159,9 +152,11 @@ def purge(
     """Delete dead letters."""
     _check(ids, everything, fits["task"] or fits["error"], "purge")
     if not ids and not yes:
+        named(shared, fits["queue"], fits["group"])
         chosen = "that fit " if fits["task"] or fits["error"] else ""
-        confirm(f"Forget all dead letters {chosen}of {fits['queue'] or 'every queue'}?")
+        group = f" in the group {fits['group']}" if fits["group"] else ""
+        confirm(f"Forget all dead letters {chosen}of {fits['queue'] or 'every queue'}{group}?")
     count = ask(shared, PurgeDead(ids=list(ids), **fits)).count
     if not count:
-        _refuse_unknown(shared, fits["queue"])
+        named(shared, fits["queue"], fits["group"])
     shared.show({"purged": count}, f"{plural(count, 'dead letter')} forgotten")

@@ -10,12 +10,13 @@ import click
 from taskq.cli.commands.status import bounds, limits, queues_table
 from taskq.cli.support.conversation import ask
 from taskq.cli.support.output import duration, plural, size, table
+from taskq.cli.support.queues import named
 from taskq.cli.support.shared import CommandGroup, Shared, confirm, data_options, pass_shared
 from taskq.cli.support.values import COUNT, LIMIT, SIZE
 from taskq.engine.states import State
 from taskq.options.checks import queue_name
 from taskq.protocol.operating import Control, GetStats, Limit, Peek
-from taskq.protocol.values import Preview
+from taskq.protocol.values import Preview, QueueStats
 
 
 @click.group(cls=CommandGroup)
@@ -98,28 +99,30 @@ def _leased(found: list[Preview], now: float) -> str:
 def limit(shared: Shared, queue: str, max_messages: int | None, max_bytes: int | None) -> None:
     """Bound what QUEUE may have to finish; beyond that, calls get QueueFull or wait.
 
-    The broker keeps it across restarts. The queue need not exist yet.
+    The broker keeps it across restarts. The queue need not exist yet. Without options, show the
+    limit that it has.
     """
     if max_messages is None and max_bytes is None:
-        raise click.UsageError(
-            "say what to limit: --max-messages N or --max-bytes SIZE, 0 for none"
-        )
+        _show_limit(shared, named(shared, queue, "default")[0])
+        return
     try:
         queue_name("the name of a queue", queue)
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     is_new = all(each.queue != queue for each in ask(shared, GetStats()).queues)
     ask(shared, Limit(queue=queue, max_messages=max_messages, max_bytes=max_bytes))
-    stats = ask(shared, GetStats())
-    (found,) = (each for each in stats.queues if (each.queue, each.group) == (queue, "default"))
-    data = {"queue": queue, "max_messages": found.max_messages, "max_bytes": found.max_bytes}
-    limits = bounds(found.max_messages, found.max_bytes)
-    text = f"{queue} takes at most {limits}" if limits else f"{queue} has no limit"
     note = (
         "; there was no queue of that name yet, so this holds from its first message on "
         f"(if the name is wrong: taskq queue drop {shlex.quote(queue)})"
     )
-    shared.show(data, text + note if is_new else text)
+    _show_limit(shared, named(shared, queue, "default")[0], note if is_new else "")
+
+
+def _show_limit(shared: Shared, found: QueueStats, note: str = "") -> None:
+    data = {"queue": found.queue, "max_messages": found.max_messages, "max_bytes": found.max_bytes}
+    limits = bounds(found.max_messages, found.max_bytes)
+    text = f"{found.queue} takes at most {limits}" if limits else f"{found.queue} has no limit"
+    shared.show(data, text + note)
 
 
 def _control(shared: Shared, queue: str, group: str, action: str) -> int:
