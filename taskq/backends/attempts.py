@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import NoReturn
 
 from taskq.backends.reconnect import Reconnector
@@ -13,6 +12,27 @@ from taskq.errors import AuthenticationFailed, BrokerTimeout, BrokerUnavailable
 STEADY = 10.0  # seconds after which a connection counts as one that worked
 AFTER_REFUSAL = 0.02  # seconds
 _REFUSALS = 2  # a broker that is killed during the handshake looks like one that refuses our key
+
+
+class Within:
+    """Sets `Attempts.deadline` for a block.
+
+    Not a generator: an exception of a signal handler could end that before the block has begun, and
+    the deadline would stay.
+    """
+
+    __slots__ = ("_attempts", "_timeout")
+
+    def __init__(self, attempts: Attempts, timeout: float | None) -> None:
+        self._attempts = attempts
+        self._timeout = timeout
+
+    def __enter__(self) -> None:
+        timeout = self._timeout
+        self._attempts.deadline = None if timeout is None else time.monotonic() + timeout
+
+    def __exit__(self, *_: object) -> None:
+        self._attempts.deadline = None
 
 
 class Attempts:
@@ -30,31 +50,28 @@ class Attempts:
     def __init__(self, name: str, budget: float) -> None:
         self.answered = False
         self.deadline: float | None = None
-        self._timeout: float | None = None
         self._name = name
         self._budget = budget
         self._reconnector = Reconnector(budget)
         self._opened_at = 0.0
 
-    @contextmanager
-    def within(self, timeout: float | None) -> Iterator[None]:
+    def within(self, timeout: float | None) -> Within:
         """Give up everything in the block when so many seconds are over; `None`: no bound."""
-        self._timeout = timeout
-        self.deadline = None if timeout is None else time.monotonic() + timeout
-        try:
-            yield
-        finally:
-            self._timeout = self.deadline = None
+        return Within(self, timeout)
+
+    def until(self, patience: float) -> float:
+        """When a silent broker is given up: after so many seconds, but no later than the call."""
+        end = time.monotonic() + patience
+        return end if self.deadline is None else min(end, self.deadline)
 
     def timed_out(self, seconds: float) -> NoReturn:
-        """Raise `BrokerTimeout` for a reply that was awaited for so many seconds, or the timeout."""
-        seconds = seconds if self._timeout is None else self._timeout
+        """Raise `BrokerTimeout` for a reply that was awaited for so many seconds."""
         raise BrokerTimeout(
             f"the broker at {self._name} was reached and did not answer within {seconds:.3g} s"
         )
 
     def reset(self) -> None:
-        """Forget earlier losses, since the broker has answered."""
+        """Forget earlier losses: nothing that was sent is left to be sent again."""
         self._reconnector.succeeded()
 
     def lost(self) -> None:

@@ -71,7 +71,7 @@ class Channel:
     def call(self, request: Request[R], *, timeout: float | None = None) -> R:
         """Send `request` and wait for its reply; see `port.Connection.call`."""
         if timeout is None:
-            return self._converse((request,), request, REPLY_TIMEOUT + may_park(request))
+            return self._converse((request,), request)
         with self._attempts.within(timeout):
             return self._converse((request,), request, timeout)
 
@@ -81,7 +81,7 @@ class Channel:
         """Settle and claim in one write, and wait for what settling gives; see `port.Connection`."""
         settle = Settle(outcomes=list(outcomes), group=group)
         requests = (settle,) if claim is None else (settle, claim)
-        rejected = self._converse(requests, settle, REPLY_TIMEOUT).rejected
+        rejected = self._converse(requests, settle).rejected
         if claim is not None:
             self._due[claim.rid] = time.monotonic() + REPLY_TIMEOUT + may_park(claim)
         return rejected
@@ -102,8 +102,7 @@ class Channel:
         if self._sent.get(request.rid) is not request:
             return self.call(request, timeout=timeout)
         with self._attempts.within(timeout):
-            patience = REPLY_TIMEOUT + may_park(request) if timeout is None else timeout
-            return self._converse((), request, patience)
+            return self._converse((), request, timeout)
 
     def arrived(self, request: Request[Any]) -> bool:
         """Whether `receive` would return at once; reads what has come in, and does not wait."""
@@ -144,17 +143,20 @@ class Channel:
     # --- one conversation ---------------------------------------------------------------------
 
     def _converse(
-        self, requests: tuple[Request[Any], ...], awaited: Request[R], patience: float
+        self, requests: tuple[Request[Any], ...], awaited: Request[R], timeout: float | None = None
     ) -> R:
         """Send `requests` and wait for the reply of `awaited`."""
+        patience = REPLY_TIMEOUT + may_park(awaited)
+        if timeout is not None:
+            patience = min(patience, timeout)
         data = self._begin(requests)
         rid = awaited.rid
         arrived = self._arrived
         try:
             if data:
                 self._transmit(data, patience)
-            if rid not in arrived and self._attempts.deadline is None:
-                self._read(patience)
+            if rid not in arrived and timeout is None and self._read(patience) is _NOTHING:
+                self._attempts.timed_out(patience)
             if rid not in arrived:
                 self._read_on(rid, patience)
         except BaseException:
@@ -199,10 +201,12 @@ class Channel:
                 self._timeout = patience
             sock.sendall(data)
         except OSError as error:
-            self._lost(error, patience)
+            if _is_timeout(error):
+                self._attempts.timed_out(patience)
+            self._lost()
 
     def _read(self, patience: float) -> str:
-        """Read once, and sort in what came."""
+        """Read once, for at most so many seconds, and sort in what came."""
         sock = self._sock
         if sock is None:
             self._reopen()
@@ -215,10 +219,10 @@ class Channel:
             data = sock.recv(size)
             if not data:
                 raise ConnectionResetError("the broker closed the connection")
-        except BlockingIOError:
-            return _NOTHING
         except OSError as error:
-            self._lost(error, patience)
+            if isinstance(error, BlockingIOError) or _is_timeout(error):
+                return _NOTHING
+            self._lost()
             return _ANEW
         for body in self._reader.feed(data):
             self._sort(decode_reply(body))
@@ -226,15 +230,14 @@ class Channel:
 
     def _read_on(self, rid: int, patience: float) -> None:
         """Read until a reply is there. A new connection gives new time, but for a caller's deadline."""
-        bound = self._attempts.deadline
-        deadline = bound or time.monotonic() + patience
+        deadline = self._attempts.until(patience)
         while rid not in self._arrived:
             left = deadline - time.monotonic()
             if left <= 0:
                 self._attempts.timed_out(patience)
             came = self._read(left)
-            if came is _ANEW and bound is None:
-                deadline = time.monotonic() + patience
+            if came is _ANEW:
+                deadline = self._attempts.until(patience)
             elif came is _DATA and self._reader.missing:  # of a large reply, which goes on coming
                 deadline = max(deadline, time.monotonic() + _SILENCE)
 
@@ -249,9 +252,7 @@ class Channel:
 
     # --- loss and return ----------------------------------------------------------------------
 
-    def _lost(self, error: OSError, patience: float) -> None:
-        if isinstance(error, TimeoutError) and error.errno is None:
-            self._attempts.timed_out(patience)
+    def _lost(self) -> None:
         self._hang_up()
         self._attempts.lost()
         self._reopen()
@@ -291,3 +292,8 @@ class Channel:
         self._sent.clear()
         self._due.clear()
         self._attempts.reset()
+
+
+def _is_timeout(error: OSError) -> bool:
+    """Whether the time of the socket is over; the kernel's own timeout is a lost connection."""
+    return isinstance(error, TimeoutError) and error.errno is None

@@ -26,7 +26,8 @@ class Connection(Protocol):
         """Send `request` and wait for its reply.
 
         Args:
-            timeout: seconds to wait for the reply; default: 30 s more than the request may park.
+            timeout: seconds to wait for the reply. In any case a broker that was reached is given up
+                when it is silent for 30 s more than the request may park.
 
         Raises:
             TaskqError: the class that a `Failed` reply names.

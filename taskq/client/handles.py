@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO, TypeVar, ove
 
 from taskq import importing
 from taskq.client.handle import ResultHandle
-from taskq.client.waiting import ResultWatch
+from taskq.client.waiting import ResultWatch, not_in_time
+from taskq.errors import BrokerUnavailable
 from taskq.options.durations import timeout_of
 
 if TYPE_CHECKING:
@@ -154,7 +155,9 @@ def wait(
 
     Raises:
         BrokerUnavailable: a broker was gone for longer than the reconnect budget.
+        BrokerTimeout: a broker has not answered for 30 s; not at the end of `timeout`.
     """
+    deadline = None if (timeout := timeout_of(timeout)) is None else monotonic() + timeout
     if return_when not in ("ALL_COMPLETED", "FIRST_COMPLETED", "FIRST_EXCEPTION"):
         raise ValueError(
             "return_when must be ALL_COMPLETED, FIRST_COMPLETED or FIRST_EXCEPTION, "
@@ -170,7 +173,7 @@ def wait(
             if failed or return_when == "FIRST_COMPLETED":
                 break
     except TimeoutError:
-        if timeout is None:  # the broker does not answer
+        if deadline is None or monotonic() < deadline:  # a broker does not answer
             raise
     return DoneAndNotDone(done, not_done)
 
@@ -186,7 +189,8 @@ def as_completed(
 
     Raises:
         TimeoutError: some have not finished within `timeout`.
-        BrokerUnavailable: a broker was gone for longer than the reconnect budget.
+        BrokerUnavailable: a broker was gone for longer than the reconnect budget; raised when the
+            handles of the other brokers have finished.
     """
     timeout = timeout_of(timeout)
     importing.refuse_to_block()
@@ -230,6 +234,7 @@ def _of_several(handles: list[ResultHandle[Any]], deadline: float | None) -> Ite
 
     ends: SimpleQueue[Finished | BaseException] = SimpleQueue()
     put = ends.put
+    lost: BrokerUnavailable | None = None
     # kept: a waiter that has ended need not be made again only to forget
     waits = [(waiter_of(handle.app.broker), handle) for handle in handles]
     try:
@@ -240,10 +245,17 @@ def _of_several(handles: list[ResultHandle[Any]], deadline: float | None) -> Ite
             try:
                 end = ends.get(timeout=left)
             except Empty:
+                if lost is not None:
+                    raise not_in_time(lost) from lost
                 return
-            if isinstance(end, BaseException):
+            if isinstance(end, BrokerUnavailable):
+                lost = end  # the ends at other brokers are still to come
+            elif isinstance(end, BaseException):
                 raise end
-            yield end
+            else:
+                yield end
+        if lost is not None:
+            raise lost
     finally:
         for waiter, handle in waits:
             if not handle.is_settled:

@@ -67,7 +67,7 @@ class ResultWatch:
             except BrokerUnavailable as error:
                 if deadline is None or monotonic() < deadline:
                     raise
-                raise BrokerTimeout(f"not finished in time, as far as is known: {error}") from error
+                raise not_in_time(error) from error
             if finished or (deadline is not None and left <= self._slice):
                 return finished
             self._slice = SLICE
@@ -93,6 +93,11 @@ class ResultWatch:
         if not finished and wait >= self._slice and reply.pending == len(self.open):
             warn_of_standstill(self._broker, reply.unconsumed, self.open)
         return finished
+
+
+def not_in_time(error: BrokerUnavailable) -> BrokerTimeout:
+    """The error of a wait whose time is over while a broker is gone."""
+    return BrokerTimeout(f"not finished in time, as far as is known: {error}")
 
 
 warned: dict[str, object] = {}  # each sentence, and the mark of who gave it

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from types import SimpleNamespace
 from typing import Any
 
@@ -24,7 +25,7 @@ from taskq.protocol import frames as wire
 from taskq.protocol.base import Done, Failed, Reply, Request
 from taskq.protocol.consuming import Claim, Claimed, Heartbeat, Register, Settle, Settled
 from taskq.protocol.operating import Durability, Ping, Pong
-from taskq.protocol.producing import Unwatch
+from taskq.protocol.producing import Unwatch, Wait
 from taskq.protocol.values import WorkerInfo
 from tests.kit.messages import naming
 
@@ -182,13 +183,13 @@ def test_a_large_reply_that_goes_on_coming_is_awaited_beyond_the_timeout(
     script.connection()
     client = channel()
     reply = wire.encode(pong(1))
-    pieces = [reply[:5], reply[5:9], reply[9:]]
+    pieces = [reply[:5], reply[5:7], reply[7:9], reply[9:11], reply[11:]]
     now = 0.0
 
     def monotonic() -> float:
-        """Each look at the clock is 0.4 s later, and brings a piece."""
+        """Each look at the clock is 0.2 s later, and brings a piece."""
         nonlocal now
-        now += 0.4
+        now += 0.2
         if pieces:
             script.far[0].sendall(pieces.pop(0))
         return now
@@ -196,6 +197,53 @@ def test_a_large_reply_that_goes_on_coming_is_awaited_beyond_the_timeout(
     monkeypatch.setattr("taskq.backends.channel.time", SimpleNamespace(monotonic=monotonic))
     monkeypatch.setattr("taskq.backends.attempts.time", SimpleNamespace(monotonic=monotonic))
     assert client.call(Ping(), timeout=0.5) == pong(1)
+
+
+class QuietSocket(socket.socket):
+    """Nothing comes in: reading takes its whole timeout, or the connection ends `after` seconds."""
+
+    def __init__(self, clock: SimpleNamespace, after: float | None = None) -> None:
+        super().__init__()
+        self._clock = clock
+        self._after = after
+
+    def sendall(self, *_: object) -> None: ...
+
+    def recv(self, *_: object) -> bytes:
+        if self._after is not None:
+            self._clock.now += self._after
+            return b""
+        self._clock.now += self.gettimeout()
+        raise TimeoutError("timed out")
+
+
+@pytest.mark.parametrize(
+    ("timeout", "lost_after", "seconds"),
+    [
+        (None, None, 32.0),
+        (10.0, None, 10.0),
+        (70.0, None, 32.0),  # no longer than without one
+        (None, 20.0, 52.0),  # a new connection gives new time
+        (70.0, 20.0, 52.0),
+        (40.0, 20.0, 40.0),  # but no more than the caller does
+    ],
+)
+def test_33_when_a_silent_broker_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+    timeout: float | None,
+    lost_after: float | None,
+    seconds: float,
+) -> None:
+    clock = SimpleNamespace(now=1000.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr("taskq.backends.channel.time", clock)
+    monkeypatch.setattr("taskq.backends.attempts.time", clock)
+    sockets = [QuietSocket(clock)]
+    if lost_after is not None:
+        sockets.insert(0, QuietSocket(clock, lost_after))
+    client = Channel(lambda *_: sockets.pop(0), "unix:test")
+    with closing(client), pytest.raises(BrokerTimeout, match="did not answer within"):
+        client.call(Wait(watch=1, add=[], wait=2.0), timeout=timeout)
+    assert clock.now == 1000 + seconds
 
 
 def test_33_a_reply_that_is_overdue_is_a_typed_timeout_too(

@@ -7,10 +7,10 @@ import itertools
 import pickle
 import threading
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 import pytest
@@ -304,6 +304,15 @@ def test_await_raises_that_the_broker_is_gone(q: TaskQueue) -> None:
             asyncio.run(main())
 
 
+class SilentBroker(FakeBroker):
+    """One that accepts connections and does not answer."""
+
+    def connect(self, *_: object, **__: object) -> Any:
+        raise errors.BrokerTimeout("silent")
+
+    call = connect
+
+
 # --- many ----------------------------------------------------------------------------------------
 
 
@@ -336,6 +345,52 @@ def test_handles_of_several_brokers(q: TaskQueue, other: TaskQueue) -> None:
     run_ready(q)
     run_ready(other)
     assert sorted(h.result() for h in as_completed(handles, timeout=20)) == [1, 2]
+
+
+@pytest.mark.parametrize("error", [errors.BrokerTimeout, errors.BrokerUnavailable])
+def test_handles_of_other_brokers_finish_next_to_a_broker_that_is_gone(
+    q: TaskQueue, error: type[errors.BrokerUnavailable]
+) -> None:
+    lost, good = lost_queue(error("gone")), q.tasks["one"](1)
+    threading.Thread(target=lambda: (wait_until(has_lost(lost)), run_ready(q))).start()
+    completed = as_completed([lost.handle("a"), good], timeout=60)
+    assert next(completed) is good
+    with pytest.raises(error, match="gone"):
+        next(completed)
+
+
+def test_a_timeout_next_to_a_broker_that_is_gone_names_it(
+    q: TaskQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lost, late = lost_queue(errors.BrokerUnavailable("gone")), q.tasks["one"](1)
+    times = iter([0.0, 0.0, 60.0])  # the time is over when the first error has come in
+    monkeypatch.setattr("taskq.client.handles.monotonic", lambda: next(times))
+    with pytest.raises(errors.BrokerTimeout, match=naming("not finished in time", "gone")):
+        list(as_completed([lost.handle("a"), late], timeout=60))
+
+
+def lost_queue(error: Exception) -> TaskQueue:
+    queue = TaskQueue("lost")
+    queue.use_broker(FakeBroker(error))  # type: ignore[arg-type]
+    return queue
+
+
+def has_lost(queue: TaskQueue) -> Callable[[], bool]:
+    """Whether those who wait for that queue have been told that its broker is gone."""
+    broker = cast("FakeBroker", queue.broker)
+    name = f"taskq-waiter-{broker.url}"
+    return lambda: (
+        not broker.connections and all(each.name != name for each in threading.enumerate())
+    )
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_wait_raises_that_a_broker_does_not_answer_before_its_time_is_over(count: int) -> None:
+    queues = [TaskQueue(f"silent{number}") for number in range(count)]
+    for queue in queues:
+        queue.use_broker(SilentBroker())  # type: ignore[arg-type]
+    with pytest.raises(errors.BrokerTimeout, match="silent"):
+        wait([queue.handle("a") for queue in queues], timeout=60)
 
 
 def test_brokers_that_were_waited_for_in_vain_are_not_kept() -> None:
