@@ -61,6 +61,9 @@ def register(ledger: Ledger, session: Session, request: Register, tick: Tick) ->
     consumer.queues = tuple(ledger.group(name, request.group) for name in request.queues)
     for group in consumer.queues:
         group.consumers.add(consumer)
+    if consumer.claim is not None:  # it may know more tasks than before
+        for group in consumer.claim.groups:
+            ledger.groups_to_serve[group] = None
     steps = _take_back(ledger, consumer, set(request.holding), tick.now)
     return ledger.operations.start(session.number, request.rid, steps)
 

@@ -56,6 +56,14 @@ def test_it_goes_to_a_consumer_that_knows_it_first_and_in_order(bench: EngineBen
     assert bench.engine.ledger.group("q", "default").parked.lanes == {}
 
 
+def test_a_parked_claim_is_served_once_its_consumer_has_more_tasks(bench: EngineBench) -> None:
+    rid = bench.park_claim()
+    bench.enqueue("a", task="new")
+    assert bench.state("a") == "parked"
+    bench.register(tasks=["known", "new"])
+    assert ids(bench.answer(rid).messages) == ["a"]
+
+
 def test_a_parked_claim_of_one_that_knows_is_served(bench: EngineBench) -> None:
     bench.register(3, consumer="c2", tasks=["new"])
     waiting = bench.park_claim(3)
