@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from taskq.engine.handlers import Handlers
 from taskq.engine.ledger import Ledger
-from taskq.engine.model import GROUP, Group
+from taskq.engine.model import GROUP, Group, Queue
 from taskq.engine.operations import Steps
 from taskq.engine.removing import refuse_if_needed, refuse_if_used, remove_group, remove_queue
 from taskq.engine.selecting import groups_of
@@ -15,17 +15,18 @@ from taskq.errors import TaskqError
 from taskq.protocol.base import Done, Reply
 from taskq.protocol.operating import Control
 
+ACTIONS = ("pause", "resume", "purge", "drop", "may_drop", "drop_queue", "may_drop_queue")
+
 
 def control(ledger: Ledger, session: Session, request: Control, tick: Tick) -> Reply | None:
     """Pause, resume or purge a queue, or remove it or one of its groups."""
+    if request.action not in ACTIONS:
+        raise TaskqError(f"{request.action!r} is not one of {', '.join(ACTIONS)}")
     groups = groups_of(ledger, request.queue, request.group)
     if request.action == "purge":
         return ledger.operations.start(session.number, request.rid, _purge(ledger, groups))
-    if request.action == "drop_queue":
-        return remove_queue(ledger, groups[0].queue)
-    if request.action == "may_drop_queue":
-        refuse_if_used(groups[0].queue)
-        return Done()
+    if request.action in ("drop_queue", "may_drop_queue"):
+        return _drop_queue(ledger, request, groups[0].queue)
     if request.action in ("drop", "may_drop"):
         if not request.group:
             raise TaskqError("say which consumer group of the queue to drop")
@@ -34,13 +35,23 @@ def control(ledger: Ledger, session: Session, request: Control, tick: Tick) -> R
             return Done()
         steps = remove_group(ledger, groups[0])
         return ledger.operations.start(session.number, request.rid, steps)
-    if request.action not in ("pause", "resume"):
-        raise TaskqError(f"{request.action!r} is not one of pause, resume, purge, drop")
     for group in groups:
         group.paused = request.action == "pause"
         ledger.changes.put[GROUP][group] = None
         ledger.groups_to_serve[group] = None
     return Done(count=len(groups))
+
+
+def _drop_queue(ledger: Ledger, request: Control, queue: Queue) -> Done:
+    if request.group:
+        raise TaskqError(
+            f"{request.action!r} is about all groups of the queue {queue.name!r}, and "
+            f"{request.group!r} was named; name none, or remove that one with 'drop'"
+        )
+    if request.action == "drop_queue":
+        return remove_queue(ledger, queue)
+    refuse_if_used(queue)
+    return Done()
 
 
 def _purge(ledger: Ledger, groups: list[Group]) -> Steps:

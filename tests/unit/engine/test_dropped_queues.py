@@ -68,6 +68,15 @@ def test_what_may_be_dropped_is_checked_without_a_change(bench: EngineBench) -> 
         bench.call(Control(queue="none", action="may_drop_queue"))
 
 
+@pytest.mark.parametrize("action", ["drop_queue", "may_drop_queue"])
+def test_a_group_is_no_reason_to_drop_its_queue(bench: EngineBench, action: str) -> None:
+    bench.register(OTHER, worker="w2", group="audit", queues=["typo"])
+    bench.disconnect(OTHER)
+    with pytest.raises(errors.TaskqError, match=naming("'audit'", "'typo'", "'drop'")):
+        bench.call(Control(queue="typo", action=action, group="audit"))
+    assert queues(bench) == ["q", "typo"]
+
+
 @pytest.mark.parametrize("state", ["ready", "scheduled", "dead", "of another group"])
 def test_one_that_is_not_empty_stays(bench: EngineBench, state: str) -> None:
     bench.register(OTHER, worker="w2", queues=["typo"])

@@ -78,6 +78,14 @@ def test_a_wrong_queue_or_action_is_refused(bench: EngineBench, queue: str, acti
     assert bench.state("a") == "ready"
 
 
+def test_the_refusal_of_an_unknown_action_names_all(bench: EngineBench) -> None:
+    bench.enqueue("a")
+    with pytest.raises(
+        TaskqError, match="pause, resume, purge, drop, may_drop, drop_queue, may_dr"
+    ):
+        control(bench, "stop")
+
+
 def test_peek_shows_the_order_in_which_they_would_run(bench: EngineBench) -> None:
     bench.enqueue("b", task="x", payload=b"12345")
     bench.enqueue("a", priority=0)
