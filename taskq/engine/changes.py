@@ -12,13 +12,15 @@ class HighWaterMarks(Struct, array_like=True, frozen=True):
     """Bounds of the numbers that must never be given twice, and the engine's clock when set.
 
     They lie ahead of the numbers in use, so that few commits have to write them; what a crash
-    leaves unused is skipped. `epoch`: see `Engine.begin_epoch`.
+    leaves unused is skipped. `epoch`: see `Engine.begin_epoch`. `dropped`: how many messages the
+    queues had accepted that were dropped since; exact.
     """
 
     seq: int = 0
     fence: int = 0
     now: float = 0.0
     epoch: str = ""
+    dropped: int = 0
 
 
 class Changes:

@@ -188,7 +188,11 @@ class Engine:
             return None
         if ledger.seq > ledger.marks.seq or ledger.fence > ledger.marks.fence:
             ledger.marks = HighWaterMarks(
-                ledger.seq + AHEAD, ledger.fence + AHEAD, self._now, ledger.epoch
+                ledger.seq + AHEAD,
+                ledger.fence + AHEAD,
+                self._now,
+                ledger.epoch,
+                ledger.marks.dropped,
             )
             changes.put[MARKS][ledger.marks] = None
         ledger.results.committed()

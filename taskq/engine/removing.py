@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
+from taskq.engine.changes import MARKS
 from taskq.engine.ledger import Ledger
-from taskq.engine.model import GROUP, STATE, Consumer, Delivery, Group, Queue
+from taskq.engine.model import DEFAULT_GROUP, GROUP, STATE, Consumer, Delivery, Group, Queue
 from taskq.engine.operations import Steps
 from taskq.engine.parking import Parking
 from taskq.engine.ready import ReadyQueue
@@ -91,12 +94,17 @@ def refuse_if_needed(group: Group) -> None:
 def remove_queue(ledger: Ledger, queue: Queue) -> Done:
     """Forget a queue with its groups, their totals and its limits. Its results stay.
 
+    How many messages it has accepted still counts in the total of the broker.
+
     It is made again by its next message, worker or limit.
 
     Raises:
         TaskqError: it has messages or dead letters, somebody works it, or producers wait for it.
     """
     refuse_if_used(queue)
+    dropped = ledger.marks.dropped + sum(queue.groups[DEFAULT_GROUP].counts)
+    ledger.marks = replace(ledger.marks, dropped=dropped)
+    ledger.changes.put[MARKS][ledger.marks] = None
     for group in queue.groups.values():
         ledger.filling.stop(group)
         ledger.groups_to_serve.pop(group, None)

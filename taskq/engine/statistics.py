@@ -21,7 +21,8 @@ def stats(ledger: Ledger, session: Session, request: GetStats, tick: Tick) -> St
     broker = BrokerStats(
         messages=ledger.message_count,
         results=len(ledger.results),
-        acknowledged=sum(sum(group.counts) for group in groups if group.is_first),
+        acknowledged=ledger.marks.dropped
+        + sum(sum(each.counts) for each in groups if each.is_first),
         parked=sum(group.counts[State.PARKED] for group in groups),
         now=tick.now,
         bytes=ledger.bytes,

@@ -15,19 +15,20 @@ from taskq.journal.subject import Subject
 
 
 class MarksRecord(msgspec.Struct, array_like=True):
-    """The only row of its table. Older journals have no `epoch`."""
+    """The only row of its table. Older journals have no `epoch`, or no `dropped`."""
 
     seq: int
     fence: int
     now: float
     epoch: str = ""
+    dropped: int = 0
 
 
 _decode = msgspec.msgpack.Decoder(MarksRecord).decode
 
 
 def _row(marks: HighWaterMarks) -> tuple[bytes, int]:
-    record = encode((marks.seq, marks.fence, marks.now, marks.epoch))
+    record = encode((marks.seq, marks.fence, marks.now, marks.epoch, marks.dropped))
     return record, crc32(record)
 
 
@@ -38,7 +39,7 @@ def _read(db: sqlite3.Connection) -> HighWaterMarks:
     record, crc = row
     check("marks", 1, crc, 0, record)
     stored = _decode(record)
-    return HighWaterMarks(stored.seq, stored.fence, stored.now, stored.epoch)
+    return HighWaterMarks(stored.seq, stored.fence, stored.now, stored.epoch, stored.dropped)
 
 
 def _restore(db: sqlite3.Connection, ledger: Ledger, now: float) -> None:

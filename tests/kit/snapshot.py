@@ -21,6 +21,7 @@ def snapshot(engine: Engine) -> dict[str, Any]:
     ledger = engine.ledger
     return {
         "bytes": ledger.bytes,
+        "dropped": ledger.marks.dropped,
         "groups": {
             (queue.name, group.name): _group(group)
             for queue in ledger.queues.values()

@@ -157,7 +157,8 @@ class Operating(Stage):
             return
         assert not used, "a queue went that is used"
         others = {key: each for key, each in before["groups"].items() if key[0] != queue}
-        assert snapshot(self.bench.engine) == {**before, "groups": others}
+        dropped = before["dropped"] + sum(before["groups"][queue, "default"]["counts"])
+        assert snapshot(self.bench.engine) == {**before, "groups": others, "dropped": dropped}
         self.model.dropped_queue(queue)
 
     @rule(

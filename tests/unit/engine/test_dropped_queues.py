@@ -117,6 +117,26 @@ def test_one_for_which_producers_wait_stays(bench: EngineBench) -> None:
     assert bench.state("b") == State.READY.label
 
 
+def test_what_it_had_accepted_is_still_counted(tmp_path: Path) -> None:
+    bench = EngineBench(journal=SqliteJournal(tmp_path / "j"))
+
+    def accepted() -> int:
+        return bench.call(GetStats()).broker.acknowledged
+
+    for round, finished in enumerate(["ended", "ended again"]):
+        bench.register(OTHER, worker="w2", queues=["typo"])
+        bench.enqueue(finished, queue="typo")
+        bench.ack(bench.claim_one(OTHER, ["typo"]))
+        bench.enqueue(f"elsewhere {round}")
+        bench.disconnect(OTHER)
+        drop(bench)
+        assert accepted() == 2 * (round + 1)
+        bench.restart()
+        assert accepted() == 2 * (round + 1)
+    assert bench.journal is not None
+    bench.journal.close()
+
+
 def test_the_drop_and_what_makes_it_again_survive_a_restart(tmp_path: Path) -> None:
     bench = EngineBench(journal=SqliteJournal(tmp_path / "j"))
     bench.call(Limit(queue="typo", max_messages=1))
