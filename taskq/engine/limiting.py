@@ -8,7 +8,7 @@ calls than the queue may hold goes through as the queue is worked off.
 from __future__ import annotations
 
 from taskq.engine.accepting import accept, is_known
-from taskq.engine.capacity import Capacity
+from taskq.engine.capacity import UNBOUNDED, Capacity
 from taskq.engine.handlers import Handlers, ParkedKinds
 from taskq.engine.ledger import Ledger
 from taskq.engine.model import DEFAULT_GROUP, GROUP, ParkedEnqueue, Queue
@@ -24,11 +24,14 @@ from taskq.protocol.producing import Enqueue, Enqueued
 def enqueue_limited(
     ledger: Ledger, session: Session, queue: Queue, request: Enqueue, now: float
 ) -> Enqueued | None:
-    """Accept messages if something has a limit. `None`: the request is parked."""
+    """Accept messages if something has a limit. `None`: the request is parked.
+
+    A refused request makes no queue: a new one is only in the ledger once it has messages.
+    """
     refuse_what_never_fits(ledger, queue, request.calls)
     serve(ledger, now)  # there may be room for those who wait since something finished in this tick
     if request.wait > 0 and request.calls:
-        _park(ledger, session, queue, request, now)
+        _park(ledger, session, ledger.queue(queue.name), request, now)
         serve(ledger, now)
         return None
     new = {call.id: len(call.payload) for call in request.calls if not is_known(ledger, call)}
@@ -123,12 +126,14 @@ def limit(ledger: Ledger, session: Session, request: Limit, tick: Tick) -> Done:
     """Set the capacity of a queue, which need not exist yet. What it has already stays."""
     if not request.queue:
         raise TaskqError("a limit needs the name of a queue")
-    queue = ledger.queue(request.queue)
-    old = queue.capacity
-    queue.capacity = Capacity(
+    known = ledger.queues.get(request.queue)
+    old = UNBOUNDED if known is None else known.capacity
+    capacity = Capacity(
         old.messages if request.max_messages is None else request.max_messages,
         old.bytes if request.max_bytes is None else request.max_bytes,
     ).checked()
+    queue = ledger.queue(request.queue)
+    queue.capacity = capacity
     ledger.changes.put[GROUP][queue.groups[DEFAULT_GROUP]] = None
     return Done(count=1)
 

@@ -10,7 +10,7 @@ from taskq.engine.handlers import Handlers
 from taskq.engine.leases import stop_of
 from taskq.engine.ledger import Ledger
 from taskq.engine.limiting import enqueue_limited
-from taskq.engine.model import STATE, Delivery
+from taskq.engine.model import STATE, Delivery, Queue
 from taskq.engine.operations import Steps
 from taskq.engine.sessions import Session
 from taskq.engine.states import WAITING, Event, State
@@ -31,7 +31,7 @@ def enqueue(ledger: Ledger, session: Session, request: Enqueue, tick: Tick) -> E
     Where something is full: all or none with `wait=0`; else in parts, as there is room.
     """
     _check(request)
-    queue = ledger.queue(request.queue)  # a group is given each message that comes after it
+    queue = ledger.queues.get(request.queue) or Queue(request.queue)  # made when it is accepted
     if queue.capacity == UNBOUNDED == ledger.capacity and not queue.parked:
         return Enqueued(existing=accept(ledger, request, request.calls, tick.now))
     return enqueue_limited(ledger, session, queue, request, tick.now)

@@ -55,6 +55,24 @@ def bounded(capacity: Capacity, queues: Iterable[str] = ("q", "p")) -> EngineBen
     return bench
 
 
+@pytest.mark.parametrize(
+    "refused",
+    [
+        Limit(queue="typo", max_messages=-1),
+        request("b", queue="typo", wait=0.0),
+        request("b", queue="typo", wait=0.0, payload=b"more than ten"),
+    ],
+    ids=["limit", "full", "too large"],
+)
+def test_a_refused_request_makes_no_queue(refused: Limit | Enqueue) -> None:
+    bench = bounded(Capacity(messages=1, bytes=10))
+    bench.enqueue("a")
+    before = [each.queue for each in bench.call(GetStats()).queues]
+    with pytest.raises(errors.TaskqError):
+        bench.call(refused)
+    assert [each.queue for each in bench.call(GetStats()).queues] == before
+
+
 def test_what_is_above_the_count_is_refused_with_what_to_do(bench: EngineBench) -> None:
     limit(bench, messages=2)
     bench.enqueue("a", "b")
