@@ -11,6 +11,7 @@ from taskq.engine.operations import Operations
 from taskq.engine.results import ON_DISK, Results, Retention
 from taskq.engine.sessions import Parked, Session
 from taskq.engine.specs import Specs
+from taskq.engine.states import ENDED
 from taskq.engine.timers import Timers
 from taskq.engine.watches import Watchers
 from taskq.protocol.base import Reply
@@ -81,6 +82,14 @@ class Books:
         """All messages of that id, oldest first."""
         newest = self.messages.get(id)
         return [] if newest is None else [*self.older.get(id, {}).values(), newest]
+
+    def current(self, id: str) -> Message | None:
+        """The message that the id means: the newest one, as long as anything of it is alive."""
+        message = self.messages.get(id)
+        if message is None or message.deliveries[0].state not in ENDED:
+            return message
+        entry = self.results.entry(id)
+        return message if entry is None or entry.seq == message.seq else None
 
     def supersede(self, id: str) -> None:
         """Move the message of that id to `older`, before a newer one gets the id."""

@@ -103,9 +103,7 @@ def release(ledger: Ledger, delivery: Delivery, now: float, event: Event) -> Non
         return
     ledger.move(delivery, event)
     ledger.place(delivery)
-    expires_at = delivery.message.expires_at
-    if expires_at is not None and expires_at <= now:  # else its timer is still to fire
-        ledger.arm_expiry(delivery.message)
+    ledger.rearm_expiry(delivery.message)
 
 
 def lease_lost(ledger: Ledger, delivery: Delivery, reason: str, now: float) -> None:

@@ -68,17 +68,9 @@ class Ledger(Books):
             self.filling.begin(group)
         return group
 
-    def current(self, id: str) -> Message | None:
-        """The message that the id means: the newest one, as long as anything of it is alive."""
-        message = self.messages.get(id)
-        if message is None or message.deliveries[0].state not in ENDED:
-            return message
-        entry = self.results.entry(id)
-        return message if entry is None or entry.seq == message.seq else None
-
     def _give(self, message: Message, group: Group) -> None:
         self.deliver((message,), group)
-        self.arm_expiry(message)
+        self.rearm_expiry(message)
 
     def _filled(self, group: Group) -> None:
         if group.claims:
@@ -290,6 +282,11 @@ class Ledger(Books):
         """Set the timer for the expiry of a message that has one."""
         if message.expires_at is not None:
             self.timers.at(message.expires_at, self._expire, message)
+
+    def rearm_expiry(self, message: Message) -> None:
+        """Set that timer again if it may have fired. There is no more than one that is yet to."""
+        if message.expires_at is not None and message.expires_at <= self.timers.looked_at:
+            self.arm_expiry(message)
 
 
 def _is_live(subject: object) -> bool:

@@ -16,12 +16,14 @@ class Timers:
     """Calls `action(subject, now)` once the time has come; the action checks whether it still holds.
 
     `next`: the earliest deadline; `inf` if there is none. It is asked for twice in each tick.
+    `looked_at`: when calls were last made; none was made yet for a deadline after that.
     """
 
-    __slots__ = ("_count", "_heap", "next")
+    __slots__ = ("_count", "_heap", "looked_at", "next")
 
     def __init__(self) -> None:
         self.next = inf
+        self.looked_at = -inf
         self._heap: SweptHeap[tuple[float, int, Callable[[Any, float], None], Any]] = SweptHeap()
         self._count = 0
 
@@ -38,6 +40,7 @@ class Timers:
     def fire(self, now: float, limit: int = AT_ONCE) -> None:
         """Make the calls that are due, so many at once."""
         heap = self._heap
+        self.looked_at = now
         for _ in range(limit):
             if self.next > now:
                 return

@@ -78,6 +78,21 @@ def test_what_a_dropped_group_had_long_before_it_is_due(bench: EngineBench) -> N
     assert _kept() - before <= MANY
 
 
+def test_what_a_new_group_was_given_long_before_it_expires(bench: EngineBench) -> None:
+    bench.register()
+    bench.enqueue(*_ids(0), *_ids(1), *_ids(2), expires=86400)
+    timers = len(bench.engine.ledger.timers)
+    bench.register(3, worker="w2", group="audit")
+    bench.work_off()
+    assert len(bench.engine.ledger.timers) == timers
+    while messages := bench.claim(n=MANY):
+        bench.settle(*(Ack(each.receipt, each.id, None) for each in messages))
+    while messages := bench.claim(n=MANY, session=3):
+        bench.settle(*(Ack(each.receipt, each.id, None) for each in messages))
+    assert bench.stats(group="audit").succeeded == MANY
+    assert len(bench.engine.ledger.timers) <= SWEEP
+
+
 def test_a_swept_line_keeps_its_order(bench: EngineBench) -> None:
     bench.enqueue(*_ids(0), *_ids(1))
     kept = _ids(0)[::100] + _ids(1)[::100]
