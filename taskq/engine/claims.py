@@ -120,12 +120,14 @@ def _delivered(delivery: Delivery, announce: bool) -> Delivered:
 def serve_parked(ledger: Ledger, group: Group, now: float) -> None:
     """Lease the ready messages of a group to its parked claims, in equal shares."""
     waiting = [parked for parked in group.claims if not parked.consumer.worker.silent]
+    later = ledger.groups_to_serve_next  # enough was looked at for one tick
     for position, parked in enumerate(waiting):
-        if not group.has_work:
+        if not group.has_work or group in later:
             break
+        groups = [each for each in parked.groups if each not in later] if later else parked.groups
         ready = max(group.counts[State.READY], 1)  # or there is one that was parked
         share = -(-ready // (len(waiting) - position))
-        messages = take(ledger, parked.consumer, parked.groups, min(parked.n, share), now)
+        messages = take(ledger, parked.consumer, groups, min(parked.n, share), now)
         if messages:
             withdraw(ledger, parked)
             ledger.answer(parked, Claimed(messages=messages))

@@ -17,7 +17,7 @@ from taskq.engine.states import State
 from taskq.engine.sweeping import STEPS, SWEEP, SweptHeap
 
 PRIORITIES = 4
-SKIP = 1000  # stale entries that one claim skips
+SKIP = 1000  # stale entries that one claim skips in a lane
 
 
 class Accepted(Protocol):
@@ -78,38 +78,30 @@ class Lane(Generic[E]):
         else:
             self.arrived.extend(deliveries)
 
-    def pop(self) -> E | None:
-        """Take the first one out; `None` if there is none, or many stale ones come before it."""
+    def _pop(self) -> E | None:
+        """Take the first entry out, stale or not; `None` if there is none."""
         returned = self.returned
-        for _ in range(SKIP):
-            line = self.front or self.arrived
-            if (returned.entries or returned.rest) and (
-                (first := returned.first()) is not None
-                and (not line or first[:2] < _place(line[0]))
-            ):
-                delivery = returned.pop()[2]
-            elif line:
-                delivery = line.popleft()
-            else:
-                return None
-            if delivery.state is self.state:
-                return delivery
-        return None
+        line = self.front or self.arrived
+        if (returned.entries or returned.rest) and (
+            (first := returned.first()) is not None and (not line or first[:2] < _place(line[0]))
+        ):
+            return returned.pop()[2]
+        return line.popleft() if line else None
 
     def take(self) -> Iterator[E]:
-        """Take them out one by one until there is none, or many stale ones come before it."""
+        """Take them out one by one until there is none, or many stale ones were skipped."""
         returned, state, skipped = self.returned, self.state, 0
-        while not (self.front or returned.entries or returned.rest):  # else `pop` sees to the order
-            if not self.arrived or skipped == SKIP:
+        while skipped < SKIP:
+            if self.front or returned.entries or returned.rest:
+                entry = self._pop()  # it sees to the order
+            else:
+                entry = self.arrived.popleft() if self.arrived else None
+            if entry is None:
                 return
-            delivery = self.arrived.popleft()
-            if delivery.state is state:
-                skipped = 0
-                yield delivery
+            if entry.state is state:
+                yield entry
             else:
                 skipped += 1
-        while (next_one := self.pop()) is not None:
-            yield next_one
 
     def __len__(self) -> int:
         return len(self.front) + len(self.arrived) + len(self.returned)

@@ -12,12 +12,14 @@ from typing import Any
 import pytest
 
 from taskq.engine.engine import Engine
+from taskq.engine.model import Delivery
+from taskq.engine.ready import SKIP, Lane
 from taskq.engine.results import Retention
 from taskq.protocol.base import Request
 from taskq.protocol.consuming import Claim, Heartbeat, Leave, Reap, Register
 from taskq.protocol.operating import Control, ListDead, Peek, PurgeDead, Replay
-from taskq.protocol.producing import Cancel, Unwatch, Wait
-from taskq.protocol.values import Ack, ErrorInfo, Fail, WorkerInfo
+from taskq.protocol.producing import Cancel, Enqueue, Unwatch, Wait
+from taskq.protocol.values import Ack, Call, ErrorInfo, Fail, Options, WorkerInfo
 from tests.kit.engine import EngineBench
 from tests.kit.marks import LONG
 
@@ -155,6 +157,10 @@ def grouped(bench: EngineBench) -> None:
     bench.enqueue(*IDS)
 
 
+def lane(bench: EngineBench) -> Lane[Delivery]:
+    return bench.engine.ledger.group("q", "default").ready.lanes[Options().priority]
+
+
 Prepare = Callable[[EngineBench], None]
 Begin = Callable[[EngineBench], Callable[[], object]]
 
@@ -230,6 +236,48 @@ def test_a_claim_looks_at_a_bounded_number_of_messages_whose_task_it_does_not_kn
     assert worst_tick(bench, lambda: bench.apply(claim, 2)) < MOST_CALLS
     bench.work_off()
     assert bench.stats().parked == MANY
+
+
+@pytest.mark.parametrize("queues", [["q"], ["q", "p"]])
+def test_parked_claims_together_look_at_a_bounded_number_of_unknown_messages(
+    queues: list[str],
+) -> None:
+    bench = EngineBench()
+    for number in range(50):
+        bench.register(10 + number, worker=f"w{number}", queues=queues, tasks=["other"])
+        bench.park_claim(10 + number, n=10, queues=queues)
+    for queue in queues:
+        calls = [Call(queue + id, b"") for id in IDS]
+        bench.apply(Enqueue(queue=queue, task="t", options=Options(), calls=calls))
+    assert worst_tick(bench, lambda: None) < MOST_CALLS
+    assert [bench.stats(queue).parked for queue in queues] == [MANY] * len(queues)
+
+
+def test_a_parked_claim_of_two_queues_gets_what_comes_while_one_has_many_unknown() -> None:
+    bench = EngineBench()
+    sessions = range(10, 13)
+    for session in sessions:
+        bench.register(session, worker=f"w{session}", queues=["q", "p"], tasks=["known"])
+    rids = [bench.park_claim(session, n=1, queues=["q", "p"]) for session in sessions]
+    bench.enqueue(*IDS, task="new")
+    bench.enqueue(*"abc", task="known", queue="p")
+    bench.work_off()
+    assert [[each.id for each in bench.answer(rid).messages] for rid in rids] == [
+        ["a"],
+        ["b"],
+        ["c"],
+    ]
+
+
+def test_a_claim_skips_a_bounded_number_of_cancelled_messages() -> None:
+    bench = EngineBench()
+    bench.enqueue(*(f"{id} {number}" for id in IDS for number in range(5)))
+    bench.register()
+    gone = [f"{id} {number}" for id in IDS[: MANY // 2] for number in range(5) if number]
+    bench.call(Cancel(ids=gone))
+    started = len(lane(bench))
+    taken = len(bench.claim(1000))
+    assert started - len(lane(bench)) <= taken + SKIP
 
 
 def test_others_are_served_between_the_slices() -> None:
