@@ -67,7 +67,8 @@ class Attempts:
     def timed_out(self, seconds: float) -> NoReturn:
         """Raise `BrokerTimeout` for a reply that was awaited for so many seconds."""
         raise BrokerTimeout(
-            f"the broker at {self._name} was reached and did not answer within {seconds:.3g} s"
+            f"the broker at {self._name} was reached and did not answer within {seconds:.3g} s; "
+            "`taskq doctor` says what to do"
         )
 
     def reset(self) -> None:
@@ -156,7 +157,8 @@ class Attempts:
     def _unavailable(self, error: OSError, budget: float) -> BrokerUnavailable:
         if isinstance(error, TimeoutError):
             return BrokerTimeout(
-                f"the broker at {self._name} accepts connections and does not answer"
+                f"the broker at {self._name} accepts connections and does not answer; "
+                "`taskq doctor` says what to do"
             )
         reason = error.strerror or str(error)
         within = f" within {budget:.3g} s" if budget else ""

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TextIO, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, NoReturn, TextIO, TypeVar, overload
 
 from taskq import importing
 from taskq.client.handle import ResultHandle
@@ -137,6 +137,11 @@ class HandleSet(Sequence[ResultHandle[R_co]]):
 
         return drawn(handles, len(self), None if progress is True else progress)
 
+    def __await__(self) -> Generator[Any, None, NoReturn]:
+        raise TypeError(
+            "many handles are awaited together with `await asyncio.gather(*handles)`, or one by one"
+        )
+
     def __repr__(self) -> str:
         return f"<HandleSet of {len(self)} calls>"
 
@@ -154,6 +159,7 @@ def wait(
         return_when: `"ALL_COMPLETED"`, `"FIRST_COMPLETED"` or `"FIRST_EXCEPTION"`.
 
     Raises:
+        TypeError: something else than a handle is among them.
         BrokerUnavailable: a broker was gone for longer than the reconnect budget.
         BrokerTimeout: a broker has not answered for 30 s; not at the end of `timeout`.
     """
@@ -163,7 +169,7 @@ def wait(
             "return_when must be ALL_COMPLETED, FIRST_COMPLETED or FIRST_EXCEPTION, "
             f"not {return_when!r}"
         )
-    not_done = set(handles)
+    not_done = set(_checked(handles))
     done: set[ResultHandle[Any]] = set()
     try:
         for handle in as_completed(not_done.copy(), timeout):
@@ -188,6 +194,7 @@ def as_completed(
         timeout: seconds, counted from this call.
 
     Raises:
+        TypeError: something else than a handle is among them.
         TimeoutError: some have not finished within `timeout`.
         BrokerUnavailable: a broker was gone for longer than the reconnect budget; raised when the
             handles of the other brokers have finished.
@@ -195,7 +202,18 @@ def as_completed(
     timeout = timeout_of(timeout)
     importing.refuse_to_block()
     deadline = None if timeout is None else monotonic() + timeout
-    return _completed(list(dict.fromkeys(handles)), deadline, timeout)
+    return _completed(list(dict.fromkeys(_checked(handles))), deadline, timeout)
+
+
+def _checked(handles: Iterable[ResultHandle[R]]) -> list[ResultHandle[R]]:
+    listed = list(handles)
+    for each in listed:
+        if not isinstance(each, ResultHandle):
+            raise TypeError(
+                f"wait and as_completed take the handles of calls, not {each!r}; for an id there is "
+                "queue.handle(id)"
+            )
+    return listed
 
 
 def _completed(

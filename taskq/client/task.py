@@ -205,7 +205,13 @@ class Task(Generic[P, R]):
         try:
             signature.bind(*args, **kwargs)
         except TypeError as error:
-            raise TypeError(f"{self.fn.__qualname__}(): {error}") from None
+            first = next(iter(signature.parameters), "")
+            advice = (
+                "; a task is no method and is given no self: make it a function of the module"
+                if first == "self" and "." in self.fn.__qualname__
+                else ""
+            )
+            raise TypeError(f"{self.fn.__qualname__}(): {error}{advice}") from None
         if len(self._shapes) < SHAPES_KEPT:
             self._shapes.add(shape)
 

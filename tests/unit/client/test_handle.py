@@ -630,3 +630,19 @@ def test_75_a_handle_asks_for_the_result_of_its_own_call(q: TaskQueue) -> None:
     honest = q.handle(handle.id)
     honest.settle(told)
     assert honest.result() == 5
+
+
+@pytest.mark.parametrize("wrong", [1, "abc", ["x"]])
+def test_what_is_no_handle_is_not_waited_for(q: TaskQueue, wrong: Any) -> None:
+    handle = q.tasks["one"](1)
+    for function in (wait, as_completed):
+        with pytest.raises(TypeError, match=naming(repr(wrong), "handles", "queue.handle(id)")):
+            function([handle, wrong])
+
+
+def test_many_handles_are_not_awaited_as_one(q: TaskQueue) -> None:
+    async def attempt(handles: Any) -> None:
+        await handles
+
+    with pytest.raises(TypeError, match=naming("asyncio.gather(*handles)")):
+        asyncio.run(attempt(q.tasks["one"].map([1, 2])))

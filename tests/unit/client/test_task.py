@@ -5,7 +5,7 @@ import inspect
 import pickle
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import cloudpickle
 import pytest
@@ -100,6 +100,21 @@ def test_57_an_open_file_is_no_argument(q: TaskQueue, tmp_path: Path, mode: str)
                 str(caught.value), "'source'", "a.txt", "path", "nothing was enqueued"
             )
     assert accepted(q) == 0
+
+
+def test_a_method_is_no_task(q: TaskQueue) -> None:
+    class Shop:
+        @q.task
+        def charge(self, order: int) -> None: ...
+
+        @staticmethod
+        @q.task
+        def refund(order: int) -> None: ...
+
+    with pytest.raises(TypeError, match=naming("Shop.charge", "method", "self", "function")):
+        cast("Any", Shop()).charge(3)
+    Shop().refund(3)
+    assert accepted(q) == 1
 
 
 def test_a_handle_is_no_argument_yet(q: TaskQueue) -> None:
