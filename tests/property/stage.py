@@ -240,6 +240,7 @@ class Stage(RuleBasedStateMachine):
                 while messages := self.bench.call(
                     Claim(queues=actor.queues, n=100, wait=0), actor.session
                 ).messages:
+                    self.hand_over(actor, messages)
                     acks = [Ack(m.receipt, m.id, b"") for m in messages if not m.ack_early]
                     assert self.bench.settle(*acks) == []
             open_ = [
