@@ -13,9 +13,9 @@ from taskq.backends.autostart import IDLE_EXIT, start_broker, start_lock, wait_f
 from taskq.backends.channel import Channel
 from taskq.backends.greeting import Greeting
 from taskq.backends.reconnect import reconnect_budget
-from taskq.broker.settings import DURABILITIES
 from taskq.environment import InvalidVariable
 from taskq.errors import AuthenticationFailed, BrokerRunning, BrokerUnavailable
+from taskq.journal import DURABILITIES
 from taskq.protocol.base import R, Request
 from taskq.protocol.frames import MAX_PAYLOAD
 from taskq.transport.address import Address, bound_name, dial, url_of

@@ -8,11 +8,10 @@ from pathlib import Path
 
 import msgspec
 
+from taskq.journal import DURABILITIES
 from taskq.sizes import size_in_bytes, whole_number
 from taskq.transport.address import Address, is_loopback, parse_tcp
 from taskq.transport.directory import BrokerDirectory
-
-DURABILITIES = ("fsync", "os", "none")
 
 _VARIABLES: dict[str, tuple[str, Callable[[str, str], int]]] = {
     "max_messages": ("TASKQ_MAX_MESSAGES", whole_number),
