@@ -255,8 +255,9 @@ class EmbeddedBroker(SocketBroker):
             except (ConnectionRefusedError, FileNotFoundError):
                 if (holder := holder_of(directory.path)) is not None:
                     # it ends, or its socket was removed and it has not put it back yet
+                    place = f" here, but at {holder.url}" if holder.url else ""
                     raise ConnectionRefusedError(
-                        f"the broker (pid {holder.pid or 'unknown'}) does not listen"
+                        f"the broker (pid {holder.pid or 'unknown'}) does not listen{place}"
                     ) from None
                 start_broker(directory, self._durability, self._idle_exit, left())
         return self._connect_once(left())

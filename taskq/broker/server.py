@@ -22,7 +22,7 @@ from taskq.broker.limits import Limits
 from taskq.broker.listener import Listener
 from taskq.broker.loop import Loop
 from taskq.broker.upkeep import Upkeep
-from taskq.transport.address import Address, bound_name, dial
+from taskq.transport.address import Address, bound_name, dial, url_of
 from taskq.transport.client_handshake import greet
 
 SERIALIZER = "taskq"
@@ -90,7 +90,8 @@ class BrokerServer(managers.Server):
             )
             if (lock := self.host.lock) is not None:
                 self.loop.look_after(Upkeep(lock, self.listener, key, key_file).look)
-                lock.serving()
+                is_at_home = self.address == str(lock.path.with_name("sock"))
+                lock.serving("" if is_at_home else url_of(self.address))
         except BaseException:
             self.host.close()
             raise

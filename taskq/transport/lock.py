@@ -19,7 +19,7 @@ from taskq.transport.directory import BrokerDirectory
 from taskq.transport.keys import ensure_key, has_payload_key
 
 _STARTING = "starting"
-_TEXT = 32  # bytes: the longest pid, and the word
+_TEXT = 512  # bytes: the longest pid, and the word or the URL
 
 # `struct flock`: type, from where, start, length, process; macOS has another order
 _LINUX = sys.platform == "linux"
@@ -32,10 +32,12 @@ class Holder(NamedTuple):
     Attributes:
         pid: its process id; 0 if it lives in another container.
         is_starting: whether it still reads its journal.
+        url: where it listens; empty for the socket of the directory.
     """
 
     pid: int
     is_starting: bool
+    url: str = ""
 
 
 def holder_of(directory: Path) -> Holder | None:
@@ -51,7 +53,8 @@ def holder_of(directory: Path) -> Holder | None:
         pid = _witness(fd)
         if pid is None:
             return None
-        return Holder(pid, _text(fd).endswith(_STARTING))
+        word = _text(fd).partition(" ")[2]
+        return Holder(pid, True) if word == _STARTING else Holder(pid, False, word)
     finally:
         os.close(fd)
 
@@ -119,13 +122,13 @@ class DirectoryLock:
         """Whether the file is still there, so that the next broker will find it locked."""
         return self._fd >= 0 and _names(self.path, self._fd)
 
-    def serving(self) -> None:
-        """Show that the broker can be reached."""
-        self._write(f"{os.getpid()}\n")
+    def serving(self, url: str = "") -> None:
+        """Show that the broker can be reached. `url`: where, if not at the socket of the directory."""
+        self._write(f"{os.getpid()} {url}".rstrip() + "\n")
 
     def _write(self, text: str) -> None:
         os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, text.encode(), 0)
+        os.pwrite(self._fd, os.fsencode(text), 0)
 
     def release(self) -> None:
         """Let another broker have the directory."""

@@ -18,7 +18,7 @@ from taskq.version import __version__
 from tests.kit.files import mounted_disk
 from tests.kit.messages import missing
 from tests.kit.port import PortBench
-from tests.kit.processes import send
+from tests.kit.processes import free_port, send
 from tests.kit.terminal import Terminal, open_terminal
 from tests.kit.waiting import wait_until
 
@@ -155,6 +155,23 @@ def test_48_a_full_disk_is_found_before_and_after_it_is_one() -> None:
         pid = int((disk / "b" / "lock").read_text())
         send(pid, signal.SIGTERM)
         wait_until(lambda: not is_alive(pid))
+
+
+def test_a_broker_that_listens_elsewhere_is_found_by_its_directory(terminal: Terminal) -> None:
+    place = terminal.directory / "b"
+    url = f"tcp://127.0.0.1:{free_port()}"
+    broker = terminal.start("-m", "taskq", "broker", "--dir", str(place), "--listen", url)
+    wait_until(lambda: "ready" in (broker.stdout.readline() if broker.stdout else ""))
+    named = ("--broker", f"embedded:{place}")
+    found = diagnosis(terminal, *named)
+    assert found.keys() == {"broker"}
+    told = terminal.taskq("status", *named, code=3).stdout
+    for text in (found["broker"], told):
+        assert not missing(text, f"(pid {broker.pid})", url, f"TASKQ_AUTHKEY_FILE={place}/key")
+        assert "start" not in text
+    key = str(place / "key")
+    assert terminal.taskq("--broker", url, "status", TASKQ_AUTHKEY_FILE=key).returncode == 0
+    assert terminal.end(broker) == 0
 
 
 # --- queues and workers -------------------------------------------------------------------------

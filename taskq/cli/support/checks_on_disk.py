@@ -53,14 +53,15 @@ def disk(directory: Path) -> Finding:
 
 def absent(target: Target, why: str) -> Iterator[Finding]:
     """Why no broker answers."""
-    from taskq.transport.lock import starting
+    from taskq.transport.lock import holder_of
 
+    holder = holder_of(target.directory) if target.directory is not None else None
     start = f"start a worker, or: taskq broker --dir {target.directory}"
-    if target.directory is None:
+    if target.directory is None or (holder is not None and holder.url):
         sentence, _, fix = why.partition("; ")
         yield Finding("broker", sentence, fix or "correct that, or --broker, or TASKQ_BROKER")
         return
-    if starting(target.directory):
+    if holder is not None and holder.is_starting:
         yield Finding("broker", why, "wait until it has read its journal")
         return
     if why != not_running(target):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -67,12 +68,20 @@ def not_running(target: Target) -> str:
     directory = target.directory
     if directory is None:
         return f"no broker answers at {target.url}; start it, or correct the URL"
-    from taskq.transport.lock import starting
+    from taskq.transport.lock import holder_of
 
-    if pid := starting(directory):
+    holder = holder_of(directory)
+    if holder is not None and holder.is_starting:
         return (
-            f"the broker of {directory} (pid {pid}) is starting: it reads its journal; "
+            f"the broker of {directory} (pid {holder.pid}) is starting: it reads its journal; "
             "try again in a while"
+        )
+    if holder is not None and holder.url:
+        key = directory / "key"
+        file = shlex.quote(str(key)) if key.exists() else "FILE"  # it has one of --authkey-file
+        return (
+            f"the broker of {directory} (pid {holder.pid}) does not listen there, but at "
+            f"{holder.url}; reach it with: TASKQ_AUTHKEY_FILE={file} taskq --broker {holder.url} …"
         )
     others = [each.name for each in known()]
     if others and not directory.exists() and directory.parent == base_directory():
