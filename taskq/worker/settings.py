@@ -1,13 +1,8 @@
-"""The settings of a worker, and the parsing of its queue and size notations."""
+"""The settings of a worker, and the parsing of its queue notation."""
 
 from __future__ import annotations
 
-import re
-
 import msgspec
-
-_SIZE = re.compile(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?", re.IGNORECASE)
-_UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
 MAX_BATCH = 128
 SMALLEST_CHILD = 2**20  # bytes; a lower limit would replace a child after every task
@@ -107,15 +102,3 @@ def parse_queues(text: str) -> tuple[tuple[str, int], ...]:
             raise ValueError(f"queue {name!r} is named twice in {text!r}")
         queues[name] = int(weight)
     return tuple(queues.items())
-
-
-def parse_size(text: str) -> int:
-    """Read `300M` as bytes; the units are K, M, G and T, powers of 1024.
-
-    Raises:
-        ValueError: not a size.
-    """
-    match = _SIZE.fullmatch(text.strip())
-    if match is None:
-        raise ValueError(f"{text!r} is not a size; write it like 300M or 1.5G")
-    return int(float(match[1]) * _UNITS[match[2].upper()])

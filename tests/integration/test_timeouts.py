@@ -138,3 +138,24 @@ def test_12_a_broker_that_is_gone_and_started_by_another_is_a_timeout(
     assert isinstance(error, BrokerUnavailable)
     assert handle.status() == "ready"
     end(broker_of(queue), signal.SIGKILL)
+
+
+@pytest.mark.parametrize("connected", [True, False], ids=["connected", "not-connected"])
+def test_12_a_broker_that_is_gone_and_that_nobody_starts_is_a_timeout(
+    queue: TaskQueue, short_dir: Path, connected: bool
+) -> None:
+    id, pid = queue.tasks["one"](-1).id, broker_of(queue)
+    far = TaskQueue("timed", broker=f"unix:{short_dir / 'b' / 'sock'}")
+    handle = far.handle(id)
+
+    def ask() -> object:
+        if connected:
+            handle.info()
+        end(pid, signal.SIGKILL)
+        return handle.result(SHORT)
+
+    assert handle.status() == "ready"
+    assert isinstance(in_time(ask), BrokerTimeout)
+    far.close()
+    assert queue.handle(id).status() == "ready"
+    end(broker_of(queue), signal.SIGKILL)

@@ -352,6 +352,16 @@ def test_a_refused_key_is_not_tried_for_ever(
     channel()
 
 
+@pytest.mark.parametrize("error", [BrokerTimeout, BrokerUnavailable])
+def test_a_start_that_has_failed_is_not_tried_again(
+    script: Script, error: type[BrokerUnavailable]
+) -> None:
+    script.refusal(error("the broker does not start"))
+    script.refusal(ProtocolError("it was tried again"))
+    with pytest.raises(error, match="does not start"):
+        Channel(script.dial, "unix:test", patience=30.0)
+
+
 def test_35_a_broken_or_unasked_reply_closes_the_connection(
     script: Script, channel: Callable[..., Channel]
 ) -> None:

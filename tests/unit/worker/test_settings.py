@@ -1,10 +1,10 @@
-"""WorkerSettings of a worker, and its queue and size notations."""
+"""WorkerSettings of a worker, and its queue notation."""
 
 from __future__ import annotations
 
 import pytest
 
-from taskq.worker.settings import WorkerSettings, parse_queues, parse_size
+from taskq.worker.settings import WorkerSettings, parse_queues
 
 
 def test_queues_have_weights() -> None:
@@ -21,26 +21,6 @@ def test_a_weight_that_is_none_may_be_part_of_the_name() -> None:
     with pytest.raises(ValueError, match="write mails:eu:1"):
         parse_queues("mails:eu")
     assert parse_queues("mails:eu:1") == (("mails:eu", 1),)
-
-
-@pytest.mark.parametrize(
-    ("text", "size"),
-    [
-        ("300", 300),
-        ("300K", 307_200),
-        ("300m", 314_572_800),
-        ("1.5G", 1_610_612_736),
-        ("2 MiB", 2**21),
-    ],
-)
-def test_sizes(text: str, size: int) -> None:
-    assert parse_size(text) == size
-
-
-@pytest.mark.parametrize("text", ["", "M", "-1M", "1X", "1e3", "inf"])
-def test_bad_sizes_are_refused(text: str) -> None:
-    with pytest.raises(ValueError):
-        parse_size(text)
 
 
 @pytest.mark.parametrize(

@@ -27,13 +27,17 @@ def add(a: int, b: int) -> int:
 class NarrowConnection:
     """Takes one outcome at a time, and is lost where `lose` says so."""
 
-    def __init__(self, inner: Connection, lose: Callable[[Outcome], bool]) -> None:
+    def __init__(
+        self, inner: Connection, lose: Callable[[Outcome], bool], groups: list[str]
+    ) -> None:
         self._inner = inner
         self._lose = lose
+        self._groups = groups
 
     def turn(
         self, outcomes: Sequence[Outcome], claim: Claim | None = None, group: str = "default"
     ) -> list[int]:
+        self._groups.append(group)
         if len(outcomes) > 1:
             raise PayloadTooLarge("too large together")
         if self._lose(outcomes[0]):
@@ -60,12 +64,13 @@ class Bench:
         self.outcomes: list[Outcome] = [Fail(first.receipt, first.id, error, delay=0.0)]
         self.outcomes += [Ack(message.receipt, message.id, b"") for message in others]
         self.connections = 0
+        self.groups: list[str] = []  # of each turn
         self._lose = lose
         self.link = RetryingConnection(self, None, lambda seconds: False, 10.0)  # type: ignore[arg-type]
 
     def connect(self, *_: object, **__: object) -> Any:
         self.connections += 1
-        return NarrowConnection(self.app.broker.connect(), self._lose)
+        return NarrowConnection(self.app.broker.connect(), self._lose, self.groups)
 
     def claim_elsewhere(self) -> list[str]:
         register = Register(worker="other", consumer="other", group="default", queues=["q"])
@@ -111,6 +116,15 @@ def test_an_outcome_that_is_too_large_even_alone_is_an_error_and_is_kept(
     with pytest.raises(PayloadTooLarge, match="by itself"):
         settle_outcomes(bench.link, bench.in_flight, bench.outcomes)
     assert list(bench.in_flight.outbox) == bench.outcomes[1:]
+
+
+def test_every_part_is_settled_for_the_group_of_the_consumer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bench = Bench(monkeypatch, lambda outcome: False)
+    bench.in_flight.group = "mailers"
+    settle_outcomes(bench.link, bench.in_flight, bench.outcomes)
+    assert bench.groups == ["mailers"] * 4  # all together, and in three parts
 
 
 def test_what_is_left_when_the_broker_stays_away_is_kept_in_order(
