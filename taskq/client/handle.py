@@ -198,7 +198,7 @@ class ResultHandle(Generic[R_co]):
         task, serializer = self._origin or (finished.task, None)
         call = CallRef(finished.queue, self.id, task)
         if finished.task and finished.task != task:
-            self._error = _of_another(call, finished)
+            self._error = of_another(self.id, task, finished.task, finished.queue)
         elif state == "succeeded":
             try:
                 value = codec.decode_result(call, finished.value, serializer)
@@ -256,10 +256,11 @@ class ResultHandle(Generic[R_co]):
         return f"<ResultHandle {self.id}{f' of {self._origin.task}' if self._origin else ''}>"
 
 
-def _of_another(call: CallRef, finished: Finished) -> errors.UnknownMessage:
+def of_another(id: str, task: str, other: str, queue: str) -> errors.UnknownMessage:
+    """The error of a handle whose id is that of a call of another task, in that queue."""
     return errors.UnknownMessage(
-        f"there is no call {call.id} of {call.task}: that id is one of {finished.task} in queue "
-        f"{finished.queue!r}; give each call an id of its own"
+        f"there is no call {id} of {task}: that id is one of {other} in queue {queue!r}; "
+        "give each call an id of its own"
     )
 
 

@@ -9,7 +9,8 @@ from os import urandom
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, TypeVar, cast
 
 from taskq import importing, names
-from taskq.client.handle import Origin, ResultHandle
+from taskq.client.handle import Origin, ResultHandle, of_another
+from taskq.errors import ResultExpired, UnknownMessage
 from taskq.protocol.producing import Enqueue
 from taskq.protocol.values import Call
 
@@ -81,12 +82,15 @@ class Task(Generic[P, R]):
             SerializationError: an argument cannot be pickled; it is named. Nothing is enqueued.
             PayloadTooLarge, DiskFull: the broker would not take it.
             QueueFull: a limit is reached, after `when_full` seconds if that was asked for.
+            UnknownMessage: the option `id` is that of a call of another task.
             BrokerUnavailable: no broker answered within the reconnect budget.
         """
         id = self.defaults.id or urandom(12).hex()
         if not importing.is_importing():
             call = Call(id, self._encode(id, args, kwargs))
-            self.app.broker.call(self._request([call]))
+            reply = self.app.broker.call(self._request([call]))
+            if reply.existing and self.defaults.id is not None:
+                self._refuse_id_of_another(id)
         return ResultHandle(self.app, id, self.origin)
 
     def options(self, **overrides: Unpack[Overrides]) -> Task[P, R]:
@@ -214,6 +218,14 @@ class Task(Generic[P, R]):
             raise TypeError(f"{self.fn.__qualname__}(): {error}{advice}") from None
         if len(self._shapes) < SHAPES_KEPT:
             self._shapes.add(shape)
+
+    def _refuse_id_of_another(self, id: str) -> None:
+        try:
+            info = ResultHandle[Any](self.app, id).info()
+        except (UnknownMessage, ResultExpired):
+            return  # it is forgotten, so nobody knows whose it was
+        if info.task != self.name:
+            raise of_another(id, self.name, info.task, info.queue)
 
     def _decide(self) -> _Sending:
         """Whether calls carry the function, since no worker could import it."""
