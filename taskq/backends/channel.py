@@ -147,11 +147,12 @@ class Channel:
     ) -> R:
         """Send `requests` and wait for the reply of `awaited`."""
         patience = REPLY_TIMEOUT + may_park(awaited)
-        if timeout is not None:
+        if timeout is None:
+            self._attempts.deadline = None  # one may be left, if a signal handler has raised
+        else:
             patience = min(patience, timeout)
         data = self._begin(requests)
-        rid = awaited.rid
-        arrived = self._arrived
+        rid, arrived = awaited.rid, self._arrived
         try:
             if data:
                 self._transmit(data, patience)
@@ -211,12 +212,11 @@ class Channel:
         if sock is None:
             self._reopen()
             return _ANEW
-        size = min(max(_CHUNK, self._reader.missing), _LARGEST_CHUNK)
         try:
             if patience != self._timeout:
                 sock.settimeout(patience)
                 self._timeout = patience
-            data = sock.recv(size)
+            data = sock.recv(min(max(_CHUNK, self._reader.missing), _LARGEST_CHUNK))
             if not data:
                 raise ConnectionResetError("the broker closed the connection")
         except OSError as error:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from taskq.backends.attempts import Within
 from taskq.backends.channel import Channel
 from taskq.backends.greeting import Greeting
 from taskq.errors import (
@@ -28,6 +29,7 @@ from taskq.protocol.operating import Durability, Ping, Pong
 from taskq.protocol.producing import Unwatch, Wait
 from taskq.protocol.values import WorkerInfo
 from tests.kit.messages import naming
+from tests.kit.races import interrupted
 
 GREETING = Register(worker="w", consumer="c", group="default", queues=["q"])
 
@@ -244,6 +246,25 @@ def test_33_when_a_silent_broker_is_given_up(
     with closing(client), pytest.raises(BrokerTimeout, match="did not answer within"):
         client.call(Wait(watch=1, add=[], wait=2.0), timeout=timeout)
     assert clock.now == 1000 + seconds
+
+
+def test_30_a_signal_at_the_end_of_a_call_leaves_no_deadline_to_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    clock = SimpleNamespace(now=1000.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr("taskq.backends.channel.time", clock)
+    monkeypatch.setattr("taskq.backends.attempts.time", clock)
+    sockets = [QuietSocket(clock), QuietSocket(clock, 20.0), QuietSocket(clock)]
+    client = Channel(lambda *_: sockets.pop(0), "unix:test")
+
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted(lambda: client.call(Ping(), timeout=10), Within.__exit__.__code__, 0, stop)
+    with closing(client), pytest.raises(BrokerTimeout):
+        client.call(Ping())
+    assert clock.now == 1000 + 10 + 20 + 30
 
 
 def test_33_a_reply_that_is_overdue_is_a_typed_timeout_too(
