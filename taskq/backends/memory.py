@@ -2,7 +2,8 @@
 
 The calling threads drive the engine. A call applies its request and delivers the replies of that tick
 to all connections. A thread that waits for a reply sleeps until the engine's next deadline at most, and
-then runs the engine for all.
+then runs the engine for all. All that is done with the lock held is shielded from exceptions that
+another thread raises in this one.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from taskq.clock import Clock
 from taskq.engine.capacity import UNBOUNDED, Capacity
 from taskq.engine.engine import Engine
 from taskq.engine.results import IN_MEMORY
+from taskq.interrupts import Shield, own_shield
 from taskq.journal.none import NoJournal
 from taskq.protocol.base import Failed, R, Reply, Request, may_park
 from taskq.protocol.consuming import Claim, Settle
@@ -60,7 +62,11 @@ class MemoryBroker:
         connection = getattr(self._local, "connection", None)
         if connection is None:
             connection = self._local.connection = self.connect()
-        return cast("MemoryConnection", connection).call(request, timeout=timeout)
+        try:
+            return cast("MemoryConnection", connection).call(request, timeout=timeout)
+        except (errors.TaskTimeout, errors.BrokerTimeout):
+            self.close()  # what it still waits for goes with the connection
+            raise
 
     def connect(
         self,
@@ -70,7 +76,7 @@ class MemoryBroker:
         patience: float | None = None,
     ) -> MemoryConnection:
         """See `port.Broker.connect`; `patience` has no effect."""
-        with self.lock:
+        with self.locked():
             self._numbers += 1
             connection = MemoryConnection(self, self._numbers)
             self._connections[self._numbers] = connection
@@ -96,13 +102,22 @@ class MemoryBroker:
     # --- for the connections ----------------------------------------------------------------
 
     @contextmanager
+    def locked(self) -> Iterator[Shield]:
+        """Hold the lock, and this thread's shield; the timeout of a task is raised before or after."""
+        shield = own_shield()
+        with shield.lock:
+            shield.checkpoint()
+            with self.lock:
+                yield shield
+
+    @contextmanager
     def _one_tick(self) -> Iterator[None]:
         """Lock the engine for the block, then deliver its replies.
 
         Raises:
             BrokerUnavailable: this thread is in the middle of such a block already.
         """
-        with self.lock:
+        with self.locked():
             if self._working:
                 raise errors.BrokerUnavailable(
                     "a signal handler called the memory: broker in the middle of another call of its "
@@ -122,14 +137,14 @@ class MemoryBroker:
             self._host.apply(number, request)
 
     def wait_for(self, connection: MemoryConnection, rid: int, deadline: float) -> Reply:
-        """Wait for a reply until `deadline`. Raises `BrokerTimeout`."""
-        with self.lock:
+        """Wait for a reply until `deadline`. Raises `BrokerTimeout`, or the timeout of a task."""
+        with self.locked() as shield:
             while (reply := connection.replies.pop(rid, None)) is None:
                 left = deadline - time.monotonic()
                 if left <= 0:
                     raise errors.BrokerTimeout("the in-memory broker did not answer in time")
                 due = self.seconds_left()
-                self.lock.wait(left if due is None else min(left, due))
+                shield.sleep(self.lock, left if due is None else min(left, due))
                 with self._one_tick():
                     pass
             connection.clear()
@@ -223,13 +238,13 @@ class MemoryConnection:
 
     def due(self) -> float | None:
         """The time, by `time.monotonic`, at which `arrived` has to run the engine again."""
-        with self._broker.lock:
+        with self._broker.locked():
             left = self._broker.seconds_left()
         return None if left is None else time.monotonic() + left
 
     def fileno(self) -> int:
         """A pipe that is readable while a reply is here."""
-        with self._broker.lock:
+        with self._broker.locked():
             if self._pipe is None:
                 self._pipe = os.pipe()
                 if self.replies:

@@ -28,7 +28,7 @@ from taskq.codec.header import CLOUD, HEAD, JSON, PICKLE, VALUE, check_header
 from taskq.codec.main_references import refers_to_main
 from taskq.codec.ref import CallRef
 from taskq.codec.signing import Scopes, sign
-from taskq.errors import PayloadTooLarge, SerializationError, TamperedPayload
+from taskq.errors import PayloadTooLarge, SerializationError, TamperedPayload, TaskTimeout
 from taskq.protocol.values import ErrorInfo
 
 MAX_PAYLOAD = 64 * 2**20
@@ -91,6 +91,8 @@ class Codec:
                 if b"_main__" in body and refers_to_main(body):  # another module elsewhere
                     body = dump_by_value((args, kwargs), main=_main_of(signed_like))
                     header = CLOUD if has_code(body) else PICKLE
+            except TaskTimeout:  # of the task that makes the call: the arguments are not to blame
+                raise
             except Exception as error:
                 main = _main_of(signed_like)
                 body = dump_arguments(task, args, kwargs, signed_like, error, main)

@@ -14,6 +14,7 @@ from types import FrameType
 from typing import Protocol
 
 from taskq.errors import TaskTimeout
+from taskq.interrupts import Shield, own_shield
 
 GRACE = 1.0  # seconds that a task gets to end after TaskTimeout, before its process is killed
 
@@ -69,29 +70,46 @@ class ThreadAlarm:
     """
 
     def __init__(self) -> None:
-        self._timer: threading.Timer | None = None
         self._lock = threading.Lock()
+        self._timer: threading.Timer | None = None
+        self._round: object = None  # of the timer that may ring
 
     def start(self, seconds: float) -> None:
         """Ring after so many seconds."""
-        timer = threading.Timer(seconds, self._ring, [threading.get_ident()])
+        shield, self._round = own_shield(), object()
+        timer = threading.Timer(seconds, self._ring, [self._round, threading.get_ident(), shield])
         timer.daemon = True
         self._timer = timer
-        timer.start()
+        with shield.lock:  # a ring waits until the timer is started
+            timer.start()
 
     def stop(self) -> None:
-        """Cancel it."""
+        """Cancel it; nothing arrives any more, unless it arrives right here."""
+        timer = self._timer
+        if timer is None:
+            return
         with self._lock:
-            timer, self._timer = self._timer, None
-        if timer is not None:
-            timer.cancel()
+            self._round = None
+        shield = own_shield()
+        # an exception that is set is waited for. To take it back, by setting none, would leave CPython
+        # 3.11 looking for one at every call of a function, and for ever at one that is traced
+        with shield.lock:
+            shield.checkpoint()
+        timer.cancel()
+        self._timer = None
 
-    def _ring(self, thread: int) -> None:
+    def _ring(self, round_: object, thread: int, shield: Shield) -> None:
+        """Raise in the thread, but not inside what it shields."""
         with self._lock:
-            if self._timer is not None:
-                self._timer = None
+            # a timer that is too late to be cancelled must not ring for the next task
+            if self._round is not round_:
+                return
+            shield.ask(TaskTimeout)
+        with shield.lock:
+            error = shield.take()
+            if error is not None:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(
-                    ctypes.c_ulong(thread), ctypes.py_object(TaskTimeout)
+                    ctypes.c_ulong(thread), ctypes.py_object(error)
                 )
 
 

@@ -14,7 +14,8 @@ import pytest
 
 from taskq import TaskQueue
 from taskq.backends.memory import MemoryBroker
-from taskq.errors import BrokerUnavailable
+from taskq.errors import BrokerUnavailable, TaskTimeout
+from taskq.interrupts import Shield, own_shield
 from taskq.protocol.operating import GetStats, Ping
 from taskq.protocol.producing import Enqueue, Wait
 from taskq.protocol.values import Call, Options
@@ -81,3 +82,26 @@ def test_it_does_not_cross_a_fork() -> None:
     broker.forked()  # what a child does first
     with pytest.raises(BrokerUnavailable, match=naming("memory:", "fork")):
         broker.call(Ping())
+
+
+def test_the_timeout_of_a_task_ends_its_wait_for_a_reply_and_the_broker_goes_on() -> None:
+    broker = MemoryBroker()
+    calls = [Call("m", b"p")]
+    broker.call(Enqueue(queue="q", task="t", options=Options(), calls=calls))
+    shields: list[Shield] = []
+    is_there, ended = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        shields.append(own_shield())
+        is_there.set()
+        with pytest.raises(TaskTimeout):
+            broker.call(Wait(watch=1, add=["m"], wait=60.0))
+        ended.set()
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    assert is_there.wait(10)
+    shields[0].ask(TaskTimeout)
+    assert ended.wait(10)
+    thread.join()
+    assert broker.call(Ping()).pid == os.getpid()

@@ -296,3 +296,17 @@ def test_frames_of_taskq_are_left_out() -> None:
 
 def test_pickle_protocol_5_is_used() -> None:
     assert pickle.dumps(((1,), {}), 5) in call(1)
+
+
+def test_a_timeout_that_rings_while_arguments_are_pickled_is_no_fault_of_the_arguments() -> None:
+    class Slow:
+        rings = True
+
+        def __reduce__(self) -> tuple[type[int], tuple[int]]:
+            if Slow.rings:
+                Slow.rings = False
+                raise errors.TaskTimeout
+            return int, (1,)
+
+    with pytest.raises(errors.TaskTimeout):
+        call(Slow())

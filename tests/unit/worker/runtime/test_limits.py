@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from taskq.errors import TaskTimeout
+from taskq.interrupts import own_shield
 from taskq.worker.runtime.limits import SignalAlarm, ThreadAlarm, memory_reader
 
 
@@ -58,6 +59,39 @@ def test_a_stopped_thread_alarm_is_silent(monkeypatch: pytest.MonkeyPatch) -> No
     alarm.stop()
     (timer,) = timers
     timer.function(*timer.args)  # the timer's thread was a moment too late
+
+
+def test_a_timer_that_is_too_late_does_not_ring_for_the_next_task(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    timers: list[threading.Timer] = []
+    monkeypatch.setattr(threading.Timer, "start", lambda timer: timers.append(timer))
+    alarm = ThreadAlarm()
+    alarm.start(1000)
+    alarm.stop()
+    alarm.start(1000)
+    timers[0].function(*timers[0].args)
+    alarm.stop()
+
+
+def test_a_thread_alarm_waits_until_the_thread_has_left_its_shield(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    timers: list[threading.Timer] = []
+    monkeypatch.setattr(threading.Timer, "start", lambda timer: timers.append(timer))
+    ThreadAlarm().start(1000)
+    (timer,) = timers
+    ringing = threading.Thread(target=timer.function, args=timer.args)
+    done = []
+    with pytest.raises(TaskTimeout):  # noqa: PT012
+        with own_shield().lock:
+            ringing.start()
+            ringing.join(0.05)
+            done.append(ringing.is_alive())
+        while True:
+            pass
+    ringing.join()
+    assert done == [True]
 
 
 def test_memory_grows_with_what_is_held() -> None:
