@@ -1,6 +1,6 @@
 """In-flight buffers of one consumer: messages not begun, outcomes not settled, receipts of both.
 
-The main thread and the slow-task guard both take from the two deques. `popleft` and `pop` are
+The main thread and the slow-task guard both take from the two deques. `popleft` and `remove` are
 atomic, so each message and each outcome goes to exactly one of them, without a lock on the hot path.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable
+from contextlib import suppress
 
 from taskq.protocol.values import Delivered, Outcome, Release
 
@@ -46,20 +47,17 @@ class InFlight:
     def unstarted(self) -> list[Outcome]:
         """Take out all that has not begun, to be handed back.
 
-        What is acknowledged early stays: the broker would not give it to anyone else.
+        What is acknowledged early stays: the broker would not give it to anyone else. It never leaves
+        the inbox, not even for a moment, in which the main thread could find the inbox empty and go
+        to sleep.
         """
-        inbox, early = self.inbox, []
         releases: list[Outcome] = []
-        while inbox:
-            try:
-                message = inbox.pop()
-            except IndexError:
-                break
-            if message.ack_early:
-                early.append(message)
-            else:
-                releases.append(Release(message.receipt, message.id))
-        inbox.extend(reversed(early))
+        # from the end that is not the main thread's
+        for message in reversed(list(self.inbox)):
+            if not message.ack_early:
+                with suppress(ValueError):  # the main thread has begun it meanwhile
+                    self.inbox.remove(message)
+                    releases.append(Release(message.receipt, message.id))
         releases.reverse()
         return releases
 
