@@ -226,6 +226,23 @@ def test_27_after_the_shutdown_timeout_the_rest_is_handed_back_unspent(scene: Sc
     assert handle.info().attempts == 0
 
 
+def test_27_after_the_shutdown_timeout_what_is_acknowledged_early_is_lost_and_counted(
+    scene: Scene,
+) -> None:
+    worker = scene.worker("--shutdown-timeout", "0.2")
+    app.add.starmap((n, n) for n in range(2000)).results(PATIENCE)  # now claims are large
+    app.queue.pause()
+    app.gate.options(ack="early")(scene.path("open"), scene.path("runs"))
+    early = app.note_early.map([scene.path("noted")] * 4)
+    app.queue.resume()  # one claim takes them all
+    wait_until(lambda: scene.lines("runs"))
+    assert {handle.status() for handle in early} == {"succeeded"}
+    assert worker.stop() == 1
+    assert not missing(worker.output, "5 calls", "lost")
+    assert "handed back" not in worker.output
+    assert not scene.lines("noted")
+
+
 def test_27_what_cannot_be_settled_until_the_shutdown_timeout_is_no_clean_exit(
     scene: Scene,
 ) -> None:

@@ -164,11 +164,17 @@ class Launcher:
 
     def _kill(self, why: str) -> None:
         self._killed = True
-        running = len(self._supervisor.running)
+        slots = [child.slot for child in self._supervisor.children]
+        early_running = sum(slot.early_running for slot in slots)
+        running = len(self._supervisor.running) - early_running
         if running:
             self._exit = self._exit or EXIT_CUT
             log.warning("%s: %d running tasks are handed back", why, running)
-        idle = [child.slot for child in self._supervisor.children if not child.slot.running]
+        lost = early_running + sum(slot.early_waiting for slot in slots)
+        if lost:
+            self._exit = self._exit or EXIT_CUT
+            log.warning('%s: %d calls with ack="early" have not ended, and are lost', why, lost)
+        idle = [slot for slot in slots if not slot.running]
         unsettled = sum(slot.in_hand for slot in idle)
         if unsettled:
             self._exit = self._exit or EXIT_CUT

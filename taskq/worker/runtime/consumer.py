@@ -133,8 +133,11 @@ class Consumer:
 
     def stop(self) -> None:
         """Leave after the task that is running; safe in signal handlers and from any thread."""
-        self._slot.in_hand = len(self._in_flight.held)
-        self._in_flight.stopping = True
+        slot, in_flight = self._slot, self._in_flight
+        slot.in_hand = len(in_flight.held)
+        slot.early_running = sum(receipt not in in_flight.held for receipt in slot.running)
+        slot.early_waiting = sum(message.ack_early for message in list(in_flight.inbox))
+        in_flight.stopping = True
         self._executor.wake()
         self._waker.wake()
 

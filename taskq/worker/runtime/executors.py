@@ -102,6 +102,7 @@ class Main:
 
     def __init__(self, context: ExecutorContext) -> None:
         self._in_flight = in_flight = context.in_flight
+        self._slot = context.slot
         self._settle = context.settle
         self._tidy = context.tidy
         self._processor = Processor(
@@ -170,9 +171,12 @@ class Main:
 
     def close(self) -> None:
         """See `Executor`."""
-        inbox = self._in_flight.inbox
+        inbox, slot = self._in_flight.inbox, self._slot
+        slot.early_running = 1
         while inbox:
-            self._processor.run(inbox.popleft())
+            message = inbox.popleft()
+            slot.early_waiting = len(inbox)
+            self._processor.run(message)
         self._processor.close()
 
     def _nap(self, seconds: float) -> bool:

@@ -17,7 +17,7 @@ from collections import deque
 
 RING = 512  # cancellations that wait for the child; it holds fewer receipts than that
 
-_STARTED, _FAILED, _ARMED, _IN_HAND, _HEADER = 0, 1, 2, 3, 4
+_STARTED, _FAILED, _ARMED, _IN_HAND, _EARLY_RUNNING, _EARLY_WAITING, _HEADER = range(7)
 _BEGAN, _ENDED, _CANCELLED, _DEADLINE, _CELL = 0, 1, 2, 3, 4
 
 
@@ -108,6 +108,24 @@ class Slot:
     @in_hand.setter
     def in_hand(self, count: int) -> None:
         self.words[_IN_HAND] = count
+
+    @property
+    def early_running(self) -> int:
+        """How many tasks with `ack="early"` ran when the child was to stop."""
+        return min(self.words[_EARLY_RUNNING], len(self.running))
+
+    @early_running.setter
+    def early_running(self, count: int) -> None:
+        self.words[_EARLY_RUNNING] = count
+
+    @property
+    def early_waiting(self) -> int:
+        """How many such deliveries it held then that had not begun; fewer as they begin."""
+        return self.words[_EARLY_WAITING]
+
+    @early_waiting.setter
+    def early_waiting(self, count: int) -> None:
+        self.words[_EARLY_WAITING] = count
 
     @property
     def armed(self) -> float:

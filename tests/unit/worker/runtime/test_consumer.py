@@ -145,6 +145,24 @@ def test_a_stop_ends_it_after_the_running_task() -> None:
     assert (bench.job("second").state, bench.job("second").attempts) == ("ready", 0)
 
 
+def test_a_stop_counts_what_only_this_worker_can_still_run() -> None:
+    seen: list[tuple[int, int]] = []
+
+    def look() -> None:
+        if not seen:
+            waiting = [bench.app.claim_as("w/1", "look", id, ack_early=True) for id in ("b", "c")]
+            bench.in_flight.take(waiting)
+            bench.consumer.stop()
+        slot = bench.slot
+        seen.append((slot.early_running, slot.early_waiting))
+
+    bench = ConsumerBench(look)
+    bench.app.enqueue("look", "a", ack_early=True)
+    assert bench.run() is Ending.STOPPED
+    assert seen == [(1, 2), (1, 1), (1, 0)]
+    assert (bench.slot.early_running, bench.slot.early_waiting) == (0, 0)
+
+
 @pytest.fixture
 def lose_broker(monkeypatch: pytest.MonkeyPatch) -> Callable[[ConsumerBench], None]:
     """Have a bench's consumer find no broker any more."""
