@@ -137,7 +137,7 @@ def test_a_map_that_is_interrupted_while_it_waits_takes_back_what_was_accepted(
 
 
 def test_a_limit_that_is_none_is_refused(terminal: Terminal) -> None:
-    for wrong in (["--max-bytes", "much"], ["--max-messages", "-1"], []):
+    for wrong in (["--max-bytes", "much"], ["--max-messages", "-1"]):
         told = terminal.taskq("queue", "limit", "narrow", *wrong, "--broker", "narrow", code=2)
         assert "Traceback" not in told.stderr
     terminal.environment["TASKQ_MAX_BYTES"] = "much"
