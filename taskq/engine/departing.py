@@ -10,7 +10,7 @@ from taskq.engine.operations import Steps
 from taskq.engine.sessions import Session
 from taskq.engine.states import Event
 from taskq.engine.tick import Tick
-from taskq.engine.workers import dismiss, retire, unsubscribe
+from taskq.engine.workers import dismiss, retire, revoke_held, unsubscribe
 from taskq.protocol.base import Done, Reply
 from taskq.protocol.consuming import Leave, Reap, Reaped
 from taskq.protocol.values import Ended, ErrorInfo
@@ -33,10 +33,9 @@ def _leave(ledger: Ledger, worker: Worker, began: float) -> Steps:
         # a copy: the first of a dict is found behind all that were taken out before it
         for receipt in list(consumer.leases):
             yield
-            delivery = consumer.leases.get(receipt)
+            delivery = revoke_held(ledger, consumer, receipt)
             if delivery is None:
-                continue  # settled meanwhile
-            ledger.revoke(delivery)
+                continue
             release(ledger, delivery, ledger.operations.time(began), Event.RELEASE)
             count += 1
     return Done(count=count)
@@ -60,10 +59,9 @@ def _reap(ledger: Ledger, worker: Worker, consumer: Consumer, request: Reap, tic
     ended = []
     for receipt in list(consumer.leases):
         yield
-        delivery = consumer.leases.get(receipt)
+        delivery = revoke_held(ledger, consumer, receipt)
         if delivery is None:
-            continue  # settled meanwhile
-        ledger.revoke(delivery)
+            continue
         count += 1
         running = receipt in all_running
         tick = Tick(ledger.operations.time(tick.now), tick.jitter)

@@ -76,13 +76,20 @@ def _take_back(ledger: Ledger, consumer: Consumer, holding: set[int], began: flo
         if receipt in holding:
             continue
         yield
-        delivery = consumer.leases.get(receipt)
+        delivery = revoke_held(ledger, consumer, receipt)
         if delivery is None:
-            continue  # settled meanwhile
-        ledger.revoke(delivery)
+            continue
         release(ledger, delivery, ledger.operations.time(began), Event.RELEASE)
         released.append(receipt)
     return Registered(released=released, epoch=ledger.epoch)
+
+
+def revoke_held(ledger: Ledger, consumer: Consumer, receipt: int) -> Delivery | None:
+    """Take a delivery away from its consumer; `None` if it was settled between two slices."""
+    delivery = consumer.leases.get(receipt)
+    if delivery is not None:
+        ledger.revoke(delivery)
+    return delivery
 
 
 def disconnect(ledger: Ledger, session: Session, now: float) -> None:
